@@ -1,0 +1,1 @@
+"""ApET: fewer visual tokens for vision-language models."""

@@ -1,0 +1,27 @@
+"""The one exception type of the library."""
+
+from __future__ import annotations
+
+__all__ = ["ApETError"]
+
+
+class ApETError(ValueError):
+    """Raised for every user's mistake that the library can name.
+
+    The message is one line that names the operation, the value received and what would be right. It is raised
+    before anything is changed.
+
+    Args:
+        operation: What was being done, as the user would call it (``"compress"``, ``"apply"``).
+        got: The value received, in words.
+        expected: What would be right.
+    """
+
+    def __init__(self, operation: str, got: str, expected: str) -> None:
+        super().__init__(f"{operation}: got {got}; expected {expected}")
+        self.operation = operation
+        self.got = got
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type[ApETError], tuple[str, str, str]]:
+        return type(self), (self.operation, self.got, self.expected)
