@@ -1,0 +1,177 @@
+"""Questions about a scene, with their answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from apet.scenes.scene import SIZE, Scene, Shape, region_name
+from apet.scenes.vocabulary import COLOURS, SHAPES
+
+__all__ = ["SKILLS", "TEMPLATES", "Question", "ask"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question in words, its answer, and the skill that it asks for."""
+
+    skill: str
+    text: str
+    answer: str
+
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "exist": ("is there a {a}?", "do you see a {a}?", "does the picture show a {a}?"),
+    "colour": ("what colour is the {a}?", "what color is the {a}?", "which colour does the {a} have?"),
+    "shape": ("what shape is the {a} object?", "which shape is {a}?", "what is the {a} object?"),
+    "count": ("how many {a} are there?", "how many {a} do you see?", "count the {a}."),
+    "where": ("where is the {a}?", "in which part of the picture is the {a}?"),
+    "left": ("is the {a} left of the {b}?", "is the {a} to the left of the {b}?"),
+    "right": ("is the {a} right of the {b}?", "is the {a} to the right of the {b}?"),
+    "above": ("is the {a} above the {b}?",),
+    "below": ("is the {a} below the {b}?",),
+    "leftmost": ("which is further left, the {a} or the {b}?", "what is further left, the {a} or the {b}?"),
+    "text": (
+        "what does the text say?",
+        "what is written here?",
+        "read the text.",
+        "what is printed in the picture?",
+    ),
+    "word": ("what is the word?", "which word is printed?", "read the word."),
+    "number": ("what is the number?", "which number is printed?", "read the number."),
+    "ink": ("what does the {a} text say?", "what is written in {a}?", "read the {a} text."),
+}
+"""Wordings, by kind of question; ``{a}`` and ``{b}`` stand for what is asked about."""
+
+_Maker = Callable[[np.random.Generator, Scene], tuple[str, str, str, str] | None]
+
+
+def _pick(rng: np.random.Generator, items: list[str]) -> str:
+    return items[int(rng.integers(len(items)))]
+
+
+def _name(shape: Shape) -> str:
+    return f"{shape.colour} {shape.shape}"
+
+
+def _unique(scene: Scene, key: Callable[[Shape], str]) -> list[Shape]:
+    counts = Counter(key(s) for s in scene.shapes)
+    return [s for s in scene.shapes if counts[key(s)] == 1]
+
+
+def _choose(rng: np.random.Generator, shapes: list[Shape]) -> Shape | None:
+    return shapes[int(rng.integers(len(shapes)))] if shapes else None
+
+
+def _exist(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    present = [_name(s) for s in scene.shapes]
+    if rng.random() < 0.5:
+        return "exist", _pick(rng, present), "", "yes"
+    # Hard negatives: mostly a colour and a shape that are both there, but on different objects.
+    hard = rng.random() < 0.7
+    colours = [s.colour for s in scene.shapes] if hard else list(COLOURS)
+    shapes = [s.shape for s in scene.shapes] if hard else list(SHAPES)
+    name = f"{_pick(rng, colours)} {_pick(rng, shapes)}"
+    return None if name in present else ("exist", name, "", "no")
+
+
+def _colour(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    shape = _choose(rng, _unique(scene, lambda s: s.shape))
+    return shape and ("colour", shape.shape, "", shape.colour)
+
+
+def _shape(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    shape = _choose(rng, _unique(scene, lambda s: s.colour))
+    return shape and ("shape", shape.colour, "", shape.shape)
+
+
+def _count(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    kind = rng.integers(5)
+    if kind == 0:
+        return "count", "shapes", "", str(len(scene.shapes))
+    there = rng.random() < 0.85
+    if kind <= 2:
+        name = _pick(rng, [s.shape for s in scene.shapes] if there else list(SHAPES))
+        plural = name + ("es" if name == "cross" else "s")
+        return "count", plural, "", str(sum(s.shape == name for s in scene.shapes))
+    name = _pick(rng, [s.colour for s in scene.shapes] if there else list(COLOURS))
+    return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes))
+
+
+def _where(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    shape = _choose(rng, _unique(scene, _name))
+    # A centre on the border of two thirds has no clear answer.
+    if shape is None or any(abs(c - SIZE * third / 3) < 8 for c in (shape.x, shape.y) for third in (1, 2)):
+        return None
+    return "where", _name(shape), "", region_name(shape.x, shape.y)
+
+
+def _relation(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    unique = _unique(scene, _name)
+    if len(unique) < 2:
+        return None
+    i, j = rng.choice(len(unique), 2, replace=False)
+    a, b = unique[i], unique[j]
+    kind = ("left", "right", "above", "below", "leftmost", "leftmost")[int(rng.integers(6))]
+    gap = b.y - a.y if kind in ("above", "below") else b.x - a.x
+    if abs(gap) < 16:
+        return None
+    if kind == "leftmost":
+        return kind, _name(a), _name(b), _name(a if gap > 0 else b)
+    return kind, _name(a), _name(b), "yes" if (gap > 0) == (kind in ("left", "above")) else "no"
+
+
+def _read(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+    options = [("text", "", "", t.text) for t in scene.texts] if len(scene.texts) == 1 else []
+    inks = Counter(t.colour for t in scene.texts)
+    options += [("ink", t.colour, "", t.text) for t in scene.texts if inks[t.colour] == 1]
+    for kind, is_number in (("number", True), ("word", False)):
+        found = [t.text for t in scene.texts if t.is_number is is_number]
+        options += [(kind, "", "", found[0])] if len(found) == 1 else []
+    return options[int(rng.integers(len(options)))] if options else None
+
+
+SKILLS: dict[str, _Maker] = {
+    "exist": _exist,
+    "colour": _colour,
+    "shape": _shape,
+    "count": _count,
+    "where": _where,
+    "relation": _relation,
+    "read": _read,
+}
+"""Skills and the makers of their questions."""
+
+
+def ask(
+    rng: np.random.Generator, scene: Scene, number: int, skills: dict[str, float] | None = None
+) -> list[Question]:
+    """Asks about a scene.
+
+    Args:
+        rng: Source of randomness.
+        scene: What the picture shows; a scene without shapes is asked about its text only.
+        number: How many questions at most. Fewer come back where the scene gives no more.
+        skills: Weight of each skill; all alike if None.
+
+    Returns:
+        Different questions, in random order.
+    """
+    names = list(skills or SKILLS)
+    weights = np.asarray([(skills or {}).get(n, 1.0) for n in names])
+    found: dict[str, Question] = {}
+    for skill in rng.choice(names, size=3 * number, p=weights / weights.sum()):
+        if len(found) == number:
+            break
+        if not scene.shapes and skill != "read":
+            continue
+        made = SKILLS[skill](rng, scene)
+        if made is None:
+            continue
+        kind, a, b, answer = made
+        text = _pick(rng, list(TEMPLATES[kind])).format(a=a, b=b)
+        found.setdefault(text, Question(str(skill), text, answer))
+    return list(found.values())

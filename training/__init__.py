@@ -1,0 +1,1 @@
+"""How the embedded model was made. Outside the package: users of apet never need it."""

@@ -1,0 +1,200 @@
+"""Trains the embedded model from nothing: ``python -m training.train --recipe cpu --output FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from training.architecture import build_model, build_tokenizer, save
+from training.data import BatchShape, Scenes
+from training.objective import DenseHeads, answer_loss, dense_loss, see
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a recipe. It ends after ``minutes`` or ``steps``, whichever comes first."""
+
+    name: str
+    shape: BatchShape
+    minutes: float
+    steps: int
+    rate: float
+    final: float
+    eye: bool
+    decoder: bool
+
+
+RECIPES: dict[str, tuple[Stage, ...]] = {
+    "cpu": (
+        Stage("eye", BatchShape(32, 12, 0), 22, 10**9, 1.0, 0.5, eye=True, decoder=False),
+        Stage("bind", BatchShape(24, 12, 160), 20, 10**9, 1.0, 1.0, eye=False, decoder=True),
+        Stage("join", BatchShape(24, 12, 160), 35, 10**9, 1.0, 0.5, eye=True, decoder=True),
+        Stage("whole", BatchShape(8, 24, 256), 38, 10**9, 0.5, 0.0, eye=True, decoder=True),
+    ),
+    "gpu": (
+        Stage("eye", BatchShape(256, 12, 0), 60, 4000, 1.0, 0.5, eye=True, decoder=False),
+        Stage("bind", BatchShape(256, 12, 160), 60, 3000, 1.0, 1.0, eye=False, decoder=True),
+        Stage("join", BatchShape(256, 12, 160), 60, 4000, 1.0, 0.5, eye=True, decoder=True),
+        Stage("whole", BatchShape(128, 24, 256), 60, 8000, 0.5, 0.0, eye=True, decoder=True),
+    ),
+    "smoke": (
+        Stage("eye", BatchShape(2, 4, 0), 1, 2, 1.0, 0.5, eye=True, decoder=False),
+        Stage("bind", BatchShape(2, 6, 64), 1, 2, 1.0, 1.0, eye=False, decoder=True),
+        Stage("whole", BatchShape(1, 24, 64), 1, 2, 0.5, 0.0, eye=True, decoder=True),
+    ),
+}
+"""``cpu`` takes about two hours on two cores; ``gpu`` is the same in steps; ``smoke`` proves that it runs."""
+FREEZE = {"eye": False, "decoder": True}
+
+
+def optimizers(
+    model: LlavaForConditionalGeneration, heads: DenseHeads, rate: float
+) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for the layers' matrices, AdamW for the rest, each with its full learning rate."""
+    matrices, rest = [], list(heads.parameters())
+    for name, parameter in model.named_parameters():
+        inner = ".layers." in name or "multi_modal_projector" in name
+        (matrices if inner and parameter.ndim == 2 else rest).append(parameter)
+    muon = torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    return [(muon, 2e-3 * rate), (adam, 2e-3 * rate)]
+
+
+def freeze(model: LlavaForConditionalGeneration, stage: Stage) -> None:
+    """Lets gradients flow only into what the stage trains."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(stage.eye if "vision_tower" in name else stage.decoder)
+        parameter.grad = None
+
+
+def losses(
+    model: LlavaForConditionalGeneration, heads: DenseHeads, stage: Stage, batch: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The stage's loss and scores on a batch."""
+    with torch.set_grad_enabled(stage.eye and torch.is_grad_enabled()):
+        features = see(model, batch["pixels"], batch["patches"])
+    loss, scores = features.new_zeros((), dtype=torch.float32), {}
+    if stage.eye:
+        loss, scores = dense_loss(heads, features, batch)
+        loss = loss * (0.25 if stage.decoder else 1.0)
+    if stage.decoder:
+        answers, more = answer_loss(model, features, batch)
+        loss, scores = loss + answers, scores | more
+    return loss, scores
+
+
+def run_stage(
+    model: LlavaForConditionalGeneration,
+    heads: DenseHeads,
+    stage: Stage,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    device: torch.device,
+    workers: int,
+    first: int,
+) -> dict[str, float]:
+    """Trains one stage on pictures from number ``first`` on; returns what it used and its last scores."""
+    freeze(model, stage)
+    pairs = optimizers(model, heads, stage.rate)
+    loader = DataLoader(
+        Scenes(stage.shape, tokenizer, first=first), batch_size=None, num_workers=workers, prefetch_factor=4
+    )
+    begin, step, mean = time.monotonic(), 0, dict[str, float]()
+    for batch in loader:
+        minutes = (time.monotonic() - begin) / 60
+        if step >= stage.steps or minutes >= stage.minutes:
+            break
+        done = max(step / stage.steps, minutes / stage.minutes)
+        share = min(1.0, (step + 1) / 100) * (1 + (stage.final / stage.rate - 1) * done)
+        batch = {name: value.to(device, non_blocking=True) for name, value in batch.items()}  # noqa: PLW2901
+        with torch.autocast(device.type, torch.bfloat16):
+            loss, scores = losses(model, heads, stage, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for o, _ in pairs for g in o.param_groups for p in g["params"]], 1.0)
+        for optimizer, rate in pairs:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * share
+            optimizer.step()
+            optimizer.zero_grad()
+        step += 1
+        if step % 20 == 0:
+            for name, value in {"loss": loss, **scores}.items():
+                mean[name] = 0.8 * mean.get(name, float(value)) + 0.2 * float(value)
+        if step % 100 == 0 or step == stage.steps:
+            speed = step * stage.shape.pictures / (time.monotonic() - begin)
+            told = " ".join(f"{name} {value:.3f}" for name, value in mean.items())
+            print(f"{stage.name} {minutes:.1f} min, step {step}, {speed:.0f} pictures/s: {told}", flush=True)
+    return {
+        "steps": step,
+        "pictures": step * stage.shape.pictures,
+        "minutes": (time.monotonic() - begin) / 60,
+        **mean,
+    }
+
+
+def main() -> None:
+    """Runs a recipe and writes the checkpoint after every stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", choices=RECIPES, default="cpu")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on every stage's minutes")
+    parser.add_argument("--start", default=None, help="first stage to run, from the checkpoint in --output")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
+    parser.add_argument("--compile", action="store_true", help="fuse the layers with torch.compile")
+    options = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = build_tokenizer()
+    model = build_model(tokenizer)
+    heads = DenseHeads(model.config.vision_config.hidden_size)
+    state = options.output / "training_state.pt"
+    stages = RECIPES[options.recipe]
+    record: list[dict[str, object]] = []
+    if options.start:
+        stages = stages[[s.name for s in stages].index(options.start) :]
+        saved = torch.load(state, weights_only=True)
+        model.load_state_dict(saved["model"])
+        heads.load_state_dict(saved["heads"])
+        record = json.loads((options.output / "training.json").read_text())["stages"]
+    model.to(device)
+    heads.to(device)
+    for part in (model.model.vision_tower, model.model.language_model):
+        part.config._attn_implementation = "packed"
+    if options.compile:
+        for layer in (*model.model.vision_tower.encoder.layers, *model.model.language_model.layers):
+            layer.compile()
+    first = sum(int(str(r["pictures"])) for r in record)
+    for stage in stages:
+        timed = replace(stage, minutes=stage.minutes * options.scale)
+        used = run_stage(model, heads, timed, tokenizer, device=device, workers=options.workers, first=first)
+        first += int(used["pictures"])
+        record.append({**asdict(timed), **used})
+        options.output.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": model.state_dict(), "heads": heads.state_dict()}, state)
+        hardware = (
+            torch.cuda.get_device_name()
+            if device.type == "cuda"
+            else platform.processor() or platform.machine()
+        )
+        summary = {
+            "recipe": options.recipe,
+            "hardware": hardware,
+            "torch": torch.__version__,
+            "stages": record,
+        }
+        (options.output / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
+    for part in (model.model.vision_tower, model.model.language_model):
+        part.config._attn_implementation = None
+    save(model.to("cpu", torch.bfloat16), tokenizer, options.output)
+
+
+if __name__ == "__main__":
+    main()
