@@ -1,0 +1,27 @@
+"""The tensor core: decide which visual tokens stay, and carry the decision out. It imports torch alone.
+
+One subject per file: `budget` (how many), `basis` and `dpc` (step 1), `residual` (step 2), `merge` (step
+3), `blocks` (reading in float32 without a copy), `selection` (the decision), `compress` and `ragged` (the
+calls).
+"""
+
+from apet.core.basis import BASES, Basis
+from apet.core.budget import check_keep, resolve_keep
+from apet.core.compress import compress, select
+from apet.core.errors import ApETError
+from apet.core.ragged import compress_ragged, group_segments
+from apet.core.selection import Compression, Selection
+
+__all__ = [
+    "BASES",
+    "ApETError",
+    "Basis",
+    "Compression",
+    "Selection",
+    "check_keep",
+    "compress",
+    "compress_ragged",
+    "group_segments",
+    "resolve_keep",
+    "select",
+]

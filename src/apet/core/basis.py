@@ -1,0 +1,93 @@
+"""Basis tokens: a few tokens that span what an image repeats (step 1 of the method)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import Tokens
+from apet.core.dpc import density_peaks
+
+__all__ = ["BASES", "Basis", "farthest_points", "pick_basis", "random_rows"]
+
+Basis = Literal["fps", "dpc", "random"]
+BASES: tuple[Basis, ...] = ("fps", "dpc", "random")
+
+
+def pick_basis(tokens: Tokens, count: int, basis: Basis, start: Tensor | None, seed: int) -> Tensor:
+    """Picks the basis of every image.
+
+    Args:
+        tokens: The visual tokens, ``(B, N, d)``.
+        count: Basis tokens per image, 1 to N.
+        basis: ``"fps"``, ``"dpc"`` or ``"random"``.
+        start: First token of FPS, ``(B,)`` int64; None for the token of largest norm.
+        seed: Seed of the random basis.
+
+    Returns:
+        Distinct token indices in the order picked, ``(B, count)`` int64.
+    """
+    batch, total, _ = tokens.data.shape
+    device = tokens.data.device
+    if basis == "random":
+        return random_rows(batch, total, count, seed, device)
+    if basis == "dpc":
+        return density_peaks(tokens, count)
+    # With no basis yet a token is approximated by zero: the largest norm is the largest error, and it does
+    # not depend on the order of the tokens.
+    return farthest_points(tokens, count, tokens.norms.argmax(dim=1) if start is None else start)
+
+
+def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
+    """Farthest point sampling: each next token is the one farthest from its nearest chosen token.
+
+    Differences are formed before they are squared. So nothing cancels, equal tokens are at distance zero
+    exactly, and the distance of two tokens does not depend on where they stand or what else is in the
+    batch. A token is never picked twice; ties go to the lowest index.
+
+    Args:
+        tokens: The visual tokens, ``(B, N, d)``.
+        count: Tokens to pick, 1 to N.
+        start: First token of each image, ``(B,)`` int64.
+
+    Returns:
+        Indices in the order picked, ``(B, count)`` int64.
+    """
+    batch, total, width = tokens.data.shape
+    device = tokens.data.device
+    nearest = torch.full((batch, total), torch.inf, dtype=torch.float32, device=device)
+    picked = torch.empty((batch, count), dtype=torch.int64, device=device)
+    blocks = list(tokens.blocks())
+    room = max((i.stop - i.start) * (n.stop - n.start) for i, n in blocks) * width
+    buffer = torch.empty(room, dtype=torch.float32, device=device)
+    current = start
+    for step in range(count):
+        picked[:, step] = current
+        nearest.scatter_(1, current.unsqueeze(1), -1.0)
+        if step + 1 == count:
+            break
+        pivot = tokens.rows(current.unsqueeze(1))
+        for images, rows in blocks:
+            block = tokens.block(images, rows)
+            difference = buffer[: block.numel()].view(block.shape)
+            torch.sub(block, pivot[images], out=difference)
+            distance = torch.linalg.vector_norm(difference, dim=-1)
+            nearest[images, rows] = torch.minimum(nearest[images, rows], distance)
+        current = nearest.argmax(dim=1)
+    return picked
+
+
+def random_rows(batch: int, total: int, count: int, seed: int, device: torch.device) -> Tensor:
+    """Draws ``count`` of ``total`` tokens, every image the same ones, whatever else is in the batch.
+
+    The draw depends on the seed and on ``total`` alone. It comes from a generator of its own on the CPU, so
+    it is the same on every device and leaves torch's global random state as it was.
+
+    Returns:
+        Distinct indices in the order drawn, ``(batch, count)`` int64.
+    """
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    order = torch.randperm(total, generator=generator, dtype=torch.int64, device="cpu")[:count]
+    return order.to(device).expand(batch, count).contiguous()

@@ -1,0 +1,164 @@
+"""Reading tokens in blocks: float32 arithmetic without a float32 copy of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+
+__all__ = ["PRODUCT", "RESIDUAL", "STREAM", "Tokens", "product", "read_tokens", "row_blocks", "take_rows"]
+
+STREAM = "stream"
+RESIDUAL = "residual"
+PRODUCT = "product"
+
+# On a CPU a streamed block should stay in the second-level cache, and a large matrix product wants enough
+# rows to be worth packing its other operand. Elsewhere blocks only bound the memory, and few launches
+# matter more.
+CPU_BYTES = {STREAM: 1 << 19, RESIDUAL: 1 << 20, PRODUCT: 1 << 23}
+OTHER_BYTES = 1 << 27
+
+# Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
+_SMALL, _LARGE = 2.0**-40, 2.0**50
+
+
+def row_blocks(
+    batch: int, rows: int, width: int, device: torch.device, purpose: str = STREAM
+) -> Iterator[tuple[slice, slice]]:
+    """Cuts ``(batch, rows, width)`` into blocks of bounded bytes, either whole images or rows of one image.
+
+    Matrix products on a CPU never see two images in a block: the shape of a product decides the order in
+    which it sums, so an image gets the same bits alone and in a batch only if its products have the same
+    shapes.
+
+    Args:
+        batch: Number of images.
+        rows: Tokens of each image.
+        width: Channels of each token.
+        device: Where the tokens are.
+        purpose: ``STREAM`` for row-wise work, ``RESIDUAL`` and ``PRODUCT`` for small and large matrix
+            products.
+
+    Yields:
+        A slice of images and a slice of rows.
+    """
+    size = CPU_BYTES[purpose] if device.type == "cpu" else OTHER_BYTES
+    limit = max(1, size // (4 * max(width, 1)))
+    if rows > limit:
+        for image in range(batch):
+            for row in range(0, rows, limit):
+                yield slice(image, image + 1), slice(row, min(row + limit, rows))
+    elif rows:
+        alone = device.type == "cpu" and purpose != STREAM
+        images = 1 if alone else max(1, limit // rows)
+        for image in range(0, batch, images):
+            yield slice(image, min(image + images, batch)), slice(0, rows)
+
+
+def take_rows(x: Tensor, indices: Tensor) -> Tensor:
+    """Gathers ``x (B, N, ...)`` at ``indices (B, K)``, giving ``(B, K, ...)``; differentiable in ``x``."""
+    if x.shape[0] == 1:
+        return x[0].index_select(0, indices[0]).unsqueeze(0)
+    images = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    return x[images, indices]
+
+
+def product(a: Tensor, b: Tensor) -> Tensor:
+    """Multiplies ``(B, n, k)`` with ``(B, k, m)``, equal rows and columns giving equal results.
+
+    A single row or column would go to a matrix-vector routine, whose sums run in another order; it is
+    doubled. One image is a plain product.
+    """
+    rows, columns = a.shape[1], b.shape[2]
+    if rows == 1:
+        a = torch.cat((a, a), dim=1)
+    if columns == 1:
+        b = torch.cat((b, b), dim=2)
+    full = (a[0] @ b[0]).unsqueeze(0) if a.shape[0] == 1 else torch.matmul(a, b)
+    return full[:, :rows, :columns]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """Visual tokens ``(B, N, d)`` of any float dtype, read as float32 in units that keep squares in range.
+
+    Attributes:
+        data: The tokens as given, detached.
+        scale: Power of two per image ``(B,)`` that every read is multiplied with; None where all of them
+            are 1.
+        norms: Euclidean norm of every token ``(B, N)``, float32, in the scaled unit.
+    """
+
+    data: Tensor
+    scale: Tensor | None
+    norms: Tensor
+
+    def _read(self, rows: Tensor, images: slice) -> Tensor:
+        rows = rows.to(torch.float32).contiguous()
+        return rows if self.scale is None else rows * self.scale[images, None, None]
+
+    def block(self, images: slice, rows: slice) -> Tensor:
+        """Reads a block ``(b, n, d)``; it may share the input's memory, so it is never to be written to."""
+        return self._read(self.data[images, rows], images)
+
+    def rows(self, indices: Tensor, images: slice = slice(None)) -> Tensor:
+        """Reads the tokens at ``indices (b, K)`` of some images as a new tensor ``(b, K, d)``."""
+        return self._read(take_rows(self.data[images], indices), images)
+
+    def blocks(self, purpose: str = STREAM) -> Iterator[tuple[slice, slice]]:
+        """Goes over all tokens in blocks; see `row_blocks`."""
+        batch, count, width = self.data.shape
+        return row_blocks(batch, count, width, self.data.device, purpose)
+
+
+def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
+    """Prepares tokens for reading: finds norms, the unit of each image, and values that are not finite.
+
+    Args:
+        x: Tokens ``(B, N, d)``.
+        check_finite: Whether to look at the values on the host, which waits for the device once. Without it
+            the unit is computed, and applied, without looking.
+        operation: What to name in the error.
+
+    Raises:
+        ApETError: If a value is NaN, infinite, or infinite in float32.
+    """
+    x = x.detach()
+    plain = Tokens(x, None, x.new_empty(0))
+    norms = _norms(plain)
+    peak = norms.amax(dim=1)
+    ordinary = (peak > _SMALL) & (peak < _LARGE)
+    if check_finite and bool(ordinary.all()):
+        return Tokens(x, None, norms)
+    largest = _largest(plain)
+    if check_finite and not bool(torch.isfinite(largest).all()):
+        image = int(torch.isfinite(largest).logical_not().nonzero()[0])
+        raise ApETError(
+            operation,
+            f"tokens {tuple(x.shape)} with NaN or infinite values (first in image {image})",
+            "values that are finite in float32",
+        )
+    mantissa, _ = torch.frexp(largest)
+    unit = (4.0 * mantissa / largest).clamp(max=2.0**126)
+    scale = torch.where(ordinary | (largest == 0), torch.ones_like(unit), unit)
+    scaled = Tokens(x, scale, norms)
+    return Tokens(x, scale, _norms(scaled))
+
+
+def _norms(tokens: Tokens) -> Tensor:
+    norms = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=tokens.data.device)
+    for images, rows in tokens.blocks():
+        norms[images, rows] = torch.linalg.vector_norm(tokens.block(images, rows), dim=-1)
+    return norms
+
+
+def _largest(tokens: Tokens) -> Tensor:
+    largest = torch.zeros(tokens.data.shape[0], dtype=torch.float32, device=tokens.data.device)
+    for images, rows in tokens.blocks():
+        peak = tokens.block(images, rows).abs().amax(dim=(1, 2))
+        largest[images] = torch.maximum(largest[images], peak)
+    return largest

@@ -1,0 +1,105 @@
+"""Checks of what the user passes to the core."""
+
+from __future__ import annotations
+
+import numbers
+import torch
+from torch import Tensor
+
+from apet.core.basis import BASES, Basis
+from apet.core.errors import ApETError
+
+__all__ = [
+    "check_basis",
+    "check_basis_size",
+    "check_flag",
+    "check_ridge",
+    "check_seed",
+    "check_start",
+    "check_tokens",
+]
+
+
+def check_tokens(tokens: object, operation: str, ndims: tuple[int, ...] = (2, 3)) -> Tensor:
+    """Returns tokens of a float dtype, with the right number of dimensions and none of them empty."""
+    shapes = " or ".join({2: "(N, d)", 3: "(B, N, d)"}[n] for n in ndims)
+    if not isinstance(tokens, torch.Tensor):
+        raise ApETError(operation, f"tokens of type {type(tokens).__name__}", f"a tensor {shapes}")
+    if not tokens.is_floating_point():
+        raise ApETError(operation, f"tokens of dtype {tokens.dtype}", "a float dtype")
+    if tokens.ndim not in ndims:
+        raise ApETError(operation, f"tokens of shape {tuple(tokens.shape)}", f"shape {shapes}")
+    if tokens.numel() == 0:
+        raise ApETError(
+            operation, f"empty tokens of shape {tuple(tokens.shape)}", "at least one token and one channel"
+        )
+    return tokens
+
+
+def check_basis(basis: object, operation: str) -> Basis:
+    """Returns the name of a way to pick basis tokens."""
+    if basis not in BASES:
+        raise ApETError(operation, f"basis={basis!r}", "one of " + ", ".join(map(repr, BASES)))
+    return basis
+
+
+def check_basis_size(basis_size: object, operation: str) -> int:
+    """Returns a number of basis tokens, at least 1."""
+    if isinstance(basis_size, bool) or not isinstance(basis_size, numbers.Integral) or basis_size < 1:
+        raise ApETError(operation, f"basis_size={basis_size!r}", "an int of at least 1")
+    return int(basis_size)
+
+
+def check_ridge(ridge: object, operation: str) -> float:
+    """Returns a ridge, finite and not negative."""
+    expected = "a finite float of at least 0"
+    if isinstance(ridge, bool) or not isinstance(ridge, numbers.Real):
+        raise ApETError(operation, f"ridge={ridge!r}", expected)
+    if not 0.0 <= float(ridge) < float("inf"):
+        raise ApETError(operation, f"ridge={ridge!r}", expected)
+    return float(ridge)
+
+
+def check_seed(seed: object, operation: str) -> int:
+    """Returns a seed, 0 to 2**63 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**63:
+        raise ApETError(operation, f"seed={seed!r}", "an int between 0 and 2**63 - 1")
+    return int(seed)
+
+
+def check_flag(name: str, value: object, operation: str) -> bool:
+    """Returns a bool."""
+    if not isinstance(value, bool):
+        raise ApETError(operation, f"{name}={value!r}", "True or False")
+    return value
+
+
+def check_start(
+    start: object, shape: tuple[int, int], device: torch.device, basis: Basis, operation: str
+) -> Tensor | None:
+    """Returns the first token of FPS of each image, ``(B,)`` int64 on the device; None stays None."""
+    if start is None:
+        return None
+    batch, total = shape
+    if basis != "fps":
+        raise ApETError(operation, f"start={start!r} with basis={basis!r}", "a start with basis='fps' only")
+    expected = f"an int, or an integer tensor of shape ({batch},), between 0 and {total - 1}"
+    if isinstance(start, torch.Tensor):
+        if start.is_floating_point() or start.is_complex() or start.dtype == torch.bool:
+            raise ApETError(operation, f"start of dtype {start.dtype}", expected)
+        if start.ndim != 0 and tuple(start.shape) != (batch,):
+            raise ApETError(operation, f"start of shape {tuple(start.shape)}", expected)
+        first = start.detach().to(device=device, dtype=torch.int64).expand(batch)
+        low, high = (int(v) for v in torch.aminmax(first))
+    elif isinstance(start, numbers.Integral) and not isinstance(start, bool):
+        low = high = int(start)
+        first = (
+            torch.full((batch,), low, dtype=torch.int64, device=device)
+            if 0 <= low < total
+            else torch.empty(0)
+        )
+    else:
+        raise ApETError(operation, f"start={start!r}", expected)
+    if low < 0 or high >= total:
+        raise ApETError(operation, f"start={low if low < 0 else high} for {total} tokens", expected)
+    return first

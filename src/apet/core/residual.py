@@ -1,0 +1,68 @@
+"""Approximation error: what the basis tokens do not explain (step 2 of the method)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import RESIDUAL, Tokens, product
+from apet.core.precision import wide_dtype
+
+__all__ = ["approximation_errors", "orthonormal_basis"]
+
+
+def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
+    """Distance of every token to its ridge approximation by the basis tokens.
+
+    With ``S`` the basis tokens, ``G = S S^T + ridge I`` and ``L L^T = G``, the approximation ``X S^T G^-1
+    S`` is ``(X Q^T) Q`` with ``Q = L^-1 S``. The residual is formed and then measured: the difference of
+    two squared norms would lose the error of a token that lies in the span. All of it is float64 for a
+    block of tokens at a time (float32 where a device has no float64), so that equal tokens get equal
+    errors.
+
+    Args:
+        tokens: The visual tokens, ``(B, N, d)``.
+        basis: Basis indices, ``(B, M)`` int64.
+        ridge: Ridge in squared units of the tokens.
+
+    Returns:
+        Errors ``(B, N)``, float32, in the scaled unit of ``tokens``.
+    """
+    span = orthonormal_basis(tokens, basis, ridge)
+    errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=tokens.data.device)
+    for images, rows in tokens.blocks(RESIDUAL):
+        block = tokens.block(images, rows).to(span.dtype)
+        residual = block - product(product(block, span[images].mT), span[images])
+        errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1).to(torch.float32)
+    return errors
+
+
+def orthonormal_basis(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
+    """``L^-1 S`` for the basis tokens ``S``: orthonormal rows but for the ridge.
+
+    A Gram matrix of nearly dependent tokens is not positive definite once rounded. Each token's ridge is
+    therefore at least the rounding of its own squared norm, as much as a factorisation needs and too little
+    to change an error beyond float32: it moves with the token, so one huge token does not blur its small
+    neighbours.
+
+    Returns:
+        Rows spanning the basis, ``(B, M, d)``, float64 or what the device has.
+    """
+    wide = wide_dtype(tokens.data.device)
+    picked = tokens.rows(basis).to(wide)
+    # One image at a time on a CPU, for the reason given in `row_blocks`.
+    groups = torch.split(picked, 1 if picked.device.type == "cpu" else len(picked))
+    gram = torch.cat([product(group, group.mT) for group in groups])
+    own = gram.diagonal(dim1=-2, dim2=-1)
+    if tokens.scale is None:
+        asked = torch.full_like(own, ridge)
+    else:
+        asked = (tokens.scale.to(wide).square() * ridge).unsqueeze(1).expand_as(own)
+    rounding = torch.finfo(wide).eps * (16 * basis.shape[1])
+    # A zero token needs a positive pivot as well, even with ridge 0.
+    floor = (rounding * own).clamp(min=torch.finfo(wide).tiny ** 0.5)
+    lower, info = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.maximum(asked, floor)))
+    sure, _ = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.maximum(asked, 2.0**20 * floor)))
+    lower = torch.where((info == 0)[:, None, None], lower, sure)
+    span: Tensor = torch.linalg.solve_triangular(lower, picked, upper=False)
+    return span

@@ -1,0 +1,125 @@
+"""Decisions: which tokens stay, and where the others go."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import take_rows
+from apet.core.errors import ApETError
+from apet.core.merge import merge_rows
+from apet.core.precision import plain_arithmetic
+
+__all__ = ["Compression", "Selection"]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """One decision about the N tokens of an image, or of each image of a batch (then with a leading ``B``).
+
+    Attributes:
+        indices: The kept tokens, ``(.., K)`` int64, ascending.
+        assignment: The kept slot, 0 to K-1, that each token goes to, ``(.., N)`` int64. A kept token goes
+            to its own.
+        errors: Approximation error of each token, ``(.., N)`` float32, in the unit of the tokens. Zeros for
+            a method that computes none.
+        basis: Basis tokens in the order picked, ``(.., M)`` int64. M is 0 for a method that has none.
+    """
+
+    indices: Tensor
+    assignment: Tensor
+    errors: Tensor
+    basis: Tensor
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens before: N."""
+        return int(self.assignment.shape[-1])
+
+    @property
+    def num_kept(self) -> int:
+        """Tokens after: K."""
+        return int(self.indices.shape[-1])
+
+    @property
+    def batched(self) -> bool:
+        """Whether this is a batch of decisions."""
+        return self.indices.ndim == 2
+
+    def apply(self, x: Tensor, dim: int = -2, merge: bool = True, batch_dim: int = 0) -> Tensor:
+        """Carries the decision out on another tensor of the same tokens.
+
+        Args:
+            x: Any tensor with the N tokens along ``dim`` (features of another layer, positions, a mask), on
+                the device of the decision. For a batch of decisions its images stand along ``batch_dim``.
+            dim: Dimension of the tokens.
+            merge: True averages each dropped token into the kept token it goes to, summing in float32
+                (float64 for float64). False keeps the rows of the kept tokens as they are, and takes any
+                dtype.
+            batch_dim: Dimension of the images; not looked at for a single decision.
+
+        Returns:
+            ``x`` with K in place of N along ``dim``, in its own dtype. Gradients flow through.
+
+        Raises:
+            ApETError: If the tensor does not fit the decision, or merging is asked of integers.
+        """
+        source, target = self._dims(x, dim, batch_dim)
+        if merge and not x.is_floating_point():
+            raise ApETError("apply", f"merge=True on {x.dtype}", "a float tensor, or merge=False")
+        rows = x.movedim(source, target)
+        rows = rows if self.batched else rows.unsqueeze(0)
+        lead, rest = rows.shape[:2], rows.shape[2:]
+        indices = self.indices if self.batched else self.indices.unsqueeze(0)
+        if merge:
+            assignment = self.assignment if self.batched else self.assignment.unsqueeze(0)
+            with plain_arithmetic(x.device):
+                flat = merge_rows(rows.reshape(*lead, math.prod(rest)), assignment, self.num_kept)
+            out = flat.reshape(lead[0], self.num_kept, *rest)
+        else:
+            out = take_rows(rows, indices)
+        return (out if self.batched else out.squeeze(0)).movedim(target, source)
+
+    def unbatch(self) -> list[Self]:
+        """Splits a batch into one decision per image, sharing memory; a single decision gives a list of itself."""
+        if not self.batched:
+            return [self]
+        names = [field.name for field in dataclasses.fields(self)]
+        parts: list[dict[str, Any]] = [
+            {name: getattr(self, name)[image] for name in names} for image in range(len(self.indices))
+        ]
+        return [type(self)(**part) for part in parts]
+
+    def _dims(self, x: Tensor, dim: int, batch_dim: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Checks the fit; returns the dimensions to move and where to."""
+        want = f"a tensor with {self.num_tokens} tokens along dim={dim}"
+        if not isinstance(x, torch.Tensor):
+            raise ApETError("apply", f"{type(x).__name__}", want)
+        shape = f"shape {tuple(x.shape)}"
+        if not -x.ndim <= dim < x.ndim or x.shape[dim] != self.num_tokens:
+            raise ApETError("apply", shape, want)
+        if x.device != self.indices.device:
+            raise ApETError("apply", f"a tensor on {x.device}", f"one on {self.indices.device}")
+        if not self.batched:
+            return (dim,), (0,)
+        images = len(self.indices)
+        fits = -x.ndim <= batch_dim < x.ndim and (batch_dim - dim) % x.ndim and x.shape[batch_dim] == images
+        if not fits:
+            raise ApETError("apply", shape, f"{want} and {images} images along batch_dim={batch_dim}")
+        return (batch_dim, dim), (0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Compression(Selection):
+    """A decision and the tokens that it left.
+
+    Attributes:
+        tokens: The kept tokens, merged or not, ``(.., K, d)`` in the dtype of the input.
+    """
+
+    tokens: Tensor

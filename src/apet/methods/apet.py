@@ -1,0 +1,107 @@
+"""ApET: keep what a few basis tokens cannot approximate."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Self
+
+from torch import Tensor
+
+from apet.core.basis import Basis
+from apet.core.check import check_basis, check_basis_size, check_ridge, check_seed
+from apet.core.compress import select
+from apet.core.errors import ApETError
+from apet.core.selection import Selection
+from apet.methods.base import Method, Stage2
+
+__all__ = ["ApET"]
+
+
+@dataclass(frozen=True)
+class ApET(Method):
+    """Approximation-error guided compression (arXiv 2602.19870), as the paper describes it.
+
+    Attributes:
+        basis_size: Basis tokens M; cut to K where K is smaller.
+        basis: How they are picked, ``"fps"``, ``"dpc"`` or ``"random"``.
+        start: First token of farthest point sampling, an index among the tokens that are compressed. None:
+            the token of largest norm.
+        ridge: Ridge of the approximation, in squared units of the tokens.
+        seed: Seed of the random basis.
+    """
+
+    _: KW_ONLY
+    basis_size: int = 10
+    basis: Basis = "fps"
+    start: int | None = None
+    ridge: float = 1e-5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        super().__post_init__()
+        check_basis_size(self.basis_size, "ApET")
+        check_basis(self.basis, "ApET")
+        check_ridge(self.ridge, "ApET")
+        check_seed(self.seed, "ApET")
+        if self.start is None:
+            return
+        if isinstance(self.start, bool) or not isinstance(self.start, int) or self.start < 0:
+            raise ApETError("ApET", f"start={self.start!r}", "None or an int of at least 0")
+        if self.basis != "fps":
+            raise ApETError(
+                "ApET", f"start={self.start} with basis={self.basis!r}", "a start with basis='fps' only"
+            )
+        if self.stage2 is not None and isinstance(self.keep, int) and self.start >= self.keep:
+            expected = f"less than keep={self.keep}, since stage 2 starts among the tokens kept by stage 1"
+            raise ApETError("ApET", f"start={self.start} with stage2", expected)
+
+    def select(self, tokens: Tensor, keep: int) -> Selection:
+        """Decides by approximation error; see `apet.core.compress` and `Method.select`."""
+        return select(
+            tokens,
+            keep,
+            basis_size=self.basis_size,
+            basis=self.basis,
+            start=self.start,
+            seed=self.seed,
+            ridge=self.ridge,
+        )
+
+    @classmethod
+    def paper(cls, average: int, num_layers: int, num_tokens: int = 576) -> Self:
+        """The paper's two-stage budgets, where "64 tokens" is an average over decoder layers.
+
+        Half as many again up to the middle layer, half as many after it. For 64 tokens and 32 layers that
+        is 96 tokens up to layer 16 and 32 after it: ``(96 * 16 + 32 * 16) / 32 = 64``. Likewise 192 is 288
+        then 96, 128 is 192 then 64.
+
+        Args:
+            average: Visual tokens per image, averaged over the decoder layers.
+            num_layers: Decoder layers of the language model.
+            num_tokens: Visual tokens per image without compression.
+
+        Raises:
+            ApETError: If the budgets or the middle layer are not whole, or stage 1 would keep more than
+            there are.
+        """
+        for name, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ApETError("ApET.paper", f"{name}={value!r}", "an int of at least 1")
+        if average % 2:
+            raise ApETError(
+                "ApET.paper", f"average={average}", "an even number, since half of it is kept at the end"
+            )
+        if num_layers % 2:
+            raise ApETError(
+                "ApET.paper", f"num_layers={num_layers}", "an even number, since stage 2 is in the middle"
+            )
+        first, second = average * 3 // 2, average // 2
+        if first > num_tokens:
+            got = f"average={average}, which keeps {first} tokens in stage 1"
+            raise ApETError("ApET.paper", got, f"at most num_tokens={num_tokens}")
+        return cls(keep=first, stage2=Stage2(layer=num_layers // 2, keep=second))

@@ -1,0 +1,107 @@
+"""What every method is: a frozen, self-checking configuration that can decide."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from apet.core.budget import check_keep
+from apet.core.check import check_flag
+from apet.core.errors import ApETError
+from apet.core.selection import Selection
+
+__all__ = ["At", "Method", "Positions", "Stage2"]
+
+Positions = Literal["own", "contiguous"]
+At = Literal["projector_input", "projector_output"]
+
+
+@dataclass(frozen=True)
+class Stage2:
+    """A second compression inside the language model, in prefill only.
+
+    Attributes:
+        layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
+            the paper's choice for 32 layers.
+        keep: Visual tokens per image after it: an int, or a share in (0, 1] of the image's *original*
+            tokens, those before stage 1. It has to be at most what stage 1 keeps.
+    """
+
+    layer: int
+    keep: int | float
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
+            raise ApETError("Stage2", f"layer={self.layer!r}", "an int of at least 1")
+        object.__setattr__(self, "keep", check_keep(self.keep, "Stage2"))
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A way to compress visual tokens, with everything that an integration needs to know about it.
+
+    Attributes:
+        keep: Visual tokens kept of each image, tile or frame in stage 1: an int, or a share in (0, 1].
+        merge: Whether dropped tokens are averaged into kept ones.
+        positions: ``"own"``: kept tokens have the positions that they had in the full sequence.
+            ``"contiguous"``: positions are counted anew over the shorter one.
+        stage2: A second compression after a decoder layer, or None.
+        at: Where a projector that maps tokens one to one (LLaVA's) meets stage 1: ``"projector_input"``, as
+            in the paper, so that it runs on the kept tokens only, or ``"projector_output"``.
+    """
+
+    keep: int | float
+    _: KW_ONLY
+    merge: bool = True
+    positions: Positions = "own"
+    stage2: Stage2 | None = None
+    at: At = "projector_input"
+
+    def __post_init__(self) -> None:
+        """Checks the shared fields; subclasses call it first.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        name = type(self).__name__
+        object.__setattr__(self, "keep", check_keep(self.keep, name))
+        check_flag("merge", self.merge, name)
+        for field, choices in (("positions", get_args(Positions)), ("at", get_args(At))):
+            value = getattr(self, field)
+            if value not in choices:
+                raise ApETError(name, f"{field}={value!r}", "one of " + ", ".join(map(repr, choices)))
+        if self.stage2 is not None:
+            self._check_stage2(self.stage2, name)
+
+    def _check_stage2(self, stage2: Stage2, name: str) -> None:
+        if not isinstance(stage2, Stage2):
+            raise ApETError(name, f"stage2={stage2!r}", "a Stage2 or None")
+        # An int and a share can be compared only once the number of tokens is known.
+        if type(stage2.keep) is type(self.keep) and stage2.keep > self.keep:
+            raise ApETError(name, f"stage2.keep={stage2.keep!r}", f"at most keep={self.keep!r}")
+
+    @abstractmethod
+    def select(self, tokens: Tensor, keep: int) -> Selection:
+        """Decides which tokens of each image stay.
+
+        An image gets the same decision alone, twice in a batch and beside others.
+
+        Args:
+            tokens: Visual tokens ``(B, N, d)`` of any float dtype; they are not changed.
+            keep: Tokens to keep of each image, 1 to N. Stage 2 asks for another number than ``self.keep``,
+                so it is passed.
+
+        Returns:
+            A batch of B decisions.
+
+        Raises:
+            ApETError: If the tokens are not finite, or the budget does not fit.
+        """
