@@ -1,0 +1,128 @@
+"""Apply a method to a transformers model, and remove it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from apet.core.errors import ApETError
+from apet.hf.families import family_of
+from apet.hf.install import Installed, check_fits
+from apet.hf.session import Session
+from apet.methods import Method
+
+__all__ = ["apply", "compressing", "remove", "session"]
+
+_ATTRIBUTE = "_apet"
+
+
+def _installed(model: nn.Module) -> Installed | None:
+    found: Installed | None = getattr(model, "__dict__", {}).get(_ATTRIBUTE)
+    return found
+
+
+def apply(model: nn.Module, method: Method) -> Session:
+    """Compress the visual tokens of every prompt that a model sees from now on.
+
+    The model is used as before: ``model.generate(**inputs)`` or ``model(**inputs)``, with the same processor.
+    Logits and ``last_hidden_state`` keep the prompt's original length, where each dropped token repeats the
+    row before it, and ``labels`` may be given as ever. Hidden states and attentions of single layers have the
+    length that the layer saw. Padding is dropped with the dropped tokens.
+
+    With a filled compressed cache, a further turn may add text. What could only be answered wrongly is
+    refused with an `ApETError`: a new image on a filled cache, chunked prefill with images, cropping into an
+    image, sliding windows shorter than the prompt with stage 2.
+
+    Applying an equal method again changes nothing. Do not apply or remove while another thread generates.
+
+    Args:
+        model: A supported model with its language-model head; see `supported_models`.
+        method: What to do, for example ``ApET(keep=64)``.
+
+    Returns:
+        The session, which tells per image what was kept.
+
+    Raises:
+        ApETError: If the model is not supported, another method is applied to it already, or the method does
+            not fit it. The model is then as it was.
+    """
+    if not isinstance(method, Method):
+        raise ApETError(
+            "apply", f"a method of type {type(method).__name__}", "a method such as ApET(keep=64)"
+        )
+    installed = _installed(model)
+    if installed is not None:
+        if installed.method == method:
+            return installed.session
+        raise ApETError(
+            "apply",
+            f"{method!r} for a model that is compressed with {installed.method!r}",
+            "apet.remove(model) first",
+        )
+    family = family_of(model, "apply")
+    check_fits(model, family, method, "apply")
+    installed = Installed(model, family, method)
+    model.__dict__[_ATTRIBUTE] = installed
+    return installed.session
+
+
+def remove(model: nn.Module) -> bool:
+    """Take a compression off a model: every hook and attribute is as before `apply`.
+
+    KV caches that were filled under it can no longer be continued: a forward pass on one raises an
+    `ApETError`.
+
+    Args:
+        model: Any model.
+
+    Returns:
+        Whether there was something to remove. A model that is not compressed is left alone.
+    """
+    installed = _installed(model)
+    if installed is None:
+        return False
+    del model.__dict__[_ATTRIBUTE]
+    installed.remove()
+    return True
+
+
+@contextmanager
+def compressing(model: nn.Module, method: Method) -> Iterator[Session]:
+    """Compress within a ``with`` block.
+
+    The model is as before afterwards, also after an exception. If an equal method was applied already, it
+    stays applied.
+
+    Args:
+        model: As for `apply`.
+        method: As for `apply`.
+
+    Yields:
+        The session; its results can still be read after the block.
+
+    Raises:
+        ApETError: As for `apply`.
+    """
+    outer = _installed(model)
+    current = apply(model, method)
+    try:
+        yield current
+    finally:
+        if outer is None:
+            remove(model)
+
+
+def session(model: nn.Module) -> Session:
+    """The session of a compressed model.
+
+    Raises:
+        ApETError: If the model is not compressed.
+    """
+    installed = _installed(model)
+    if installed is None:
+        raise ApETError(
+            "session", f"a {type(model).__name__} that is not compressed", "apet.apply(model, ..) first"
+        )
+    return installed.session

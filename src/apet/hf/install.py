@@ -1,0 +1,137 @@
+"""Install a compression on a model, and take it off again without a trace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+
+from apet.core.errors import ApETError
+from apet.hf.base import BaseStage
+from apet.hf.cache import Lease
+from apet.hf.families import Family
+from apet.hf.generation import guard_generate, wrap_prepare
+from apet.hf.layers import LayerStage
+from apet.hf.session import Session
+from apet.hf.text import TextStage
+from apet.hf.vision import VisionStage
+from apet.methods import Method
+
+__all__ = ["Installed", "check_fits"]
+
+
+def check_fits(model: nn.Module, family: Family, method: Method, operation: str) -> None:
+    """Check what can be checked before a model is touched.
+
+    Raises:
+        ApETError: If the stage-2 layer is not in the model, or its text model has no rotary positions.
+    """
+    base = _base(model)
+    text = getattr(base, family.text, None)
+    layers, rotary = getattr(text, "layers", None), getattr(text, "rotary_emb", None)
+    if layers is None or rotary is None:
+        raise ApETError(
+            operation,
+            f"a text model of type {type(text).__name__}",
+            "a decoder with rotary positions (attributes layers and rotary_emb)",
+        )
+    if method.stage2 is not None and not 1 <= method.stage2.layer < len(layers):
+        raise ApETError(
+            operation,
+            f"stage2 at layer {method.stage2.layer} of a model with {len(layers)} decoder layers",
+            f"a layer between 1 and {len(layers) - 1}",
+        )
+
+
+class Installed:
+    """A compression on one model: its hooks, its replaced attributes and how to undo them.
+
+    Args:
+        model: The model, checked by ``check_fits``.
+        family: Its family.
+        method: The method.
+    """
+
+    def __init__(self, model: nn.Module, family: Family, method: Method) -> None:
+        self.method = method
+        self.session = Session(method, family.model_type)
+        self._lease = Lease()
+        self._undo: list[Callable[[], object]] = []
+        self._model = model
+        base = _base(model)
+        text, projector = getattr(base, family.text), getattr(base, family.projector)
+        try:
+            self._install(base, text, projector, family)
+        except BaseException:
+            self.remove()
+            raise
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise ApETError("deepcopy", "a model under compression", "apet.remove(model) before copying it")
+
+    def remove(self) -> None:
+        """Undo everything, in reverse order, and end the lease of caches that were filled."""
+        self._lease.active = False
+        self.session.end()
+        while self._undo:
+            self._undo.pop()()
+        _forget_compiled(self._model)
+
+    def _install(self, base: nn.Module, text: Any, projector: nn.Module, family: Family) -> None:
+        method, lease = self.method, self._lease
+        vision = VisionStage(method, family, lease, base)
+        whole = BaseStage(family, lease)
+        prompt = TextStage(method, lease, self.session)
+        hooks = [
+            projector.register_forward_pre_hook(vision.before_projector),
+            projector.register_forward_hook(vision.after_projector),
+            base.register_forward_pre_hook(whole.before, with_kwargs=True),
+            base.register_forward_hook(whole.after, always_call=True),
+            text.register_forward_pre_hook(prompt.before, with_kwargs=True),
+            text.register_forward_hook(prompt.after),
+            text.rotary_emb.register_forward_pre_hook(prompt.rotary, with_kwargs=True),
+        ]
+        if method.stage2 is not None:
+            layers = LayerStage(method, method.stage2, prompt, text.config)
+            hooks += [
+                text.layers[number].register_forward_pre_hook(layers.hook(number), with_kwargs=True)
+                for number in range(method.stage2.layer, len(text.layers))
+            ]
+        self._undo += [hook.remove for hook in hooks]
+        for name in family.features:
+            self._replace(base, name, vision.wrap(getattr(base, name)))
+        model: Any = self._model
+        if hasattr(model, "generate"):
+            self._replace(model, "generate", guard_generate(model.generate, model, family, self.session))
+            self._replace(
+                model,
+                "prepare_inputs_for_generation",
+                wrap_prepare(model.prepare_inputs_for_generation, family),
+            )
+        _forget_compiled(self._model)
+
+    def _replace(self, owner: nn.Module, name: str, value: Any) -> None:
+        """Set an instance attribute, and remember what stood there."""
+        attributes = owner.__dict__
+        if name in attributes:
+            before = attributes[name]
+            self._undo.append(lambda: attributes.__setitem__(name, before))
+        else:
+            self._undo.append(lambda: attributes.pop(name, None))
+        attributes[name] = value
+
+
+def _base(model: nn.Module) -> nn.Module:
+    base: nn.Module = getattr(model, "base_model", model)
+    return base
+
+
+def _forget_compiled(model: nn.Module) -> None:
+    """Drop what was compiled of this model: compiled code does not see hooks that come or go later."""
+    compiled = model.__dict__.pop("_compiled_call", None) is not None
+    compiled |= any(module._compiled_call_impl is not None for module in model.modules())
+    if compiled and "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()

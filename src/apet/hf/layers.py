@@ -1,0 +1,177 @@
+"""Stage 2: drop visual tokens again, on the hidden states that enter a middle decoder layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apet.core.budget import resolve_keep
+from apet.hf.cache import CacheRecord, is_static, record_of
+from apet.hf.decide import decide
+from apet.hf.masks import build_causal, continue_index, remap, remap_keys
+from apet.hf.packing import pack, take
+from apet.hf.state import Call, Encoded, Prompt
+from apet.hf.text import TextStage
+from apet.methods import Method, Stage2
+
+__all__ = ["LayerStage"]
+
+Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
+
+
+class LayerStage:
+    """Hooks of the decoder layers from ``stage2.layer`` on.
+
+    In prefill the first of them selects and shortens the hidden states, and all of them get rotary
+    embeddings, masks and positions of the shorter sequence. Rotary positions stay those of the kept tokens.
+    In decode they only pick the columns of the mask.
+    """
+
+    def __init__(self, method: Method, stage2: Stage2, text: TextStage, config: Any) -> None:
+        self.method = method
+        self.stage2 = stage2
+        self.text = text
+        self.config = config
+
+    def hook(self, number: int) -> Hook:
+        """Make the pre-hook of one layer."""
+
+        def before(
+            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+            record = record_of(kwargs.get("past_key_values"))
+            if record is not None:
+                if record.second is None:
+                    return None
+                return args, self._decode(number, args, kwargs, record, record.second)
+            call = self.text.current()
+            if call is None or call.prompt is None or call.encoded is None:
+                return None
+            hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
+            if number == self.stage2.layer:
+                hidden = self._select(hidden, call, call.encoded, call.prompt)
+            if call.prompt.second is None:
+                return None
+            kwargs = self._shorten(hidden, kwargs, call.prompt, call.prompt.second)
+            if args:
+                return (hidden, *rest), kwargs
+            return (), {**kwargs, "hidden_states": hidden}
+
+        return before
+
+    def _select(self, hidden: Tensor, call: Call, encoded: Encoded, prompt: Prompt) -> Tensor:
+        """Select among the tokens that stage 1 kept, once per image; merge and gather in every copy of it.
+
+        Args:
+            hidden: ``(B, n1, D)`` hidden states.
+            call: The running call.
+            encoded: Stage 1's decisions.
+            prompt: Gets ``second`` and ``stages``.
+
+        Returns:
+            ``(B, n2, D)``, or ``hidden`` if nothing is dropped.
+        """
+        copies: dict[int, list[int]] = {}
+        for place, placed in enumerate(call.placed):
+            copies.setdefault(placed.image, []).append(place)
+        images = list(copies)
+        segments = [
+            hidden[call.placed[copies[image][0]].row, prompt.slots[copies[image][0]]] for image in images
+        ]
+        keeps = [resolve_keep(self.stage2.keep, encoded.lengths[image]) for image in images]
+        groups = decide(self.method, segments, keeps)
+        if not groups:
+            return hidden
+        keep = prompt.valid.clone()
+        for group in groups:
+            for slot, member in enumerate(group.members):
+                image = images[member]
+                first = encoded.stages[image]
+                candidates = (
+                    torch.arange(encoded.lengths[image], device=hidden.device)
+                    if first is None
+                    else first.indices.to(hidden.device)
+                )
+                prompt.stages[image] = group.stage(slot, candidates)
+            chosen = group.selection.indices
+            for number in range(call.copies):
+                places = [copies[images[member]][number] for member in group.members]
+                rows = torch.tensor([call.placed[place].row for place in places], device=hidden.device)[
+                    :, None
+                ]
+                slots = torch.stack([prompt.slots[place] for place in places])
+                kept = slots.gather(1, chosen)
+                keep[rows, slots] = False
+                keep[rows, kept] = True
+                if self.method.merge:
+                    merged = group.selection.apply(hidden[rows, slots], dim=1, merge=True)
+                    hidden = hidden.index_put((rows, kept), merged.to(hidden.dtype))
+        prompt.second = pack(keep)
+        prompt.full_second = bool((prompt.second >= 0).all())
+        return take(hidden, prompt.second, 1)
+
+    def _shorten(
+        self, hidden: Tensor, kwargs: dict[str, Any], prompt: Prompt, index: Tensor
+    ) -> dict[str, Any]:
+        """Fit a layer's keyword arguments to the sequence behind stage 2, in prefill."""
+        kwargs = dict(kwargs)
+
+        def once(name: str, move: Callable[[Any], Any]) -> None:
+            value = kwargs.get(name)
+            if value is None:
+                return
+            for old, new in prompt.moved:
+                if old is value:
+                    kwargs[name] = new
+                    return
+            kwargs[name] = move(value)
+            prompt.moved.append((value, kwargs[name]))
+
+        once("position_embeddings", lambda pair: tuple(take(part, index, part.dim() - 2) for part in pair))
+        once("position_ids", lambda ids: ids[..., : index.shape[1]])
+        mask = kwargs.get("attention_mask")
+        if isinstance(mask, Tensor):
+            once("attention_mask", lambda old: remap(old, index))
+        elif mask is not None or not prompt.full_second:
+            if prompt.built is None:
+                cache, keys = kwargs.get("past_key_values"), index.shape[1]
+                if cache is not None:
+                    keys = cache.get_mask_sizes(keys, self.stage2.layer)[0]
+                prompt.built = build_causal(hidden, index >= 0, 0, keys, self.config)
+            kwargs["attention_mask"] = prompt.built
+        return kwargs
+
+    def _decode(
+        self,
+        number: int,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        record: CacheRecord,
+        second: Tensor,
+    ) -> dict[str, Any]:
+        """Fit the mask to the columns that this layer holds, on a compressed cache."""
+        mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
+        if mask is None and record.full_second:
+            return kwargs
+        hidden = args[0] if args else kwargs["hidden_states"]
+        queries = hidden.shape[1]
+        keys = cache.get_mask_sizes(queries, number)[0]
+        if not isinstance(mask, Tensor):
+            past = int(cache.get_query_offset(number))
+            valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
+            return {**kwargs, "attention_mask": build_causal(hidden, valid, past, keys, self.config)}
+        if record.memo is None or record.memo[0] is not mask:
+            width = mask.shape[-1]
+            columns = (
+                width
+                if is_static(cache) and mask.dim() == 4
+                else width - record.first.shape[1] + second.shape[1]
+            )
+            index = continue_index(second, columns, width, record.first.shape[1])
+            if torch.compiler.is_compiling():
+                return {**kwargs, "attention_mask": remap_keys(mask, index)}
+            record.memo = (mask, remap_keys(mask, index))
+        return {**kwargs, "attention_mask": record.memo[1]}

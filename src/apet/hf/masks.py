@@ -1,0 +1,127 @@
+"""Attention masks in the coordinates that the layers really hold.
+
+Callers speak of the uncompressed sequence. The layers before stage 2 hold fewer prompt columns, those behind
+it fewer still, and tokens decoded later follow one by one in both. One primitive serves every mask: pick
+queries and keys by an index map, and hide where the map is empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
+
+from apet.hf.packing import take
+
+__all__ = ["build_causal", "columns_mask", "continue_index", "remap", "remap_keys"]
+
+
+def _blocked(mask: Tensor) -> bool | float:
+    """Value that hides a column in a 4D mask of this dtype."""
+    return False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
+
+
+def remap(mask: Tensor, index: Tensor) -> Tensor:
+    """Select queries and keys of a prefill mask by an index map.
+
+    ``new[b, h, i, j] = old[b, h, index[b, i], index[b, j]]``, hidden where ``index[b, j]`` is -1. Columns
+    beyond the prompt (a static cache is longer than it) stay hidden, and the key length does not change for
+    them.
+
+    Args:
+        mask: ``(B or 1, L)`` padding mask, or ``(B or 1, H, L, K)`` with ``K >= L``, bool or additive.
+        index: ``(B, n)`` index map.
+
+    Returns:
+        ``(B, n)``, or ``(B, H, n, n)``; ``(B, H, n, K)`` if ``K > L``.
+    """
+    index = index.to(mask.device)
+    if mask.dim() == 2:
+        return take(mask, index, 1).masked_fill(index < 0, 0)
+    queries, keys = mask.shape[-2:]
+    rows = take(mask.transpose(0, 1), index, 2).transpose(0, 1)
+    if keys > queries:
+        index = torch.nn.functional.pad(index, (0, keys - index.shape[1]), value=-1)
+    return remap_keys(rows, index)
+
+
+def columns_mask(mask: Tensor | None, index: Tensor, *, full: bool, prompt: int, total: int) -> Tensor | None:
+    """Translate a caller's 2D mask to the columns that the first layers hold.
+
+    Args:
+        mask: ``(B, total)`` padding mask over the uncompressed sequence, or None for all ones.
+        index: ``(B, n)`` index map of the kept prompt columns.
+        full: Whether the map has no empty slot.
+        prompt: Length of the uncompressed prompt.
+        total: Length of the uncompressed sequence, with the tokens of this step.
+
+    Returns:
+        ``(B, n + total - prompt)``, or None if nothing is to be masked.
+    """
+    if mask is None:
+        if full:
+            return None
+        mask = index.new_ones(index.shape[0], total)
+    return torch.cat([remap(mask[:, :prompt], index), mask[:, prompt:]], dim=1)
+
+
+def continue_index(index: Tensor, columns: int, keys: int, start: int) -> Tensor:
+    """Extend an index map of prompt columns by the columns that follow one by one.
+
+    Args:
+        index: ``(B, n)`` map from the columns of one layer to those of another.
+        columns: Columns that the mapped-from layer holds; those beyond ``keys`` of the other stay empty.
+        keys: Columns of the mapped-to layer.
+        start: Where the following columns begin in the mapped-to layer.
+
+    Returns:
+        ``(B, columns)`` index map.
+    """
+    rest = torch.arange(start, start + columns - index.shape[1], device=index.device)
+    rest = rest.masked_fill(rest >= keys, -1)
+    return torch.cat([index, rest.expand(index.shape[0], -1)], dim=1)
+
+
+def remap_keys(mask: Tensor, index: Tensor) -> Tensor:
+    """Select the keys of a mask: ``(B or 1, .., K)`` to ``(B, .., n)``, hidden where the index map is -1."""
+    index = index.to(mask.device)
+    if mask.dim() == 2:
+        return remap(mask, index)
+    heads, queries = mask.shape[1:3]
+    keys = index[:, None, None, :].expand(-1, heads, queries, -1)
+    out = mask.expand(index.shape[0], -1, -1, -1).gather(3, keys.clamp(min=0))
+    return out.masked_fill(keys < 0, _blocked(mask))
+
+
+def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: Any) -> Any:
+    """Make a causal mask with padding, in the form that the model's attention implementation takes.
+
+    Needed where no mask was given although some rows are shorter than others, and where a mask cannot be
+    indexed.
+
+    Args:
+        hidden: ``(B, q, D)`` states that the layer gets.
+        valid: ``(B, m)`` bool over the filled columns, ``m = past + q``.
+        past: Columns in the cache before this step.
+        keys: Columns that the attention sees (more than ``m`` with a static cache).
+        config: The text model's config.
+
+    Returns:
+        A mask, a block mask, or None where none is needed.
+    """
+    make = ALL_MASK_ATTENTION_FUNCTIONS[config._attn_implementation]
+    return make(
+        batch_size=hidden.shape[0],
+        q_length=hidden.shape[1],
+        kv_length=keys,
+        q_offset=past,
+        kv_offset=0,
+        mask_function=causal_mask_function,
+        attention_mask=valid.to(hidden.device),
+        allow_is_causal_skip=True,
+        dtype=hidden.dtype,
+        config=config,
+        device=hidden.device,
+    )

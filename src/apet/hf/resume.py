@@ -1,0 +1,59 @@
+"""Decode, and further turns, on a compressed cache: what the caller passes, in what the layers hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+from apet.hf.cache import CacheRecord, is_static
+from apet.hf.masks import columns_mask
+
+__all__ = ["resume", "translate"]
+
+
+def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | None:
+    """Translate a caller's 2D mask over ``total`` tokens; None where nothing is to be masked."""
+    return columns_mask(mask, record.first, full=record.full_first, prompt=record.prompt, total=total)
+
+
+def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
+    """Translate mask and positions of a step on a compressed cache.
+
+    With a static cache ``generate`` builds 4D masks itself, from a mask that was translated before, so a
+    compiled step passes through unchanged.
+
+    Args:
+        kwargs: The text model's keyword arguments; changed in place.
+        record: The record of the cache in them.
+
+    Returns:
+        ``kwargs``.
+
+    Raises:
+        ApETError: If a 4D mask does not fit the columns that the cache holds.
+    """
+    cache, mask, embeds = kwargs["past_key_values"], kwargs.get("attention_mask"), kwargs["inputs_embeds"]
+    queries = embeds.shape[1]
+    if mask is None and record.full_first:
+        pass
+    elif mask is None or (isinstance(mask, Tensor) and mask.dim() == 2):
+        total = int(cache.get_seq_length()) + queries
+        if mask is None or mask.shape[1] == total:
+            kwargs["attention_mask"] = translate(mask, record, total)
+    elif isinstance(mask, Tensor) and not is_static(cache):
+        held = cache.get_mask_sizes(queries, 0)[0]
+        if mask.shape[-1] != held:
+            raise ApETError(
+                "forward",
+                f"a 4D attention mask of {mask.shape[-1]} columns on a compressed cache",
+                f"a 2D mask over the whole sequence, or a 4D one over the {held} columns that are held",
+            )
+    if record.shift is not None:
+        positions = kwargs.get("position_ids")
+        if positions is None:
+            positions = torch.arange(queries, device=embeds.device)[None] + cache.get_seq_length()
+        kwargs["position_ids"] = positions - record.shift.to(positions.device)
+    return kwargs
