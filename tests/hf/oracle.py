@@ -1,7 +1,7 @@
 """The oracle: the plain model on the full sequence, with dropped columns masked out in every layer.
 
-Nothing is removed, gathered or moved: each decoder layer gets an explicit 4D mask, and positions are given by hand. So
-it shares no code with the compression, and with merging off it must give the same logits.
+Nothing is removed, gathered or moved: each decoder layer gets an explicit 4D mask, and positions are given by
+hand. So it shares no code with the compression, and with merging off it must give the same logits.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tiny random models and inputs, built from configs, offline.
 
-Random weights of the usual scale give nearly uniform attention and logits that hardly depend on the image, and every
-test of a mask would pass. The weights are scaled up until attention matters: dropping a wrong token then moves the
-logits by whole units.
+Random weights of the usual scale give nearly uniform attention and logits that hardly depend on the image,
+and every test of a mask would pass. The weights are scaled up until attention matters: dropping a wrong token
+then moves the logits by whole units.
 """
 
 from __future__ import annotations

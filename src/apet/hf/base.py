@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.cache import Lease, is_empty
+from apet.hf.cache import Lease, is_empty, is_static
 from apet.hf.families import Family
 from apet.hf.state import Call, call_in_progress
 from apet.hf.vision import encoded_of
+from apet.methods import Method
 
 __all__ = ["BaseStage"]
 
@@ -23,16 +24,18 @@ class BaseStage:
     Passes without images (decode, text) are left alone before any state is touched.
     """
 
-    def __init__(self, family: Family, lease: Lease) -> None:
+    def __init__(self, method: Method, family: Family, lease: Lease, config: Any) -> None:
+        self.method = method
         self.family = family
         self.lease = lease
+        self.config = config  # of the text model
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Open a call if there are images.
 
         Raises:
-            ApETError: If images come with a filled cache, or with features that were not encoded under this
-                compression.
+            ApETError: If images come with a filled cache, with features that were not encoded under this
+                compression, or with stage 2 and a sliding window that is too short.
         """
         inputs = _by_name(module, args, kwargs)
         features = (inputs.get("mm_encoder_outputs") or {}).get(self.family.modality)
@@ -48,7 +51,10 @@ class BaseStage:
                     "image features that were not encoded under this compression, or were cut into chunks",
                     "pixel_values, or features from get_image_features after apply, in one piece",
                 )
-        call_in_progress.set(Call(self.lease, self._placeholders(module, inputs), encoded))
+        placeholders = self._placeholders(module, inputs)
+        if self.method.stage2 is not None:
+            check_window(self.config, placeholders.shape[1], inputs.get("past_key_values"))
+        call_in_progress.set(Call(self.lease, placeholders, encoded))
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Close the call, also after an exception."""
@@ -77,6 +83,25 @@ def check_fresh(cache: Any) -> None:
             "forward",
             f"a new image with a KV cache that already holds {int(cache.get_seq_length())} tokens",
             "an empty cache; further turns on a compressed prompt can add text only",
+        )
+
+
+def check_window(config: Any, length: int, cache: Any) -> None:
+    """Refuse stage 2 where layers of one mask would see different parts of a sliding window.
+
+    Raises:
+        ApETError: If the text model has sliding-window layers and the prompt is longer than the window, or
+            the cache is static.
+    """
+    window = getattr(config, "sliding_window", None)
+    types = getattr(config, "layer_types", None)
+    if window is None or (types is not None and not any("sliding" in kind for kind in types)):
+        return
+    if length > window or is_static(cache):
+        raise ApETError(
+            "forward",
+            f"stage 2 on a prompt of {length} tokens with a sliding window of {window}",
+            "a prompt within the window and a dynamic cache, or a method without stage 2",
         )
 
 

@@ -63,7 +63,7 @@ class CacheRecord:
     shift: Tensor | None
     full_first: bool
     full_second: bool
-    memo: tuple[Tensor, Tensor] | None = None
+    memo: tuple[Any, Any] | None = None
 
     def dropped(self, layer_idx: int) -> int:
         """Prompt tokens that a layer does not hold."""

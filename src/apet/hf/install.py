@@ -83,7 +83,7 @@ class Installed:
     def _install(self, base: nn.Module, text: Any, projector: nn.Module, family: Family) -> None:
         method, lease = self.method, self._lease
         vision = VisionStage(method, family, lease, base)
-        whole = BaseStage(family, lease)
+        whole = BaseStage(method, family, lease, text.config)
         prompt = TextStage(method, lease, self.session)
         hooks = [
             projector.register_forward_pre_hook(vision.before_projector),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.budget import resolve_keep
+from apet.core.errors import ApETError
 from apet.hf.cache import CacheRecord, is_static, record_of
 from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
@@ -157,21 +158,30 @@ class LayerStage:
         if mask is None and record.full_second:
             return kwargs
         hidden = args[0] if args else kwargs["hidden_states"]
-        queries = hidden.shape[1]
-        keys = cache.get_mask_sizes(queries, number)[0]
+        if torch.compiler.is_compiling():
+            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record, second)}
+        if record.memo is None or record.memo[0] is not mask:
+            record.memo = (mask, self._columns(number, hidden, mask, cache, record, second))
+        return {**kwargs, "attention_mask": record.memo[1]}
+
+    def _columns(
+        self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor
+    ) -> Any:
+        """The mask of a step, over the columns that the layers behind stage 2 hold."""
+        queries, first = hidden.shape[1], record.first.shape[1]
         if not isinstance(mask, Tensor):
             past = int(cache.get_query_offset(number))
             valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
-            return {**kwargs, "attention_mask": build_causal(hidden, valid, past, keys, self.config)}
-        if record.memo is None or record.memo[0] is not mask:
-            width = mask.shape[-1]
-            columns = (
-                width
-                if is_static(cache) and mask.dim() == 4
-                else width - record.first.shape[1] + second.shape[1]
+            keys = cache.get_mask_sizes(queries, number)[0]
+            return build_causal(hidden, valid, past, keys, self.config)
+        width = mask.shape[-1]
+        if mask.dim() == 4 and is_static(cache):
+            return remap_keys(mask, continue_index(second, width, width, first))
+        held = cache.get_query_offset(0) + queries
+        if mask.dim() == 4 and width != held:
+            raise ApETError(
+                "forward",
+                f"stage 2 with a mask of {width} columns where the cache holds {held}",
+                "generation within the sliding window, or a method without stage 2",
             )
-            index = continue_index(second, columns, width, record.first.shape[1])
-            if torch.compiler.is_compiling():
-                return {**kwargs, "attention_mask": remap_keys(mask, index)}
-            record.memo = (mask, remap_keys(mask, index))
-        return {**kwargs, "attention_mask": record.memo[1]}
+        return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))

@@ -37,6 +37,8 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
     """
     cache, mask, embeds = kwargs["past_key_values"], kwargs.get("attention_mask"), kwargs["inputs_embeds"]
     queries = embeds.shape[1]
+    if not torch.compiler.is_compiling():
+        record.memo = None
     if mask is None and record.full_first:
         pass
     elif mask is None or (isinstance(mask, Tensor) and mask.dim() == 2):
