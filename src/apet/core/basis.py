@@ -55,13 +55,13 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
     Returns:
         Indices in the order picked, ``(B, count)`` int64.
     """
-    batch, total, width = tokens.data.shape
+    batch, total, _ = tokens.data.shape
     device = tokens.data.device
     nearest = torch.full((batch, total), torch.inf, dtype=torch.float32, device=device)
     picked = torch.empty((batch, count), dtype=torch.int64, device=device)
-    blocks = list(tokens.blocks())
-    room = max((i.stop - i.start) * (n.stop - n.start) for i, n in blocks) * width
-    buffer = torch.empty(room, dtype=torch.float32, device=device)
+    distance = torch.empty_like(nearest)
+    blocks = [(tokens.view(*at), at[0], distance[at]) for at in tokens.blocks()]
+    buffer = torch.empty(max(view.numel() for view, _, _ in blocks), dtype=torch.float32, device=device)
     current = start
     for step in range(count):
         picked[:, step] = current
@@ -69,12 +69,14 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
         if step + 1 == count:
             break
         pivot = tokens.rows(current.unsqueeze(1))
-        for images, rows in blocks:
-            block = tokens.block(images, rows)
-            difference = buffer[: block.numel()].view(block.shape)
-            torch.sub(block, pivot[images], out=difference)
-            distance = torch.linalg.vector_norm(difference, dim=-1)
-            nearest[images, rows] = torch.minimum(nearest[images, rows], distance)
+        for view, images, out in blocks:
+            difference = buffer[: view.numel()].view(view.shape)
+            if tokens.plain:
+                torch.sub(view, pivot[images], out=difference)
+            else:
+                tokens.read_into(difference, view, images).sub_(pivot[images])
+            torch.linalg.vector_norm(difference, dim=-1, out=out)
+        torch.minimum(nearest, distance, out=nearest)
         current = nearest.argmax(dim=1)
     return picked
 

@@ -16,10 +16,9 @@ STREAM = "stream"
 RESIDUAL = "residual"
 PRODUCT = "product"
 
-# On a CPU a streamed block should stay in the second-level cache, and a large matrix product wants enough
-# rows to be worth packing its other operand. Elsewhere blocks only bound the memory, and few launches
-# matter more.
-CPU_BYTES = {STREAM: 1 << 19, RESIDUAL: 1 << 20, PRODUCT: 1 << 23}
+# On a CPU a streamed block should stay in the threads' second-level caches, and a matrix product wants enough rows to
+# be worth packing its other operand. Elsewhere blocks only bound the memory, and few launches matter more.
+CPU_BYTES = {STREAM: 1 << 19, RESIDUAL: 1 << 22, PRODUCT: 1 << 23}
 OTHER_BYTES = 1 << 27
 
 # Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
@@ -47,6 +46,8 @@ def row_blocks(
         A slice of images and a slice of rows.
     """
     size = CPU_BYTES[purpose] if device.type == "cpu" else OTHER_BYTES
+    if device.type == "cpu" and purpose == STREAM:
+        size *= min(torch.get_num_threads(), 16)
     limit = max(1, size // (4 * max(width, 1)))
     if rows > limit:
         for image in range(batch):
@@ -60,7 +61,7 @@ def row_blocks(
 
 
 def take_rows(x: Tensor, indices: Tensor) -> Tensor:
-    """Gathers ``x (B, N, ...)`` at ``indices (B, K)``, giving ``(B, K, ...)``; differentiable in ``x``."""
+    """Gathers ``x (B, N, ...)`` at ``indices (B, K)`` as a new ``(B, K, ...)``; differentiable in ``x``."""
     if x.shape[0] == 1:
         return x[0].index_select(0, indices[0]).unsqueeze(0)
     images = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
@@ -97,9 +98,23 @@ class Tokens:
     scale: Tensor | None
     norms: Tensor
 
+    @property
+    def plain(self) -> bool:
+        """Whether the data can be used as they are."""
+        return self.scale is None and self.data.dtype == torch.float32
+
     def _read(self, rows: Tensor, images: slice) -> Tensor:
         rows = rows.to(torch.float32).contiguous()
         return rows if self.scale is None else rows * self.scale[images, None, None]
+
+    def view(self, images: slice, rows: slice) -> Tensor:
+        """A block ``(b, n, d)`` of the data, as given."""
+        return self.data[images, rows]
+
+    def read_into(self, out: Tensor, view: Tensor, images: slice) -> Tensor:
+        """Reads a view of some images into a float32 tensor of its shape, and returns that."""
+        out.copy_(view)
+        return out if self.scale is None else out.mul_(self.scale[images, None, None])
 
     def block(self, images: slice, rows: slice) -> Tensor:
         """Reads a block ``(b, n, d)``; it may share the input's memory, so it is never to be written to."""

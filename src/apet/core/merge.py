@@ -49,7 +49,7 @@ def nearest_kept(tokens: Tokens, indices: Tensor) -> Tensor:
         return assignment
     unit = tokens.rows(indices)
     norm = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
-    unit = torch.where(norm > 0, unit / norm, torch.zeros_like(unit)).mT
+    unit = unit.mul_(torch.where(norm > 0, 1.0 / norm, torch.zeros_like(norm))).mT
     is_kept = torch.zeros((batch, total), dtype=torch.uint8, device=device).scatter_(1, indices, 1)
     dropped = is_kept.argsort(dim=1, stable=True)[:, : total - kept]
     nearest = torch.empty_like(dropped)
@@ -80,4 +80,4 @@ def merge_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:
     sums = torch.zeros((batch * kept, width), dtype=accumulate, device=x.device)
     for images, rows in row_blocks(batch, total, width, x.device):
         sums.index_add_(0, slots[images, rows].flatten(), x[images, rows].flatten(0, 1).to(accumulate))
-    return (sums / counts.unsqueeze(1)).view(batch, kept, width).to(x.dtype)
+    return sums.div_(counts.unsqueeze(1)).view(batch, kept, width).to(x.dtype)

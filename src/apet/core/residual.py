@@ -28,12 +28,12 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     Returns:
         Errors ``(B, N)``, float32, in the scaled unit of ``tokens``.
     """
-    span = orthonormal_basis(tokens, basis, ridge)
+    span = orthonormal_basis(tokens, basis, ridge).to(torch.float32)
     errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=tokens.data.device)
     for images, rows in tokens.blocks(RESIDUAL):
-        block = tokens.block(images, rows).to(span.dtype)
-        residual = block - product(product(block, span[images].mT), span[images])
-        errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1).to(torch.float32)
+        block = tokens.block(images, rows)
+        residual = torch.baddbmm(block, product(block, span[images].mT), span[images], alpha=-1)
+        errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1)
     return errors
 
 

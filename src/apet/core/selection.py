@@ -86,7 +86,7 @@ class Selection:
         return (out if self.batched else out.squeeze(0)).movedim(target, source)
 
     def unbatch(self) -> list[Self]:
-        """Splits a batch into one decision per image, sharing memory; a single decision gives a list of itself."""
+        """Splits a batch into decisions of one image, sharing memory; a single decision gives itself."""
         if not self.batched:
             return [self]
         names = [field.name for field in dataclasses.fields(self)]
