@@ -103,7 +103,7 @@ def test_late_stage_and_shares_match_the_masked_run(llava):
 def test_the_oracle_can_fail(llava, stage):
     """Dropping one other token moves the logits by far more than the tolerance."""
     chosen = method(stage, merge=False)
-    _, (inputs, images, first, second, fed, logits) = compare(llava, PROMPTS["equal"], chosen)
+    _, (inputs, _, first, second, fed, logits) = compare(llava, PROMPTS["equal"], chosen)
     drop = first if stage == "stage 1" else second
     columns = drop[0].nonzero()[:, 0]
     kept = (inputs["input_ids"][0] == 60).nonzero()[:, 0]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from apet.core.errors import ApETError
 from apet.hf.cache import Lease, is_empty, is_static
 from apet.hf.families import Family
+from apet.hf.stage import Stage
 from apet.hf.state import Call, call_in_progress
 from apet.hf.vision import encoded_of
 from apet.methods import Method
@@ -18,16 +19,15 @@ from apet.methods import Method
 __all__ = ["BaseStage"]
 
 
-class BaseStage:
+class BaseStage(Stage):
     """Opens a call when a forward pass brings images, and closes it in any case.
 
     Passes without images (decode, text) are left alone before any state is touched.
     """
 
-    def __init__(self, method: Method, family: Family, lease: Lease, config: Any) -> None:
-        self.method = method
+    def __init__(self, method: Method, lease: Lease, family: Family, config: Any) -> None:
+        super().__init__(method, lease)
         self.family = family
-        self.lease = lease
         self.config = config  # of the text model
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,9 +69,6 @@ class Installed:
             self.remove()
             raise
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
-        raise ApETError("deepcopy", "a model under compression", "apet.remove(model) before copying it")
-
     def remove(self) -> None:
         """Undo everything, in reverse order, and end the lease of caches that were filled."""
         self._lease.active = False
@@ -82,8 +79,8 @@ class Installed:
 
     def _install(self, base: nn.Module, text: Any, projector: nn.Module, family: Family) -> None:
         method, lease = self.method, self._lease
-        vision = VisionStage(method, family, lease, base)
-        whole = BaseStage(method, family, lease, text.config)
+        vision = VisionStage(method, lease, family, base)
+        whole = BaseStage(method, lease, family, text.config)
         prompt = TextStage(method, lease, self.session)
         hooks = [
             projector.register_forward_pre_hook(vision.before_projector),

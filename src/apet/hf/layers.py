@@ -14,6 +14,7 @@ from apet.hf.cache import CacheRecord, is_static, record_of
 from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
 from apet.hf.packing import pack, take
+from apet.hf.stage import Stage
 from apet.hf.state import Call, Encoded, Prompt
 from apet.hf.text import TextStage
 from apet.methods import Method, Stage2
@@ -23,7 +24,7 @@ __all__ = ["LayerStage"]
 Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
 
 
-class LayerStage:
+class LayerStage(Stage):
     """Hooks of the decoder layers from ``stage2.layer`` on.
 
     In prefill the first of them selects and shortens the hidden states, and all of them get rotary
@@ -32,7 +33,7 @@ class LayerStage:
     """
 
     def __init__(self, method: Method, stage2: Stage2, text: TextStage, config: Any) -> None:
-        self.method = method
+        super().__init__(method, text.lease)
         self.stage2 = stage2
         self.text = text
         self.config = config
@@ -47,7 +48,7 @@ class LayerStage:
             if record is not None:
                 if record.second is None:
                     return None
-                return args, self._decode(number, args, kwargs, record, record.second)
+                return args, self._decode(number, args, kwargs, record)
             call = self.text.current()
             if call is None or call.prompt is None or call.encoded is None:
                 return None
@@ -151,7 +152,6 @@ class LayerStage:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         record: CacheRecord,
-        second: Tensor,
     ) -> dict[str, Any]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
         mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
@@ -159,15 +159,14 @@ class LayerStage:
             return kwargs
         hidden = args[0] if args else kwargs["hidden_states"]
         if torch.compiler.is_compiling():
-            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record, second)}
+            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record)}
         if record.memo is None or record.memo[0] is not mask:
-            record.memo = (mask, self._columns(number, hidden, mask, cache, record, second))
+            record.memo = (mask, self._columns(number, hidden, mask, cache, record))
         return {**kwargs, "attention_mask": record.memo[1]}
 
-    def _columns(
-        self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor
-    ) -> Any:
+    def _columns(self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord) -> Any:
         """The mask of a step, over the columns that the layers behind stage 2 hold."""
+        second = record.first if record.second is None else record.second
         queries, first = hidden.shape[1], record.first.shape[1]
         if not isinstance(mask, Tensor):
             past = int(cache.get_query_offset(number))
@@ -177,7 +176,7 @@ class LayerStage:
         width = mask.shape[-1]
         if mask.dim() == 4 and is_static(cache):
             return remap_keys(mask, continue_index(second, width, width, first))
-        held = cache.get_query_offset(0) + queries
+        held = first + cache.get_query_offset(number) - second.shape[1] + queries
         if mask.dim() == 4 and width != held:
             raise ApETError(
                 "forward",

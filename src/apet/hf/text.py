@@ -14,13 +14,14 @@ from apet.hf.prefill import final_index, make_record, shorten
 from apet.hf.results import ImageResult
 from apet.hf.resume import resume
 from apet.hf.session import Session
+from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt, call_in_progress
 from apet.methods import Method
 
 __all__ = ["TextStage"]
 
 
-class TextStage:
+class TextStage(Stage):
     """Hooks of one text model: shorten the prompt on entry, lengthen the hidden states on exit.
 
     In prefill the layers get plain counting ``position_ids``, and the rotary embedding alone gets the tokens'
@@ -30,8 +31,7 @@ class TextStage:
     """
 
     def __init__(self, method: Method, lease: Lease, session: Session) -> None:
-        self.method = method
-        self.lease = lease
+        super().__init__(method, lease)
         self.session = session
 
     def before(

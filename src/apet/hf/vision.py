@@ -14,6 +14,7 @@ from apet.core.errors import ApETError
 from apet.hf.cache import Lease
 from apet.hf.decide import decide
 from apet.hf.families import Family
+from apet.hf.stage import Stage
 from apet.hf.state import Encoded, Encoding, call_in_progress, encoding_in_progress
 from apet.methods import Method
 
@@ -28,7 +29,7 @@ def encoded_of(output: Any) -> Encoded | None:
     return found
 
 
-class VisionStage:
+class VisionStage(Stage):
     """Wraps the feature method and hooks the projector of one model.
 
     The features keep their number, so the model's own check of placeholders holds: the rows of dropped tokens
@@ -36,10 +37,9 @@ class VisionStage:
     output, because ``generate`` encodes images before the forward pass that uses them.
     """
 
-    def __init__(self, method: Method, family: Family, lease: Lease, base: nn.Module) -> None:
-        self.method = method
+    def __init__(self, method: Method, lease: Lease, family: Family, base: nn.Module) -> None:
+        super().__init__(method, lease)
         self.family = family
-        self.lease = lease
         self.base = base
 
     def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
