@@ -16,8 +16,8 @@ STREAM = "stream"
 RESIDUAL = "residual"
 PRODUCT = "product"
 
-# On a CPU a streamed block should stay in the threads' second-level caches, and a matrix product wants enough rows to
-# be worth packing its other operand. Elsewhere blocks only bound the memory, and few launches matter more.
+# On a CPU a streamed block should stay in the threads' second-level caches, and a matrix product wants enough
+# rows to be worth packing its other operand. Elsewhere blocks only bound memory: few launches matter more.
 CPU_BYTES = {STREAM: 1 << 19, RESIDUAL: 1 << 22, PRODUCT: 1 << 23}
 OTHER_BYTES = 1 << 27
 

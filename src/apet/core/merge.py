@@ -49,7 +49,7 @@ def nearest_kept(tokens: Tokens, indices: Tensor) -> Tensor:
         return assignment
     unit = tokens.rows(indices)
     norm = torch.linalg.vector_norm(unit, dim=-1, keepdim=True)
-    unit = unit.mul_(torch.where(norm > 0, 1.0 / norm, torch.zeros_like(norm))).mT
+    unit = unit.div_(torch.where(norm > 0, norm, torch.inf)).mT
     is_kept = torch.zeros((batch, total), dtype=torch.uint8, device=device).scatter_(1, indices, 1)
     dropped = is_kept.argsort(dim=1, stable=True)[:, : total - kept]
     nearest = torch.empty_like(dropped)

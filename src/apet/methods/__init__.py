@@ -4,7 +4,7 @@ A new method touches four places:
 
 1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Method` and has `select`.
 2. A row in `METHODS` below, and its name in ``__all__``.
-3. A row in the table of ``tests/methods/conftest.py``, which runs every shared test on it.
+3. A row in the table of ``tests/methods/method_table.py``, which runs every shared test on it.
 4. A row in the documentation's list of methods.
 """
 

@@ -1,0 +1,128 @@
+"""What holds for every method."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from method_table import CONFIGURATIONS
+
+from apet.core import ApETError, Selection
+from apet.methods import METHODS, Method, Stage2
+
+FIELDS = ("indices", "assignment", "errors", "basis")
+
+
+def test_every_registered_method_is_in_the_table():
+    assert {type(build(4)) for build in CONFIGURATIONS.values()} == set(METHODS.values())
+    assert all(issubclass(method, Method) and name == name.lower() for name, method in METHODS.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("keep", [1, 9, 40])
+def test_decisions_are_sound(build, tokens, dtype, keep):
+    before = tokens.to(dtype)
+    given = before.clone()
+    decision = build(0.5).select(given, keep)
+    assert isinstance(decision, Selection)
+    assert torch.equal(given, before)
+    assert decision.indices.shape == (3, keep)
+    assert decision.assignment.shape == decision.errors.shape == (3, 40)
+    assert decision.basis.shape[0] == 3
+    assert (decision.indices.dtype, decision.assignment.dtype, decision.basis.dtype) == (torch.int64,) * 3
+    assert decision.errors.dtype == torch.float32
+    assert (decision.indices.diff(dim=1) > 0).all()
+    assert torch.equal(decision.assignment.gather(1, decision.indices), torch.arange(keep).expand(3, keep))
+    for image in range(3):
+        assert set(decision.basis[image].tolist()) <= set(decision.indices[image].tolist())
+    assert decision.apply(given).dtype == dtype
+
+
+def test_an_image_alone_twice_and_again(build, tokens):
+    together = build(9).select(torch.cat((tokens, tokens[:1])), 9)
+    torch.rand(5)
+    for image in (0, 1, 2, 3):
+        alone = build(9).select(tokens[image % 3][None], 9)
+        for name in FIELDS:
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[image]), name
+
+
+def test_global_random_state_is_left_alone(build, tokens):
+    before = torch.random.get_rng_state()
+    build(9).select(tokens, 9)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_bad_tokens_and_budgets(build, tokens):
+    tokens[1, 2, 3] = torch.nan
+    for given, keep, message in (
+        (tokens, 9, "NaN or infinite"),
+        (tokens.long(), 9, "dtype torch.int64"),
+        (tokens[:, :0], 9, "empty tokens"),
+        (tokens[:1], 41, "keep=41 for 40 tokens"),
+        (tokens[:1], 0, "keep=0"),
+    ):
+        with pytest.raises(ApETError, match=message):
+            build(9).select(given, keep)
+
+
+def test_it_is_frozen_hashable_and_comparable(build):
+    method = build(9)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method.keep = 3
+    assert method == build(9) != build(8)
+    assert len({method, build(9), build(8)}) == 2
+    assert dataclasses.replace(method, keep=5).keep == 5
+
+
+def test_shared_fields_and_their_defaults(build):
+    method = build(0.25)
+    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, "projector_input")
+    stage2 = Stage2(4, 2)
+    method = build(9, merge=True, positions="contiguous", stage2=stage2, at="projector_output")
+    assert (method.merge, method.positions, method.stage2) == (True, "contiguous", stage2)
+    assert method.at == "projector_output"
+
+
+@pytest.mark.parametrize(
+    ("keep", "shared", "message"),
+    [
+        (0, {}, r"keep=0; expected an int of at least 1"),
+        (1.5, {}, r"keep=1.5"),
+        (True, {}, r"keep=True of type bool"),
+        (9, {"merge": 1}, r"merge=1; expected True or False"),
+        (9, {"positions": "gapped"}, r"positions='gapped'; expected one of 'own', 'contiguous'"),
+        (9, {"positions": ["own"]}, r"positions=\['own'\]"),
+        (9, {"at": "projector"}, r"at='projector'; expected one of 'projector_input', 'projector_output'"),
+        (9, {"stage2": (4, 2)}, r"stage2=\(4, 2\); expected a Stage2 or None"),
+        (9, {"stage2": Stage2(4, 10)}, r"stage2.keep=10; expected at most keep=9"),
+        (0.1, {"stage2": Stage2(4, 0.2)}, r"stage2.keep=0.2; expected at most keep=0.1"),
+    ],
+)
+def test_errors_name_the_method_and_the_value(build, keep, shared, message):
+    name = type(build(9)).__name__
+    with pytest.raises(ApETError, match=f"^{name}: got {message}"):
+        build(keep, **shared)
+
+
+@pytest.mark.parametrize(
+    ("layer", "keep", "message"),
+    [
+        (0, 4, "layer=0; expected an int of at least 1"),
+        (-1, 4, "layer=-1"),
+        (2.0, 4, "layer=2.0"),
+        (True, 4, "layer=True"),
+        (2, 0, "keep=0"),
+        (2, 1.01, "keep=1.01"),
+        (2, None, "keep=None"),
+    ],
+)
+def test_stage2_errors(layer, keep, message):
+    with pytest.raises(ApETError, match=f"^Stage2: got {message}"):
+        Stage2(layer, keep)
+
+
+def test_a_method_without_a_decision_cannot_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        Method(4)
