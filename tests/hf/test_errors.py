@@ -1,0 +1,143 @@
+"""What cannot be right is refused, with a message that says what would be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, MistralConfig
+
+from apet.core.errors import ApETError
+from apet.hf import apply, compressing, remove, supported_models
+from apet.methods import ApET, Stage2
+from tests.hf.cases import PROMPTS, method
+from tests.hf.test_undo import snapshot
+from tests.hf.tiny import prompts, tiny_llava
+
+
+@pytest.fixture(scope="module")
+def llama():
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    return LlamaForCausalLM(config)
+
+
+def test_an_unsupported_model_is_named_with_the_supported_ones(llama):
+    before = snapshot(llama)
+    with pytest.raises(
+        ApETError, match=r"apply: got LlamaForCausalLM .*'llama'.*LlavaForConditionalGeneration"
+    ) as error:
+        apply(llama, ApET(keep=4))
+    assert all(repr(family.model_type) in str(error.value) for family in supported_models())
+    assert "\n" not in str(error.value)
+    assert snapshot(llama) == before
+
+
+@pytest.mark.parametrize("thing", [nn.Linear(2, 2), "llava-hf/llava-1.5-7b-hf", None])
+def test_what_is_not_a_model_is_refused(thing):
+    with pytest.raises(ApETError, match="supported model"):
+        apply(thing, ApET(keep=4))
+    assert not remove(thing)
+
+
+def test_the_model_without_its_head_is_refused(llava):
+    with pytest.raises(ApETError, match="LlavaModel"):
+        apply(llava.model, ApET(keep=4))
+
+
+@pytest.mark.parametrize("layer", [4, 16])
+def test_a_layer_that_is_not_there(llava, layer):
+    before = snapshot(llava)
+    with pytest.raises(ApETError, match=f"layer {layer} of a model with 4 decoder layers.*between 1 and 3"):
+        apply(llava, ApET(keep=12, stage2=Stage2(layer=layer, keep=4)))
+    assert snapshot(llava) == before
+
+
+def test_a_method_that_is_none(llava):
+    with pytest.raises(ApETError, match="type int"):
+        apply(llava, 64)
+
+
+def test_more_tokens_than_there_are(llava):
+    inputs = prompts(PROMPTS["one"])
+    with compressing(llava, ApET(keep=37)), pytest.raises(ApETError, match="keep=37 for 36"):
+        llava.generate(**inputs, max_new_tokens=2)
+
+
+def test_features_that_are_not_finite(llava):
+    inputs = prompts(PROMPTS["one"])
+    inputs["pixel_values"][0, 0, 0, 0] = torch.inf
+    with compressing(llava, method("both")), pytest.raises(ApETError, match="finite"):
+        llava.generate(**inputs, max_new_tokens=2)
+
+
+def encoder_calls(model):
+    calls = []
+    hook = model.model.vision_tower.register_forward_hook(lambda *_: calls.append(1))
+    return calls, hook
+
+
+@pytest.mark.parametrize("filled_by", ["image", "text"])
+def test_a_new_image_on_a_filled_cache(llava, filled_by):
+    inputs = prompts(PROMPTS["one"])
+    with compressing(llava, method("both")):
+        first = inputs if filled_by == "image" else prompts([[5]])
+        cache = llava(**first).past_key_values
+        length = cache.get_seq_length()
+        calls, hook = encoder_calls(llava)
+        with pytest.raises(ApETError, match=f"already holds {length} tokens"):
+            llava.generate(**inputs, past_key_values=cache, max_new_tokens=2)
+        with pytest.raises(ApETError, match=f"already holds {length} tokens"):
+            llava(**inputs, past_key_values=cache)
+        hook.remove()
+        assert calls == []
+        assert cache.get_seq_length() == length
+
+
+def test_chunked_prefill(llava):
+    inputs = prompts(PROMPTS["one"])
+    text = prompts([[20]])
+    expected = llava.generate(**text, max_new_tokens=3, do_sample=False)
+    with compressing(llava, method("both")):
+        calls, hook = encoder_calls(llava)
+        with pytest.raises(ApETError, match="prefill_chunk_size=16 with images"):
+            llava.generate(**inputs, prefill_chunk_size=16, max_new_tokens=2)
+        hook.remove()
+        assert calls == []
+        chunked = llava.generate(**text, prefill_chunk_size=8, max_new_tokens=3, do_sample=False)
+    assert torch.equal(chunked, expected)
+
+
+def test_features_encoded_without_compression(llava):
+    inputs = prompts(PROMPTS["one"])
+    pixels = inputs.pop("pixel_values")
+    features = llava.get_image_features(pixels, return_dict=True)
+    with compressing(llava, method("both")):
+        with pytest.raises(ApETError, match="not encoded under this compression"):
+            llava(**inputs, mm_encoder_outputs={"image": features})
+        stale = llava.get_image_features(pixels, return_dict=True)
+    with compressing(llava, method("stage 1")), pytest.raises(ApETError, match="not encoded under"):
+        llava(**inputs, mm_encoder_outputs={"image": stale})
+
+
+def test_a_sliding_window_that_is_too_short():
+    model = tiny_llava()
+    inputs = prompts(PROMPTS["one"])
+    model.config.text_config.sliding_window = 20
+    with compressing(model, method("both")):
+        with pytest.raises(ApETError, match="sliding window of 20"):
+            model(**inputs)
+        model.config.text_config.sliding_window = 512
+        model(**inputs)
+    assert MistralConfig().sliding_window is not None, "the attribute that is looked at"
+
+
+def test_errors_leave_the_cache_alone(llava):
+    inputs = prompts(PROMPTS["one"])
+    inputs["pixel_values"] = torch.full_like(inputs["pixel_values"], torch.nan)
+    cache = DynamicCache(config=llava.config.get_text_config())
+    with compressing(llava, method("both")), pytest.raises(ApETError):
+        llava(**inputs, past_key_values=cache)
+    assert type(cache) is DynamicCache
+    assert cache.get_seq_length() == 0
