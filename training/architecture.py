@@ -44,7 +44,13 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     """
     text = " ".join(t for wordings in TEMPLATES.values() for t in wordings)
     text += " ".join(
-        [*COLOURS, *SHAPES, *(f"{s}s" for s in SHAPES), "crosses shapes yes no", *sum(REGIONS, ())]
+        [
+            *COLOURS,
+            *SHAPES,
+            *(f"{s}s" for s in SHAPES),
+            "crosses shapes yes no",
+            *(name for row in REGIONS for name in row),
+        ]
     )
     words = sorted(set(re.findall("[a-z]+", re.sub(r"\{.\}", " ", text))))
     vocabulary = [*SPECIAL, "\n", " ", "?", ",", ".", *CHARS, *words, *(f" {word}" for word in words)]
@@ -69,7 +75,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlavaForConditionalGeneration:
-    """A LLaVA of about 9 million random parameters; the last vision layer's patches are what the decoder sees."""
+    """A LLaVA of about 9 million random parameters; the decoder sees the last vision layer's patches."""
     torch.manual_seed(seed)
     vision = CLIPVisionConfig(
         hidden_size=256,
@@ -105,7 +111,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlavaForCo
 
 
 def save(model: LlavaForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes a checkpoint that plain transformers loads: config, weights, tokenizer and processor settings."""
+    """Writes a checkpoint that plain transformers loads: config, weights, tokenizer, processor settings."""
     from transformers import CLIPImageProcessorPil, LlavaProcessor
 
     model.generation_config.pad_token_id = tokenizer.pad_token_id

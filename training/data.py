@@ -31,12 +31,12 @@ def pack(
 ) -> dict[str, Tensor]:
     """Lays questions and answers one behind the other.
 
-    Turns of one group see each other as a conversation does; groups see the picture and themselves only, and each
-    starts at the position right behind the picture, as if it were alone.
+    Turns of one group see each other as a conversation does; groups see the picture and themselves only, and
+    each starts at the position right behind the picture, as if it were alone.
 
     Returns:
-        ``ids``, ``targets`` (the next token inside an answer, else ``IGNORE``), ``positions`` (counted from the end of
-        the picture) and ``group`` (-1 is padding), each ``(length,)`` int64.
+        ``ids``, ``targets`` (the next token inside an answer, else ``IGNORE``), ``positions`` (counted from the
+        end of the picture) and ``group`` (-1 is padding), each ``(length,)`` int64.
     """
     packed = {
         "ids": torch.full((length,), tokenizer.pad_token_id),

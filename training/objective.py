@@ -46,8 +46,8 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Attention of a picture followed by packed questions.
 
-    The picture's rows are causal; only the questions' rows carry a mask, ``(B, 1, T, L)``, so that no L x L mask exists.
-    Without a mask, full attention (the eye).
+    The picture's rows are causal; only the questions' rows carry a mask, ``(B, 1, T, L)``, so that no L x L
+    mask exists. Without a mask, full attention (the eye).
     """
     if attention_mask is None:
         out = F.scaled_dot_product_attention(query, key, value)
@@ -65,14 +65,21 @@ def packed_attention(
 ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
 
 
+def _working(x: Tensor) -> Tensor:
+    """The residual stream in autocast's dtype: half the memory traffic, which is what a CPU waits for."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 def see(model: LlavaForConditionalGeneration, pixels: Tensor, patches: Tensor) -> Tensor:
-    """Vision features ``(B, n, width)`` of a window whose patches have these numbers ``(B, n)`` in the whole picture."""
+    """Features ``(B, n, width)`` of windows whose patches have these numbers ``(B, n)`` in the picture."""
     tower = model.model.vision_tower
     embed = tower.embeddings
     x = embed.patch_embedding((pixels.float() - MEAN) / STD).flatten(2).transpose(1, 2)
     x = x + embed.position_embedding(patches + 1)
     first = (embed.class_embedding + embed.position_embedding.weight[0]).expand(x.shape[0], 1, -1)
     x = tower.pre_layrnorm(torch.cat((first, x), 1))
+    x = _working(x)
     for layer in tower.encoder.layers:
         x = layer(x, attention_mask=None)
     return x[:, 1:]
@@ -109,7 +116,7 @@ def answer_loss(
     text = core.language_model
     visual = core.multi_modal_projector(features)
     begin = text.embed_tokens(batch["ids"].new_full((len(visual), 1), model.config.text_config.bos_token_id))
-    x = torch.cat((begin, visual, text.embed_tokens(batch["ids"]).to(visual.dtype)), 1)
+    x = _working(torch.cat((begin, visual, text.embed_tokens(batch["ids"]).to(visual.dtype)), 1))
     start = torch.zeros_like(batch["patches"][:, :1])
     behind = GRID * GRID + 1 + batch["positions"]
     positions = torch.cat((start, batch["patches"] + 1, behind), 1)

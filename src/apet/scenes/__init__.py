@@ -1,7 +1,7 @@
 """Drawn scenes with questions: the data that the embedded model is trained on and tested with.
 
-Everything follows from a seed; nothing is downloaded. ``sample_scene`` decides what a picture shows, ``draw`` makes
-its pixels, ``ask`` its questions, ``patch_labels`` says what every patch shows.
+Everything follows from a seed; nothing is downloaded. ``sample_scene`` decides what a picture shows, ``draw``
+makes its pixels, ``ask`` its questions, ``patch_labels`` says what every patch shows.
 """
 
 from apet.scenes.drawing import draw

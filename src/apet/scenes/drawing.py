@@ -24,7 +24,7 @@ def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) 
 
 
 def _background(rng: np.random.Generator, light: bool, region: Region) -> Pixels:
-    """A muted colour under clouds, stripes or checks, and grain; shape ``(height, width, 3)``, values 0..255."""
+    """A muted colour under clouds, stripes or checks, and grain: ``(height, width, 3)`` in 0..255."""
     left, top, right, bottom = region.box
     height, width = bottom - top, right - left
     base = rng.uniform(150, 205) if light else rng.uniform(50, 105)

@@ -28,9 +28,10 @@ _LEAST_PIXELS = 24
 class PatchLabels:
     """Class of every patch, each ``(rows * columns,)`` int64 in raster order.
 
-    ``kind`` is 0 for background, 1 for a shape, 2 for text. ``shape``, ``char`` and ``place`` (the character's number
-    in its text) are ``IGNORE`` where they do not apply; so are ``row`` and ``column``, the patch of the whole picture that
-    holds the centre of the shape seen here. ``anchor`` is 1 for that one patch of each shape.
+    ``kind`` is 0 for background, 1 for a shape, 2 for text. ``shape``, ``char`` and ``place`` (the
+    character's number in its text) are ``IGNORE`` where they do not apply; so are ``row`` and ``column``, the
+    patch of the whole picture that holds the centre of the shape seen here. ``anchor`` is 1 for that one
+    patch of each shape.
     """
 
     kind: NDArray[np.int64]
@@ -44,7 +45,7 @@ class PatchLabels:
 
 
 def _owners(scene: Scene) -> tuple[NDArray[np.int16], list[tuple[int, ...]]]:
-    """A map of pixels to their owner (0 is the background) and each owner's labels, in the order of ``PatchLabels``."""
+    """A map of pixels to their owner (0: background), and each owner's labels as in ``PatchLabels``."""
     left, top, right, bottom = scene.region.box
     owner = np.zeros((bottom - top, right - left), np.int16)
     rows: list[tuple[int, ...]] = [(0, *[IGNORE] * 6)]

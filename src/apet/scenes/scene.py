@@ -181,7 +181,8 @@ def _sample_shape(rng: np.random.Generator, layout: _Layout) -> Shape | None:
 def sample_scene(rng: np.random.Generator, region: Region | None = None) -> Scene:
     """Draws the content of a scene.
 
-    A whole picture holds up to 12 shapes and 3 printed texts; a window holds fewer, at about twice the density.
+    A whole picture holds up to 12 shapes and 3 printed texts; a window holds fewer, at about twice the
+    density.
 
     Args:
         rng: Source of all randomness; see :func:`seeded`.

@@ -1,0 +1,67 @@
+"""Models and processors by id or folder: safetensors only, no remote code unless asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from apet.core.errors import ApETError
+from apet.hf.families import FAMILIES
+
+__all__ = ["load_model"]
+
+
+def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[Any, Any]:
+    """Loads a model and its processor.
+
+    The configuration is read first, so an unsupported type is refused before any weights are fetched. Models
+    go to the GPU in their own dtype where there is one, else to the CPU in float32.
+
+    Args:
+        name: Model id on the Hub or a local folder; the embedded model if None.
+        trust_remote_code: Let the repository's own code run.
+
+    Returns:
+        The model in evaluation mode, and its processor.
+
+    Raises:
+        ApETError: If it cannot be found, fetched or read, or its type is not supported.
+    """
+    import torch
+
+    if name is None:
+        from apet import embedded
+
+        model, processor = embedded.load()
+        return model.to("cuda") if torch.cuda.is_available() else model, processor
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
+        raise ApETError(
+            "ask --model",
+            f"{name} (no such folder)",
+            "a model id such as llava-hf/llava-1.5-7b-hf, or a folder",
+        )
+    source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+    gpu = torch.cuda.is_available()
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+        if config.model_type not in FAMILIES:
+            known = ", ".join(sorted(FAMILIES))
+            raise ApETError("ask --model", f"model type {config.model_type!r} ({name})", f"one of: {known}")
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
+        model = AutoModelForImageTextToText.from_pretrained(
+            source,
+            dtype="auto" if gpu else torch.float32,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+        )
+    except ApETError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0]
+        expected = (
+            "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
+        )
+        raise ApETError("ask --model", f"{name} ({reason})", expected) from error
+    return model.eval().to("cuda" if gpu else "cpu"), processor

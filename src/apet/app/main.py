@@ -1,0 +1,102 @@
+"""The ``apet`` command: its subcommands and options. The work is done in the modules beside this one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    help="Ask vision-language models about pictures with fewer visual tokens.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps subcommands even while there is only one."""
+
+
+@app.command()
+def ask(
+    picture: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    question: Annotated[str, typer.Argument(help="What to ask about it.", show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")
+    ] = "64",
+    stage2: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER:KEEP",
+            help="Compress again before a decoder layer, e.g. 16:32.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Also run without compression.")] = False,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Timed runs of each in --compare; medians are shown.")
+    ] = 3,
+    picture_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--picture", metavar="OUT.png", help="Write what was kept as a picture.", show_default=False
+        ),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+    ] = False,
+) -> None:
+    """Answer a question about a picture from a few of its visual tokens."""
+    from apet.app.ask import Request, answer_request
+    from apet.app.options import parse_keep, parse_stage2
+
+    request = Request(
+        picture=picture,
+        question=question,
+        model=model,
+        keep=parse_keep(keep),
+        stage2=parse_stage2(stage2),
+        repeats=repeats if compare else 0,
+        picture_out=picture_out,
+        max_new_tokens=max_new_tokens,
+        trust_remote_code=trust_remote_code,
+    )
+    answer_request(request, as_json=as_json)
+
+
+@app.command()
+def models() -> None:
+    """List the model types that can be compressed."""
+    from apet.app.models import print_models
+
+    print_models()
+
+
+def run() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    from apet.core.errors import ApETError
+
+    try:
+        app()
+    except ApETError as error:
+        print(f"apet: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,36 @@
+"""Values of command-line options, from their text."""
+
+from __future__ import annotations
+
+from apet.core.errors import ApETError
+from apet.methods import Stage2
+
+__all__ = ["parse_keep", "parse_stage2"]
+
+
+def parse_keep(text: str, option: str = "--keep") -> int | float:
+    """A budget: ``"64"`` is 64 tokens, ``"0.11"`` and ``"1.0"`` are shares.
+
+    Raises:
+        ApETError: If the text is no number; the number's range is checked where it is used.
+    """
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise ApETError(f"ask {option}", repr(text), "a number of tokens such as 64, or a share such as 0.11")
+
+
+def parse_stage2(text: str | None) -> Stage2 | None:
+    """``"16:32"``: before decoder layer 16, keep 32 tokens.
+
+    Raises:
+        ApETError: If the text is not of that form.
+    """
+    if text is None:
+        return None
+    layer, colon, keep = text.partition(":")
+    if not colon or not layer.strip().isdigit():
+        raise ApETError("ask --stage2", repr(text), "LAYER:KEEP such as 16:32")
+    return Stage2(int(layer), parse_keep(keep, "--stage2"))
