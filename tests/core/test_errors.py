@@ -70,7 +70,7 @@ CASES = {
 def test_message(name):
     tokens, options, message = CASES[name]
     with pytest.raises(ApETError, match=r"^compress: got .*" + message) as caught:
-        compress(tokens, options.pop("keep", 4) if "keep" in options else 4, **options)
+        compress(tokens, **{"keep": 4, **options})
     assert "\n" not in str(caught.value)
     assert caught.value.operation == "compress"
 

@@ -14,11 +14,10 @@ __all__ = ["approximation_errors", "orthonormal_basis"]
 def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     """Distance of every token to its ridge approximation by the basis tokens.
 
-    With ``S`` the basis tokens, ``G = S S^T + ridge I`` and ``L L^T = G``, the approximation ``X S^T G^-1
-    S`` is ``(X Q^T) Q`` with ``Q = L^-1 S``. The residual is formed and then measured: the difference of
-    two squared norms would lose the error of a token that lies in the span. All of it is float64 for a
-    block of tokens at a time (float32 where a device has no float64), so that equal tokens get equal
-    errors.
+    With ``S`` the basis tokens, ``G = S S^T + ridge I`` and ``L L^T = G``, the approximation
+    ``X S^T G^-1 S`` is ``(X Q^T) Q`` with ``Q = L^-1 S``. ``Q`` is found in float64 where the device has it,
+    the rest in float32. The residual is formed and then measured: as the difference of two squared norms,
+    the error of a token that lies near the span would be lost.
 
     Args:
         tokens: The visual tokens, ``(B, N, d)``.
@@ -57,7 +56,9 @@ def orthonormal_basis(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     if tokens.scale is None:
         asked = torch.full_like(own, ridge)
     else:
-        asked = (tokens.scale.to(wide).square() * ridge).unsqueeze(1).expand_as(own)
+        # Without float64 the ridge of tiny tokens would be infinite; any huge one explains nothing.
+        scaled = (tokens.scale.to(wide).square() * ridge).clamp(max=torch.finfo(wide).max ** 0.5)
+        asked = scaled.unsqueeze(1).expand_as(own)
     rounding = torch.finfo(wide).eps * (16 * basis.shape[1])
     # A zero token needs a positive pivot as well, even with ridge 0.
     floor = (rounding * own).clamp(min=torch.finfo(wide).tiny ** 0.5)
