@@ -89,14 +89,7 @@ def test_place_knows_repeated_rows():
     row0, row1 = [0, 1, 1, 1], [0, 0, 1, 1]
     placed, copies = place(torch.tensor([row0, row0, row1, row1]).bool(), [1, 2, 2])
     assert copies == 2
-    assert [(p.image, p.row, p.lead) for p in placed] == [
-        (0, 0, True),
-        (1, 0, True),
-        (0, 1, False),
-        (1, 1, False),
-        (2, 2, True),
-        (2, 3, False),
-    ]
+    assert [(p.image, p.row) for p in placed] == [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2), (2, 3)]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ import inspect
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
 from apet.hf.cache import Lease, is_empty, is_static
 from apet.hf.families import Family
 from apet.hf.stage import Stage
-from apet.hf.state import Call, call_in_progress
+from apet.hf.state import Call, call_in_progress, generation_in_progress
 from apet.hf.vision import encoded_of
 from apet.methods import Method
 
@@ -45,6 +47,9 @@ class BaseStage(Stage):
         encoded = None
         if features is not None:
             encoded = encoded_of(features)
+            generation = generation_in_progress.get()
+            if encoded is None and generation is not None:  # offloading rebuilds the output object
+                encoded = generation.encoded
             if encoded is None or encoded.lease is not self.lease:
                 raise ApETError(
                     "forward",
@@ -54,6 +59,7 @@ class BaseStage(Stage):
         placeholders = self._placeholders(module, inputs)
         if self.method.stage2 is not None:
             check_window(self.config, placeholders.shape[1], inputs.get("past_key_values"))
+            check_checkpointing(module)
         call_in_progress.set(Call(self.lease, placeholders, encoded))
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -102,6 +108,23 @@ def check_window(config: Any, length: int, cache: Any) -> None:
             "forward",
             f"stage 2 on a prompt of {length} tokens with a sliding window of {window}",
             "a prompt within the window and a dynamic cache, or a method without stage 2",
+        )
+
+
+def check_checkpointing(module: nn.Module) -> None:
+    """Refuse stage 2 where gradient checkpointing would run the layers' hooks again in the backward pass.
+
+    Newer transformers checkpoints the layers' ``forward`` and leaves hooks outside.
+
+    Raises:
+        ApETError: If it would.
+    """
+    inside = "__call__" in vars(GradientCheckpointingLayer)
+    if inside and module.training and getattr(module, "is_gradient_checkpointing", False):
+        raise ApETError(
+            "forward",
+            f"stage 2 with gradient checkpointing on transformers {transformers.__version__}",
+            "a newer transformers, no gradient checkpointing, or a method without stage 2",
         )
 
 

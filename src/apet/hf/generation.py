@@ -6,14 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.base import check_fresh
-from apet.hf.cache import is_static, record_of
+from apet.hf.cache import Lease, is_static, record_of
 from apet.hf.families import Family
 from apet.hf.resume import translate
 from apet.hf.session import Session
+from apet.hf.state import Generation, generation_in_progress
 
 __all__ = ["guard_generate", "wrap_prepare"]
 
@@ -24,7 +25,7 @@ def _has_images(kwargs: dict[str, Any], family: Family) -> bool:
 
 
 def guard_generate(
-    original: Callable[..., Any], model: nn.Module, family: Family, session: Session
+    original: Callable[..., Any], model: nn.Module, family: Family, session: Session, lease: Lease
 ) -> Callable[..., Any]:
     """Make the replacement of ``generate``: refuse what cannot be right, then call the original.
 
@@ -33,6 +34,7 @@ def guard_generate(
         model: The model.
         family: Its family.
         session: Forgets this thread's results when a generation starts.
+        lease: The compression.
     """
 
     @functools.wraps(original)
@@ -48,9 +50,22 @@ def guard_generate(
                     "prefill_chunk_size=None: a prompt with compressed images is taken in one piece",
                 )
         session.begin()
-        return original(*args, **kwargs)
+        token = generation_in_progress.set(Generation(lease, _rows(args, kwargs)))
+        try:
+            return original(*args, **kwargs)
+        finally:
+            generation_in_progress.reset(token)
 
     return generate
+
+
+def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """Rows of the batch that the caller passed to ``generate``."""
+    first = args[0] if args else None
+    for given in (kwargs.get("input_ids"), kwargs.get("inputs"), kwargs.get("inputs_embeds"), first):
+        if isinstance(given, Tensor):
+            return given.shape[0]
+    return None
 
 
 def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., Any]:

@@ -102,7 +102,9 @@ class Installed:
             self._replace(base, name, vision.wrap(getattr(base, name)))
         model: Any = self._model
         if hasattr(model, "generate"):
-            self._replace(model, "generate", guard_generate(model.generate, model, family, self.session))
+            self._replace(
+                model, "generate", guard_generate(model.generate, model, family, self.session, lease)
+            )
             self._replace(
                 model,
                 "prepare_inputs_for_generation",

@@ -53,6 +53,6 @@ def place(placeholders: Tensor, lengths: Sequence[int]) -> tuple[list[Placed], i
         for copy in range(copies):
             for number in range(first, image):
                 stop = start + lengths[number]
-                placed.append(Placed(number, row + copy, columns[start:stop], lead=copy == 0))
+                placed.append(Placed(number, row + copy, columns[start:stop]))
                 start = stop
     return placed, copies

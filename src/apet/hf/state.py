@@ -11,7 +11,17 @@ from torch import Tensor
 from apet.hf.cache import Lease
 from apet.hf.results import StageSelection
 
-__all__ = ["Call", "Encoded", "Encoding", "Placed", "Prompt", "call_in_progress", "encoding_in_progress"]
+__all__ = [
+    "Call",
+    "Encoded",
+    "Encoding",
+    "Generation",
+    "Placed",
+    "Prompt",
+    "call_in_progress",
+    "encoding_in_progress",
+    "generation_in_progress",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,21 @@ class Encoded:
     lease: Lease
     lengths: tuple[int, ...]
     stages: tuple[StageSelection | None, ...]
+
+
+@dataclass
+class Generation:
+    """State of a running ``generate``.
+
+    Attributes:
+        lease: The compression that the call belongs to.
+        rows: Rows that the caller passed, or None if that is not known.
+        encoded: Decisions on the images that ``generate`` encoded before the prefill.
+    """
+
+    lease: Lease
+    rows: int | None
+    encoded: Encoded | None = None
 
 
 @dataclass
@@ -58,13 +83,11 @@ class Placed:
         image: Number of the image in ``Encoded``.
         row: Row of the batch in this forward pass.
         columns: ``(N,)`` the columns of its placeholders.
-        lead: Whether this is the first of the row's copies (beams, returned sequences).
     """
 
     image: int
     row: int
     columns: Tensor
-    lead: bool
 
 
 @dataclass
@@ -120,4 +143,5 @@ class Call:
 
 
 call_in_progress: ContextVar[Call | None] = ContextVar("apet_call", default=None)
+generation_in_progress: ContextVar[Generation | None] = ContextVar("apet_generation", default=None)
 encoding_in_progress: ContextVar[Encoding | None] = ContextVar("apet_encoding", default=None)

@@ -15,7 +15,7 @@ from apet.hf.results import ImageResult
 from apet.hf.resume import resume
 from apet.hf.session import Session
 from apet.hf.stage import Stage
-from apet.hf.state import Call, Prompt, call_in_progress
+from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress
 from apet.methods import Method
 
 __all__ = ["TextStage"]
@@ -80,19 +80,23 @@ class TextStage(Stage):
 
     def _report(self, call: Call, prompt: Prompt) -> None:
         """Hand the results to the session, one per image of the caller's rows."""
-        encoded = call.encoded
+        encoded, copies = call.encoded, call.copies
         if encoded is None:
             return
+        generation = generation_in_progress.get()
+        if generation is not None and generation.rows:
+            # Older transformers repeats pixels, not features, so copies look like images of their own.
+            copies = prompt.index.shape[0] // generation.rows
         self.session.record(
             [
                 ImageResult(
-                    row=placed.row // call.copies,
+                    row=placed.row // copies,
                     tokens=encoded.lengths[placed.image],
                     stage1=encoded.stages[placed.image],
                     stage2=prompt.stages.get(placed.image),
                 )
                 for placed in call.placed
-                if placed.lead
+                if placed.row % copies == 0
             ]
         )
 

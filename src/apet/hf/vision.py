@@ -15,7 +15,13 @@ from apet.hf.cache import Lease
 from apet.hf.decide import decide
 from apet.hf.families import Family
 from apet.hf.stage import Stage
-from apet.hf.state import Encoded, Encoding, call_in_progress, encoding_in_progress
+from apet.hf.state import (
+    Encoded,
+    Encoding,
+    call_in_progress,
+    encoding_in_progress,
+    generation_in_progress,
+)
 from apet.methods import Method
 
 __all__ = ["VisionStage", "encoded_of"]
@@ -58,9 +64,9 @@ class VisionStage(Stage):
             encoded = Encoded(self.lease, tuple(encoding.lengths), tuple(encoding.stages))
             if not isinstance(output, tuple):
                 setattr(output, _ATTRIBUTE, encoded)
-            call = call_in_progress.get()
-            if call is not None and call.lease is self.lease:
-                call.encoded = encoded
+            for running in (call_in_progress.get(), generation_in_progress.get()):
+                if running is not None and running.lease is self.lease:
+                    running.encoded = encoded
             return output
 
         return features
