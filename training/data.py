@@ -1,4 +1,4 @@
-"""Training batches: pictures, what each patch shows, and packed questions."""
+"""Training batches: pictures, what each patch shows, and questions."""
 
 from __future__ import annotations
 
@@ -11,55 +11,40 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
-from apet.scenes import GRID, Region, ask, draw, patch_labels, sample_scene, seeded
+from apet.scenes import GRID, Question, Region, ask, draw, patch_labels, sample_scene, seeded
 from apet.scenes.labels import IGNORE, PatchLabels
 
 FIELDS = tuple(PatchLabels.__dataclass_fields__)
 
 
+SLOTS = 20
+"""Places for the tokens of one question and its answer; the longest needs 18."""
+
+
 @dataclass(frozen=True)
 class BatchShape:
-    """Size of a batch: pictures, patches along a side, packed text tokens (0: no questions) per picture."""
+    """Size of a batch: pictures, patches along a side of each, and questions about each (0: none)."""
 
     pictures: int
     grid: int
-    text: int
+    questions: int
 
 
-def pack(
-    tokenizer: PreTrainedTokenizerFast, turns: list[tuple[str, str]], length: int, groups: list[int]
-) -> dict[str, Tensor]:
-    """Lays questions and answers one behind the other.
-
-    Turns of one group see each other as a conversation does; groups see the picture and themselves only, and
-    each starts at the position right behind the picture, as if it were alone.
+def lay_out(tokenizer: PreTrainedTokenizerFast, turns: list[Question], number: int) -> dict[str, Tensor]:
+    """Puts every question and its answer into a row of ``SLOTS`` tokens.
 
     Returns:
-        ``ids``, ``targets`` (the next token inside an answer, else ``IGNORE``), ``positions`` (counted from the
-        end of the picture) and ``group`` (-1 is padding), each ``(length,)`` int64.
+        ``ids`` and ``targets`` (the next token inside an answer, else ``IGNORE``), each ``(number, SLOTS)``
+        int64. Rows without a question are padding.
     """
-    packed = {
-        "ids": torch.full((length,), tokenizer.pad_token_id),
-        "targets": torch.full((length,), IGNORE),
-        "positions": torch.zeros(length, dtype=torch.long),
-        "group": torch.full((length,), -1),
-    }
-    at, start, current = 0, 0, -1
-    for (question, answer), group in zip(turns, groups, strict=True):
-        asked = tokenizer(question + "\n", add_special_tokens=False)["input_ids"]
-        answered = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        ids = asked + answered
-        if at + len(ids) > length:
-            break
-        if group != current:
-            start, current = at, group
-        end = at + len(ids)
-        packed["ids"][at:end] = torch.tensor(ids)
-        packed["targets"][at + len(asked) - 1 : end - 1] = torch.tensor(answered)
-        packed["positions"][at:end] = torch.arange(at - start, end - start)
-        packed["group"][at:end] = group
-        at = end
-    return packed
+    ids = torch.full((number, SLOTS), tokenizer.pad_token_id)
+    targets = torch.full((number, SLOTS), IGNORE)
+    for row, turn in enumerate(turns):
+        asked = tokenizer(turn.text + "\n", add_special_tokens=False)["input_ids"]
+        answered = [*tokenizer(turn.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        ids[row, : len(asked) + len(answered)] = torch.tensor(asked + answered)
+        targets[row, len(asked) - 1 : len(asked) + len(answered) - 1] = torch.tensor(answered)
+    return {"ids": ids, "targets": targets}
 
 
 class Scenes(IterableDataset[dict[str, Tensor]]):
@@ -102,10 +87,9 @@ class Scenes(IterableDataset[dict[str, Tensor]]):
             "patches": torch.from_numpy(patches.ravel()),
             **{name: torch.from_numpy(getattr(labels, name)) for name in FIELDS},
         }
-        if self.shape.text:
-            turns = [(q.text, q.answer) for q in ask(rng, scene, self.shape.text // 8, self.skills)]
-            groups = np.cumsum(rng.random(len(turns)) > 0.25).tolist()
-            sample |= pack(self.tokenizer, turns, self.shape.text, groups)
+        if self.shape.questions:
+            turns = ask(rng, scene, self.shape.questions, self.skills)
+            sample |= lay_out(self.tokenizer, turns, self.shape.questions)
         return sample
 
     @staticmethod

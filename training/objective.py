@@ -42,24 +42,41 @@ class DenseHeads(nn.Module):
 
 
 def packed_attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **_: object
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float = 1.0,
+    slots: int = 0,
+    **_: object,
 ) -> tuple[Tensor, None]:
-    """Attention of a picture followed by packed questions.
+    """Attention of a picture followed by packed questions, each in ``slots`` places.
 
-    The picture's rows are causal; only the questions' rows carry a mask, ``(B, 1, T, L)``, so that no L x L
-    mask exists. Without a mask, full attention (the eye).
+    The picture's rows are causal. A question's rows see the whole picture and their own question, so that one
+    pass over a picture serves all its questions. Without a mask (which says how many rows the picture has)
+    attention is full, as in the eye.
     """
-    if attention_mask is None:
-        out = F.scaled_dot_product_attention(query, key, value)
-        return out.transpose(1, 2), None
     repeat = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
-    seen = query.shape[2] - attention_mask.shape[2]
-    picture = F.scaled_dot_product_attention(
-        query[:, :, :seen], key[:, :, :seen], value[:, :, :seen], is_causal=True
-    )
-    questions = F.scaled_dot_product_attention(query[:, :, seen:], key, value, attn_mask=attention_mask)
+    query = query * scaling
+    if attention_mask is None:
+        return _attend(query @ key.mT, value).transpose(1, 2), None
+    seen = attention_mask.shape[-1]
+    batch, heads, length, width = query.shape
+    picture = _attend(query[:, :, :seen] @ key[:, :, :seen].mT + attention_mask, value[:, :, :seen])
+    shape = (batch, heads, (length - seen) // slots, slots, width)
+    own_query, own_key, own_value = (x[:, :, seen:].reshape(shape) for x in (query, key, value))
+    to_picture = (query[:, :, seen:] @ key[:, :, :seen].mT).unflatten(2, (-1, slots))
+    to_own = own_query @ own_key.mT + attention_mask[:slots, :slots]
+    weights = torch.cat((to_picture, to_own), -1).float().softmax(-1).to(value.dtype)
+    from_picture = weights[..., :seen].flatten(2, 3) @ value[:, :, :seen]
+    questions = from_picture + (weights[..., seen:] @ own_value).flatten(2, 3)
     return torch.cat((picture, questions), 2).transpose(1, 2), None
+
+
+def _attend(scores: Tensor, value: Tensor) -> Tensor:
+    return scores.float().softmax(-1).to(value.dtype) @ value
 
 
 ALL_ATTENTION_FUNCTIONS.register("packed", packed_attention)
@@ -100,14 +117,6 @@ def dense_loss(
     return total, scores
 
 
-def question_mask(group: Tensor, seen: int) -> Tensor:
-    """Who sees what: ``(B, 1, T, seen + T)`` bool from the group of every text token ``(B, T)``."""
-    length = group.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=group.device).tril()
-    same = (group[:, :, None] == group[:, None, :]) & causal
-    return torch.cat((same.new_ones(1, 1, 1).expand(len(group), length, seen), same), 2)[:, None]
-
-
 def answer_loss(
     model: LlavaForConditionalGeneration, features: Tensor, batch: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -115,16 +124,21 @@ def answer_loss(
     core = model.model
     text = core.language_model
     visual = core.multi_modal_projector(features)
-    begin = text.embed_tokens(batch["ids"].new_full((len(visual), 1), model.config.text_config.bos_token_id))
-    x = _working(torch.cat((begin, visual, text.embed_tokens(batch["ids"]).to(visual.dtype)), 1))
-    start = torch.zeros_like(batch["patches"][:, :1])
-    behind = GRID * GRID + 1 + batch["positions"]
-    positions = torch.cat((start, batch["patches"] + 1, behind), 1)
-    mask = question_mask(batch["group"], visual.shape[1] + 1)
+    ids = batch["ids"].flatten(1)
+    begin = text.embed_tokens(ids.new_full((len(visual), 1), model.config.text_config.bos_token_id))
+    x = _working(torch.cat((begin, visual, text.embed_tokens(ids).to(visual.dtype)), 1))
+    questions, slots = batch["ids"].shape[1:]
+    behind = GRID * GRID + 1 + torch.arange(slots, device=ids.device).repeat(questions)
+    first = torch.zeros_like(batch["patches"][:, :1])
+    positions = torch.cat((first, batch["patches"] + 1, behind.expand(len(visual), -1)), 1)
     rotary = text.rotary_emb(x, position_ids=positions)
+    seen = visual.shape[1] + 1
+    mask = torch.full((seen, seen), -1e4, device=x.device, dtype=x.dtype).triu(1)
     for layer in text.layers:
-        x = layer(x, attention_mask=mask, position_embeddings=rotary)
-    wanted = batch["targets"] != IGNORE
-    logits = model.lm_head(text.norm(x[:, -mask.shape[2] :][wanted])).float()
-    target = batch["targets"][wanted]
-    return F.cross_entropy(logits, target), {"token": (logits.argmax(-1) == target).float().mean()}
+        x = layer(x, attention_mask=mask, position_embeddings=rotary, slots=slots)
+    target = batch["targets"].flatten(1)
+    wanted = target != IGNORE
+    logits = model.lm_head(text.norm(x[:, seen:][wanted])).float()
+    return F.cross_entropy(logits, target[wanted]), {
+        "token": (logits.argmax(-1) == target[wanted]).float().mean()
+    }

@@ -37,18 +37,20 @@ class Stage:
 RECIPES: dict[str, tuple[Stage, ...]] = {
     "cpu": (
         Stage("eye", BatchShape(32, 12, 0), 22, 10**9, 1.0, 0.5, eye=True, decoder=False),
-        Stage("bind", BatchShape(16, 12, 256), 45, 10**9, 1.0, 0.5, eye=True, decoder=True),
-        Stage("whole", BatchShape(6, 24, 320), 38, 10**9, 0.5, 0.0, eye=True, decoder=True),
+        Stage("bind", BatchShape(32, 12, 20), 18, 10**9, 1.0, 1.0, eye=False, decoder=True),
+        Stage("join", BatchShape(32, 12, 20), 26, 10**9, 1.0, 0.5, eye=True, decoder=True),
+        Stage("whole", BatchShape(8, 24, 32), 34, 10**9, 0.5, 0.0, eye=True, decoder=True),
     ),
     "gpu": (
         Stage("eye", BatchShape(256, 12, 0), 60, 4000, 1.0, 0.5, eye=True, decoder=False),
-        Stage("bind", BatchShape(256, 12, 256), 60, 6000, 1.0, 0.5, eye=True, decoder=True),
-        Stage("whole", BatchShape(128, 24, 320), 60, 8000, 0.5, 0.0, eye=True, decoder=True),
+        Stage("bind", BatchShape(256, 12, 20), 60, 2000, 1.0, 1.0, eye=False, decoder=True),
+        Stage("join", BatchShape(256, 12, 20), 60, 4000, 1.0, 0.5, eye=True, decoder=True),
+        Stage("whole", BatchShape(128, 24, 32), 60, 8000, 0.5, 0.0, eye=True, decoder=True),
     ),
     "smoke": (
         Stage("eye", BatchShape(2, 4, 0), 1, 2, 1.0, 0.5, eye=True, decoder=False),
-        Stage("bind", BatchShape(2, 6, 64), 1, 2, 1.0, 1.0, eye=False, decoder=True),
-        Stage("whole", BatchShape(1, 24, 64), 1, 2, 0.5, 0.0, eye=True, decoder=True),
+        Stage("bind", BatchShape(2, 6, 4), 1, 2, 1.0, 1.0, eye=False, decoder=True),
+        Stage("whole", BatchShape(1, 24, 4), 1, 2, 0.5, 0.0, eye=True, decoder=True),
     ),
 }
 """``cpu`` takes about two hours on two cores; ``gpu`` is the same in steps; ``smoke`` proves that it runs."""
@@ -62,6 +64,7 @@ def optimizers(
     for name, parameter in model.named_parameters():
         inner = ".layers." in name or "multi_modal_projector" in name
         (matrices if inner and parameter.ndim == 2 else rest).append(parameter)
+    matrices, rest = ([p for p in part if p.requires_grad] for part in (matrices, rest))
     muon = torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
     adam = torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     return [(muon, 2e-3 * rate), (adam, 2e-3 * rate)]

@@ -1,0 +1,43 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: install demo test check train clean
+
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/apet ask examples/scene.png "What does the text say?" --keep 64 --compare --picture demo.png
+	$(BIN)/apet ask examples/scene.png "$(QUESTION)" --keep 64 --compare
+
+QUESTION ?= Which is further left, the blue star or the red moon?
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
+	$(PIP) install --no-deps --target build/wheel dist/apet-*.whl
+	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python ../../tests/wheel_check.py
+
+train: $(VENV)/.installed
+	$(BIN)/python -m training.train --recipe $(or $(RECIPE),cpu) --output runs/embedded --compile
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
