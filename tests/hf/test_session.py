@@ -7,9 +7,9 @@ import torch
 
 import apet.hf
 from apet.hf import apply, compressing, remove
-from apet.methods import Random, Stage2
+from apet.methods import ApET, Random, Stage2
 from tests.hf.cases import PROMPTS, method
-from tests.hf.tiny import TOKENS, prompts
+from tests.hf.tiny import ENCODES_FIRST, TOKENS, prompts
 
 
 def test_results_per_image(llava):
@@ -125,3 +125,18 @@ def test_supported_models():
     families = apet.hf.supported_models()
     assert [family.model_type for family in families] == sorted({family.model_type for family in families})
     assert "llava" in {family.model_type for family in families}
+
+
+@pytest.mark.skipif(not ENCODES_FIRST, reason="this transformers encodes every copy")
+def test_an_image_is_selected_once_whatever_the_copies(llava, monkeypatch):
+    seen = []
+    select = ApET.select
+
+    def counted(self, tokens, keep):
+        seen.append((tokens.shape[0], tokens.shape[1], keep))
+        return select(self, tokens, keep)
+
+    monkeypatch.setattr(ApET, "select", counted)
+    with compressing(llava, method("both")):
+        llava.generate(**prompts(PROMPTS["ragged"]), max_new_tokens=3, num_beams=3)
+    assert seen == [(3, TOKENS, 12), (3, 12, 5)]

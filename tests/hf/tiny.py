@@ -8,10 +8,17 @@ then moves the logits by whole units.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
-from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+from transformers import (
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaModel,
+)
 
 IMAGE_TOKEN = 60
 PAD_TOKEN = 0
@@ -19,6 +26,10 @@ BOS_TOKEN = 1
 VOCABULARY = 64
 TOKENS = 36
 """Visual tokens of an image of the tiny LLaVA: 24 x 24 pixels in patches of 4."""
+
+ENCODES_FIRST = "mm_encoder_outputs" in signature(LlavaModel.forward).parameters
+"""Whether this transformers encodes images once in ``generate``. Older ones repeat the pixels of
+beams, and several images of a row in a wrong order."""
 
 Part = str | int
 """``"i"`` for an image, or a number of random text tokens."""

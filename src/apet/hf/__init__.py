@@ -3,7 +3,7 @@
 from apet.hf.api import apply, compressing, remove, session
 from apet.hf.families import Family, supported_models
 from apet.hf.results import ImageResult, StageSelection
-from apet.hf.session import Session, Totals
+from apet.hf.sessions import Session, Totals
 
 __all__ = [
     "Family",

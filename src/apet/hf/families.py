@@ -1,4 +1,14 @@
-"""The model families that can be compressed: one row each, keyed by ``config.model_type``."""
+"""The model families that can be compressed: one row each, keyed by ``config.model_type``.
+
+A new family that has the parts named in `Family` touches three places:
+
+1. A row in ``FAMILIES`` below.
+2. A tiny model in ``tests/hf/tiny.py`` and its row in the tests' tables.
+3. A row in the documentation's table of models.
+
+A family that cuts its features into segments in another way also touches ``VisionStage._lengths``; one whose
+base model builds masks or positions of its own, ``BaseStage.before``.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from apet.hf.base import check_fresh
 from apet.hf.cache import Lease, is_static, record_of
 from apet.hf.families import Family
 from apet.hf.resume import translate
-from apet.hf.session import Session
+from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress
 
 __all__ = ["guard_generate", "wrap_prepare"]

@@ -15,7 +15,7 @@ from apet.hf.cache import Lease
 from apet.hf.families import Family
 from apet.hf.generation import guard_generate, wrap_prepare
 from apet.hf.layers import LayerStage
-from apet.hf.session import Session
+from apet.hf.sessions import Session
 from apet.hf.text import TextStage
 from apet.hf.vision import VisionStage
 from apet.methods import Method

@@ -13,7 +13,7 @@ from apet.hf.packing import expand_map, take
 from apet.hf.prefill import final_index, make_record, shorten
 from apet.hf.results import ImageResult
 from apet.hf.resume import resume
-from apet.hf.session import Session
+from apet.hf.sessions import Session
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress
 from apet.methods import Method
@@ -84,7 +84,7 @@ class TextStage(Stage):
         if encoded is None:
             return
         generation = generation_in_progress.get()
-        if generation is not None and generation.rows:
+        if generation is not None and generation.lease is self.lease and generation.rows:
             # Older transformers repeats pixels, not features, so copies look like images of their own.
             copies = prompt.index.shape[0] // generation.rows
         self.session.record(
