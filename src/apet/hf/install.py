@@ -82,22 +82,19 @@ class Installed:
         vision = VisionStage(method, lease, family, base)
         whole = BaseStage(method, lease, family, text.config)
         prompt = TextStage(method, lease, self.session)
-        hooks = [
-            projector.register_forward_pre_hook(vision.before_projector),
-            projector.register_forward_hook(vision.after_projector),
-            base.register_forward_pre_hook(whole.before, with_kwargs=True),
-            base.register_forward_hook(whole.after, always_call=True),
-            text.register_forward_pre_hook(prompt.before, with_kwargs=True),
-            text.register_forward_hook(prompt.after),
-            text.rotary_emb.register_forward_pre_hook(prompt.rotary, with_kwargs=True),
-        ]
+        hooks = self._undo
+        hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
+        hooks.append(projector.register_forward_hook(vision.after_projector).remove)
+        hooks.append(base.register_forward_pre_hook(whole.before, with_kwargs=True).remove)
+        hooks.append(base.register_forward_hook(whole.after, always_call=True).remove)
+        hooks.append(text.register_forward_pre_hook(prompt.before, with_kwargs=True).remove)
+        hooks.append(text.register_forward_hook(prompt.after).remove)
+        hooks.append(text.rotary_emb.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
         if method.stage2 is not None:
             layers = LayerStage(method, method.stage2, prompt, text.config)
-            hooks += [
-                text.layers[number].register_forward_pre_hook(layers.hook(number), with_kwargs=True)
-                for number in range(method.stage2.layer, len(text.layers))
-            ]
-        self._undo += [hook.remove for hook in hooks]
+            for number in range(method.stage2.layer, len(text.layers)):
+                hook = layers.hook(number)
+                hooks.append(text.layers[number].register_forward_pre_hook(hook, with_kwargs=True).remove)
         for name in family.features:
             self._replace(base, name, vision.wrap(getattr(base, name)))
         model: Any = self._model

@@ -76,42 +76,36 @@ class LayerStage(Stage):
         Returns:
             ``(B, n2, D)``, or ``hidden`` if nothing is dropped.
         """
+        device = hidden.device  # with a device map, not that of the embeddings
+        slots = [slot.to(device) for slot in prompt.slots]
         copies: dict[int, list[int]] = {}
         for place, placed in enumerate(call.placed):
             copies.setdefault(placed.image, []).append(place)
         images = list(copies)
-        segments = [
-            hidden[call.placed[copies[image][0]].row, prompt.slots[copies[image][0]]] for image in images
-        ]
-        keeps = [resolve_keep(self.stage2.keep, encoded.lengths[image]) for image in images]
-        groups = decide(self.method, segments, keeps)
+        leads = [copies[image][0] for image in images]
+        groups = decide(
+            self.method,
+            [hidden[call.placed[lead].row, slots[lead]] for lead in leads],
+            [resolve_keep(self.stage2.keep, encoded.lengths[image]) for image in images],
+        )
         if not groups:
             return hidden
-        keep = prompt.valid.clone()
+        keep = prompt.valid.to(device, copy=True)
         for group in groups:
-            for slot, member in enumerate(group.members):
-                image = images[member]
-                first = encoded.stages[image]
-                candidates = (
-                    torch.arange(encoded.lengths[image], device=hidden.device)
-                    if first is None
-                    else first.indices.to(hidden.device)
-                )
-                prompt.stages[image] = group.stage(slot, candidates)
-            chosen = group.selection.indices
+            members = [images[member] for member in group.members]
+            for slot, image in enumerate(members):
+                prompt.stages[image] = group.stage(slot, _candidates(encoded, image, device))
             for number in range(call.copies):
-                places = [copies[images[member]][number] for member in group.members]
-                rows = torch.tensor([call.placed[place].row for place in places], device=hidden.device)[
-                    :, None
-                ]
-                slots = torch.stack([prompt.slots[place] for place in places])
-                kept = slots.gather(1, chosen)
-                keep[rows, slots] = False
+                places = [copies[image][number] for image in members]
+                rows = torch.tensor([[call.placed[place].row] for place in places], device=device)
+                columns = torch.stack([slots[place] for place in places])
+                kept = columns.gather(1, group.selection.indices)
+                keep[rows, columns] = False
                 keep[rows, kept] = True
                 if self.method.merge:
-                    merged = group.selection.apply(hidden[rows, slots], dim=1, merge=True)
-                    hidden = hidden.index_put((rows, kept), merged.to(hidden.dtype))
-        prompt.second = pack(keep)
+                    merged = group.selection.apply(hidden[rows, columns], dim=1, merge=True)
+                    hidden = hidden.index_put((rows, kept), merged)
+        prompt.second = pack(keep).to(prompt.index.device)
         prompt.full_second = bool((prompt.second >= 0).all())
         return take(hidden, prompt.second, 1)
 
@@ -184,3 +178,11 @@ class LayerStage(Stage):
                 "generation within the sliding window, or a method without stage 2",
             )
         return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))
+
+
+def _candidates(encoded: Encoded, image: int, device: torch.device) -> Tensor:
+    """``(C,)`` the tokens of an image that stage 1 kept, counted in the original N."""
+    first = encoded.stages[image]
+    if first is None:
+        return torch.arange(encoded.lengths[image], device=device)
+    return first.indices.to(device)
