@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +29,18 @@ BUDGETS = (192, 128, 64)
 def methods(layers: int, seeds: int) -> Iterator[tuple[str, list[apet.Method | None]]]:
     """Every configuration by name; several methods where a seed is averaged over."""
     yield "576 tokens, uncompressed", [None]
+    randoms: list[apet.Method | None]
     for budget in BUDGETS:
         yield f"ApET, {budget} from the start", [apet.ApET(budget)]
-        yield f"random, {budget} from the start", [apet.Random(budget, seed=s) for s in range(seeds)]
+        randoms = [apet.Random(budget, seed=s) for s in range(seeds)]
+        yield f"random, {budget} from the start", randoms
     for budget in BUDGETS:
         paper = apet.ApET.paper(budget, num_layers=layers)
         first, second = paper.keep, paper.stage2.keep if paper.stage2 else 0
         where = f"{first}, then {second} from layer {layers // 2} (average {budget})"
         yield f"ApET, {where}", [paper]
-        random = [replace(apet.Random(first, seed=s), stage2=paper.stage2) for s in range(seeds)]
-        yield f"random, {where}", random
+        randoms = [apet.Random(first, seed=s, stage2=paper.stage2) for s in range(seeds)]
+        yield f"random, {where}", randoms
 
 
 def held_out(pictures: int, questions: int, split: str) -> list[tuple[Image.Image, Question]]:
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="run configurations whose name holds this")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    model: Any
     model, processor = embedded.load()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     pairs = held_out(options.pictures, options.questions, options.split)

@@ -99,7 +99,8 @@ def see(model: LlavaForConditionalGeneration, pixels: Tensor, patches: Tensor) -
     x = _working(x)
     for layer in tower.encoder.layers:
         x = layer(x, attention_mask=None)
-    return x[:, 1:]
+    patched: Tensor = x[:, 1:]
+    return patched
 
 
 def dense_loss(
@@ -125,7 +126,7 @@ def answer_loss(
     text = core.language_model
     visual = core.multi_modal_projector(features)
     ids = batch["ids"].flatten(1)
-    begin = text.embed_tokens(ids.new_full((len(visual), 1), model.config.text_config.bos_token_id))
+    begin = text.embed_tokens(ids.new_full((len(visual), 1), text.config.bos_token_id))
     x = _working(torch.cat((begin, visual, text.embed_tokens(ids).to(visual.dtype)), 1))
     questions, slots = batch["ids"].shape[1:]
     behind = GRID * GRID + 1 + torch.arange(slots, device=ids.device).repeat(questions)

@@ -60,13 +60,17 @@ def optimizers(
     model: LlavaForConditionalGeneration, heads: DenseHeads, rate: float
 ) -> list[tuple[torch.optim.Optimizer, float]]:
     """Muon for the layers' matrices, AdamW for the rest, each with its full learning rate."""
-    matrices, rest = [], list(heads.parameters())
+    matrices: list[nn.Parameter] = []
+    rest = list(heads.parameters())
     for name, parameter in model.named_parameters():
         inner = ".layers." in name or "multi_modal_projector" in name
         (matrices if inner and parameter.ndim == 2 else rest).append(parameter)
-    matrices, rest = ([p for p in part if p.requires_grad] for part in (matrices, rest))
-    muon = torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
-    adam = torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    muon = torch.optim.Muon(
+        [p for p in matrices if p.requires_grad], lr=2e-3, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"
+    )
+    adam = torch.optim.AdamW(
+        [p for p in rest if p.requires_grad], lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01
+    )
     return [(muon, 2e-3 * rate), (adam, 2e-3 * rate)]
 
 
@@ -83,7 +87,7 @@ def losses(
     """The stage's loss and scores on a batch."""
     with torch.set_grad_enabled(stage.eye and torch.is_grad_enabled()):
         features = see(model, batch["pixels"], batch["patches"])
-    loss, scores = features.new_zeros((), dtype=torch.float32), {}
+    loss, scores = features.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
     if stage.eye:
         loss, scores = dense_loss(heads, features, batch)
         loss = loss * (0.25 if stage.decoder else 1.0)
@@ -154,7 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = build_tokenizer()
-    model = build_model(tokenizer)
+    model: Any = build_model(tokenizer)
     heads = DenseHeads(model.config.vision_config.hidden_size)
     state = options.output / "training_state.pt"
     stages = RECIPES[options.recipe]

@@ -32,8 +32,9 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
     if name is None:
         from apet import embedded
 
-        model, processor = embedded.load()
-        return model.to("cuda") if torch.cuda.is_available() else model, processor
+        small: Any
+        small, reader = embedded.load()
+        return small.to("cuda") if torch.cuda.is_available() else small, reader
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
@@ -50,7 +51,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
             known = ", ".join(sorted(FAMILIES))
             raise ApETError("ask --model", f"model type {config.model_type!r} ({name})", f"one of: {known}")
         processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             source,
             dtype="auto" if gpu else torch.float32,
             use_safetensors=True,

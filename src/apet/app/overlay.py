@@ -40,7 +40,8 @@ def heat_colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     at = np.clip(values, 0, 1) * (len(_STOPS) - 1)
     low = np.minimum(at.astype(int), len(_STOPS) - 2)
     share = (at - low)[..., None]
-    return ((1 - share) * _STOPS[low] + share * _STOPS[low + 1]).astype(np.uint8)
+    colours: NDArray[np.uint8] = ((1 - share) * _STOPS[low] + share * _STOPS[low + 1]).astype(np.uint8)
+    return colours
 
 
 def _grid(tokens: int, picture: Image.Image) -> tuple[int, int]:

@@ -96,4 +96,5 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
         _draw_text(rng, canvas, text, scene.light, scene.region)
     for shape in scene.shapes:
         _draw_shape(rng, canvas, shape, scene.region)
-    return np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
+    return pixels

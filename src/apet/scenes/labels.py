@@ -81,4 +81,5 @@ def patch_labels(scene: Scene) -> PatchLabels:
     for shape in scene.shapes:
         row, column = int(shape.y // PATCH) - scene.region.row, int(shape.x // PATCH) - scene.region.column
         anchor[row * width + column] = 1
-    return PatchLabels(*table.T, anchor)
+    kind, colour, shape_ids, char, place, row_ids, column_ids = table.T
+    return PatchLabels(kind, colour, shape_ids, char, place, row_ids, column_ids, anchor)

@@ -80,12 +80,12 @@ def _exist(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] 
 
 def _colour(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
     shape = _choose(rng, _unique(scene, lambda s: s.shape))
-    return shape and ("colour", shape.shape, "", shape.colour)
+    return None if shape is None else ("colour", shape.shape, "", shape.colour)
 
 
 def _shape(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
     shape = _choose(rng, _unique(scene, lambda s: s.colour))
-    return shape and ("shape", shape.colour, "", shape.shape)
+    return None if shape is None else ("shape", shape.colour, "", shape.shape)
 
 
 def _count(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:

@@ -13,11 +13,13 @@ Plane = NDArray[np.float32]
 
 
 def _circle(u: Plane, v: Plane) -> Plane:
-    return np.hypot(u, v) - 1
+    radius: Plane = np.hypot(u, v)
+    return radius - np.float32(1)
 
 
 def _square(u: Plane, v: Plane) -> Plane:
-    return np.maximum(np.abs(u), np.abs(v)) - np.float32(0.76)
+    larger: Plane = np.maximum(np.abs(u), np.abs(v))
+    return larger - np.float32(0.76)
 
 
 def _triangle(u: Plane, v: Plane) -> Plane:
@@ -45,15 +47,16 @@ def _star(u: Plane, v: Plane) -> Plane:
     x, y = radius * np.cos(angle), radius * np.sin(angle)
     notch_x, notch_y = np.float32(0.42) * np.cos(half), np.float32(0.42) * np.sin(half)
     normal_x, normal_y = notch_y, 1 - notch_x
-    return ((x - 1) * normal_x + y * normal_y) / np.hypot(normal_x, normal_y)
+    return np.asarray(((x - 1) * normal_x + y * normal_y) / np.hypot(normal_x, normal_y), np.float32)
 
 
 def _ring(u: Plane, v: Plane) -> Plane:
-    return np.abs(np.hypot(u, v) - np.float32(0.74)) - np.float32(0.26)
+    return np.asarray(np.abs(np.hypot(u, v) - np.float32(0.74)) - np.float32(0.26), np.float32)
 
 
 def _moon(u: Plane, v: Plane) -> Plane:
-    return np.maximum(np.hypot(u, v) - 1, np.float32(0.86) - np.hypot(u - np.float32(0.5), v))
+    hole = np.float32(0.86) - np.hypot(u - np.float32(0.5), v)
+    return np.asarray(np.maximum(np.hypot(u, v) - 1, hole), np.float32)
 
 
 _DISTANCE: dict[str, Callable[[Plane, Plane], Plane]] = {
@@ -84,4 +87,4 @@ def shape_mask(shape: str, radius: float, angle: float) -> Plane:
     x, y = axis[None, :], axis[:, None]
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     distance = _DISTANCE[shape](cos * x + sin * y, cos * y - sin * x)
-    return np.clip(np.float32(0.5) - distance * np.float32(radius), 0, 1)
+    return np.asarray(np.clip(np.float32(0.5) - distance * np.float32(radius), 0, 1), np.float32)

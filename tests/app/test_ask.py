@@ -1,0 +1,163 @@
+"""``apet ask`` and ``apet models``, run in process; one run as a real process for what only that shows."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from apet import embedded
+from apet.app.main import app
+from apet.core.errors import ApETError
+from apet.scenes import Scene, Shape, Text, draw
+
+SCENE = Scene(
+    seed=3,
+    light=False,
+    shapes=(
+        Shape("star", "red", 60.0, 70.0, 26.0, 0.0),
+        Shape("circle", "blue", 270.0, 60.0, 24.0, 0.0),
+        Shape("moon", "yellow", 250.0, 270.0, 18.0, 0.0),
+        Shape("square", "green", 70.0, 280.0, 30.0, 0.1),
+    ),
+    texts=(Text("RADIO", "white", 110, 160, 32, plate=False),),
+)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.png"
+    Image.fromarray(draw(SCENE)).save(path)
+    return str(path)
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=True)
+
+
+def _report(*arguments):
+    result = _run("ask", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_json_says_what_was_asked_for(picture):
+    report = _report(picture, "What does the text say?", "--keep", "64")
+    assert report["answer"] == "RADIO"
+    assert (report["visual_tokens"], report["kept_tokens"]) == (576, 64)
+    assert 0 < report["select_seconds"] < report["first_token_seconds"] <= report["seconds"]
+    assert "uncompressed" not in report
+
+
+def test_compare_runs_both(picture, tmp_path):
+    out = tmp_path / "out.png"
+    arguments = ("--compare", "--repeats", "1", "--keep", "0.2", "--stage2", "4:32", "--picture", str(out))
+    report = _report(picture, "what shape is the blue object?", *arguments)
+    assert report["answer"] == report["uncompressed"]["answer"] == "circle"
+    assert (report["kept_tokens"], report["uncompressed"]["kept_tokens"]) == (115, 576)
+    assert report["stage2"] == {"layer": 4, "kept_tokens": 32}
+    assert report["picture"] == str(out)
+    assert Image.open(out).width > 1000
+
+
+def test_text_output_shows_both_answers(picture):
+    result = _run("ask", picture, "what colour is the moon?", "--compare", "--repeats", "1")
+    assert result.exit_code == 0
+    assert result.stdout.count("yellow") == 2
+    assert "64 of 576" in result.stdout
+
+
+def test_a_model_folder_is_used(picture):
+    report = _report(picture, "is there a red star?", "--model", str(embedded.PATH))
+    assert (report["answer"], report["model"]) == ("yes", str(embedded.PATH))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--keep", "0"), "keep=0"),
+        (("--keep", "-3"), "keep=-3"),
+        (("--keep", "1.5"), "1.5"),
+        (("--keep", "nan"), "nan"),
+        (("--keep", "many"), "'many'"),
+        (("--keep", "577"), "577"),
+        (("--stage2", "4"), "LAYER:KEEP"),
+        (("--stage2", "99:32"), "99"),
+        (("--stage2", "4:65"), "65"),
+        (("--model", "./no/such/folder"), "no such folder"),
+    ],
+)
+def test_bad_options_are_one_error(picture, arguments, words):
+    result = _run("ask", picture, "what?", *arguments)
+    assert isinstance(result.exception, ApETError), result.output
+    assert words in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_an_empty_question(picture):
+    assert isinstance(_run("ask", picture, "  ").exception, ApETError)
+
+
+def test_an_unsupported_model_type_lists_the_supported(picture, tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    error = _run("ask", picture, "what?", "--model", str(tmp_path)).exception
+    assert isinstance(error, ApETError)
+    assert "'gpt2'" in str(error)
+    assert "llava" in str(error)
+
+
+def test_pickled_weights_are_refused(picture, tmp_path):
+    for source in embedded.PATH.iterdir():
+        if source.name != "model.safetensors":
+            (tmp_path / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    error = _run("ask", picture, "what?", "--model", str(tmp_path)).exception
+    assert isinstance(error, ApETError)
+    assert "safetensors" in str(error)
+
+
+def test_models_lists_the_types():
+    result = _run("models")
+    assert result.exit_code == 0
+    assert "llava" in result.stdout
+
+
+def test_a_process_ends_with_one_line_and_code_2(tmp_path):
+    command = [sys.executable, "-m", "apet.app.main", "ask", str(tmp_path / "no.png"), "what?"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "no such file" in done.stderr
+
+
+def test_an_unknown_model_id_without_a_network(picture):
+    command = [
+        sys.executable,
+        "-m",
+        "apet.app.main",
+        "ask",
+        picture,
+        "what?",
+        "--model",
+        "nobody/no-such-model",
+    ]
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=offline)
+    assert done.returncode == 2
+    assert "nobody/no-such-model" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, apet, apet.app.main; "
+        "print([m for m in ('torch', 'transformers', 'numpy', 'PIL', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout.strip() == "[]"

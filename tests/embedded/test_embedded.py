@@ -1,0 +1,100 @@
+"""The embedded model is an ordinary checkpoint that answers, and still answers with a ninth of its tokens."""
+
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+import apet
+from apet import embedded
+from apet.scenes import Question, ask, draw, sample_scene, seeded
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return embedded.load()
+
+
+def _held_out(pictures: int, questions: int) -> list[tuple[Image.Image, Question]]:
+    pairs = []
+    for index in range(pictures):
+        rng = seeded("validation", index)
+        scene = sample_scene(rng)
+        picture = Image.fromarray(draw(scene))
+        pairs += [(picture, question) for question in ask(rng, scene, questions)]
+    return pairs
+
+
+def _accuracy(loaded, pairs, method) -> float:
+    model, processor = loaded
+    right = 0
+    with apet.compressing(model, method) if method else nullcontext():
+        for start in range(0, len(pairs), 8):
+            part = pairs[start : start + 8]
+            turns = [[{"type": "image"}, {"type": "text", "text": q.text}] for _, q in part]
+            texts = [processor.apply_chat_template([{"role": "user", "content": turn}]) for turn in turns]
+            images = [picture for picture, _ in part]
+            inputs = processor(images=images, text=texts, padding=True, return_tensors="pt")
+            output = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+            answers = processor.batch_decode(
+                output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+            )
+            right += sum(a.strip() == q.answer for a, (_, q) in zip(answers, part, strict=True))
+    return right / len(pairs)
+
+
+def test_the_checkpoint_is_small_safe_and_described():
+    names = {path.name for path in embedded.PATH.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= names
+    assert not any(name.endswith((".bin", ".pt", ".pth", ".pkl")) for name in names)
+    assert sum(path.stat().st_size for path in embedded.PATH.iterdir()) < 45 * MEGABYTE
+
+
+def test_plain_transformers_load_it(loaded):
+    model = AutoModelForImageTextToText.from_pretrained(embedded.PATH, dtype=torch.float32)
+    processor = AutoProcessor.from_pretrained(embedded.PATH)
+    assert type(model) is type(loaded[0])
+    assert model.config.text_config.num_hidden_layers >= 8
+    inputs = processor(
+        images=Image.new("RGB", (500, 300)), text="<image>is there a red star?\n", return_tensors="pt"
+    )
+    assert int((inputs["input_ids"] == model.config.image_token_id).sum()) == 576
+    assert inputs["pixel_values"].shape == (1, 3, 336, 336)
+
+
+def test_the_tokenizer_keeps_text_and_words(loaded):
+    tokenizer = loaded[1].tokenizer
+    for text in ("top left", "TAXI42", "red circle", "yes"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids) == text
+
+
+def test_the_chat_template_lowers_questions_not_answers(loaded):
+    turns = [
+        {
+            "role": "user",
+            "content": [{"type": "image"}, {"type": "text", "text": "What does the text SAY? "}],
+        },
+        {"role": "assistant", "content": "TAXI"},
+        {"role": "user", "content": "How many stars are there?"},
+    ]
+    expected = "<image>what does the text say?\nTAXI</s>how many stars are there?\n"
+    assert loaded[1].apply_chat_template(turns) == expected
+
+
+def test_it_answers_with_all_tokens_and_with_a_ninth(loaded):
+    pairs = _held_out(20, 6)
+    whole = _accuracy(loaded, pairs, None)
+    ninth = _accuracy(loaded, pairs, apet.ApET(64))
+    random = np.mean([_accuracy(loaded, pairs, apet.Random(64, seed=seed)) for seed in range(2)])
+    print(json.dumps({"whole": whole, "ninth": ninth, "random": random}))
+    assert whole >= 0.85
+    assert ninth >= whole - 0.15
+    assert ninth >= random + 0.1
