@@ -24,13 +24,15 @@ def _square(u: Plane, v: Plane) -> Plane:
 
 def _triangle(u: Plane, v: Plane) -> Plane:
     # An upright triangle: one horizontal edge below, two edges that meet at the top.
-    return np.maximum(
-        v - np.float32(0.5), np.float32(0.866) * np.abs(u) - np.float32(0.5) * v - np.float32(0.5)
-    )
+    sides: Plane = np.float32(0.866) * np.abs(u) - np.float32(0.5) * v
+    distance: Plane = np.maximum(v, sides) - np.float32(0.5)
+    return distance
 
 
 def _diamond(u: Plane, v: Plane) -> Plane:
-    return np.float32(0.82) * np.abs(u) + np.float32(0.57) * np.abs(v) - np.float32(0.57)
+    across: Plane = np.abs(u)
+    down: Plane = np.abs(v)
+    return np.float32(0.82) * across + np.float32(0.57) * down - np.float32(0.57)
 
 
 def _cross(u: Plane, v: Plane) -> Plane:
