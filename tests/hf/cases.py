@@ -11,11 +11,12 @@ PROMPTS: dict[str, list[list[str | int]]] = {
     "touching": [["i", "i", 4], ["i", 9]],
     "text row": [["i", 5], [7]],
     "level": [["i", "i", 2], ["i", 26]],
+    "flush": [["i", "i", 2], ["i", 38]],
 }
 """Rows of parts, see `tests.hf.tiny.prompts`.
 
-``level`` has rows that are equally long after stage 1 with 12 tokens an image, so stage 2 is ragged where no
-mask exists.
+``level`` has rows that are equally long after stage 1 with 12 tokens an image, and ``flush`` rows that are
+equally long from the start, so that stage 2 is ragged where no mask exists.
 """
 
 
