@@ -13,6 +13,9 @@ demo: install
 
 QUESTION ?= Which is further left, the blue star or the red moon?
 
+RECIPE ?= cpu
+WORKERS ?= 1
+
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
@@ -26,7 +29,8 @@ check: $(VENV)/.installed-dev
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python ../../tests/wheel_check.py
 
 train: $(VENV)/.installed
-	$(BIN)/python -m training.train --recipe $(or $(RECIPE),cpu) --output runs/embedded --compile
+	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile
+	$(BIN)/python -m training.evaluate --model runs/embedded --output runs/embedded/accuracy.json
 
 clean:
 	rm -rf $(VENV) build dist

@@ -100,9 +100,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--only", default="", help="run configurations whose name holds this")
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--model", type=Path, default=embedded.PATH, help="folder of a checkpoint")
     options = parser.parse_args()
     model: Any
-    model, processor = embedded.load()
+    model, processor = embedded.load(options.model)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     pairs = held_out(options.pictures, options.questions, options.split)
     pictures = np.unique([id(picture) for picture, _ in pairs], return_inverse=True)[1]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apet.app.files import MOST_PIXELS, open_picture, save_picture
+from apet.app.files import MOST_PIXELS, check_picture_path, open_picture, save_picture
 from apet.core.errors import ApETError
 
 
@@ -25,6 +25,31 @@ def test_a_picture_is_read_as_rgb(tmp_path):
     for mode in ("L", "RGBA", "P", "1", "I;16"):
         Image.new(mode, (9, 5)).save(tmp_path / "p.png")
         assert open_picture(tmp_path / "p.png").mode == "RGB"
+
+
+def test_transparency_is_seen_on_white(tmp_path):
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:2, :, 3] = 255
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "p.png")
+    seen = np.asarray(open_picture(tmp_path / "p.png"))
+    assert (seen[:2] == 0).all()
+    assert (seen[2:] == 255).all()
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    Image.fromarray(np.full((4, 4), 20000, np.uint16)).save(tmp_path / "p.png")
+    assert (np.asarray(open_picture(tmp_path / "p.png")) == 20000 // 256).all()
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / "p.tiff")
+    with pytest.raises(ApETError, match="32 bits"):
+        open_picture(tmp_path / "p.tiff")
+
+
+def test_thin_pictures_and_endless_names(tmp_path):
+    Image.new("1", (2, 3000)).save(tmp_path / "thin.png")
+    with pytest.raises(ApETError, match="factor of 50"):
+        open_picture(tmp_path / "thin.png")
+    with pytest.raises(ApETError, match="unreadable"):
+        open_picture(tmp_path / ("x" * 300))
 
 
 def test_a_picture_is_turned_upright(tmp_path):
@@ -71,3 +96,7 @@ def test_saving_to_nowhere(tmp_path):
     for path in (tmp_path / "no" / "p.png", tmp_path / "p.nothing"):
         with pytest.raises(ApETError, match="writable path"):
             save_picture(picture, path)
+    check_picture_path(tmp_path / "p.PNG")
+    for name, words in (("no/p.png", "no such folder"), ("p.psd", "ending"), ("p", "ending")):
+        with pytest.raises(ApETError, match=words):
+            check_picture_path(tmp_path / name)

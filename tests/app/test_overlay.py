@@ -18,6 +18,7 @@ def _result(tokens, indices, errors, basis=()):
         assignment=torch.zeros(tokens, dtype=torch.long),
         errors=torch.tensor(errors, dtype=torch.float32),
         basis=torch.tensor(basis, dtype=torch.long),
+        tokens=torch.zeros(len(indices), 1),
         clock=Clock(torch.device("cpu")),
     )
     return ImageResult(row=0, tokens=tokens, stage1=stage, stage2=None)

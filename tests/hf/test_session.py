@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import apet.hf
+from apet.core.errors import ApETError
 from apet.hf import apply, compressing, remove
 from apet.methods import ApET, Random, Stage2
 from tests.hf.cases import PROMPTS, method
@@ -64,6 +65,34 @@ def test_the_decision_is_the_methods_own(llava):
     second = chosen.select(hidden, 5)
     assert torch.equal(image.stage2.indices, first.indices[0][second.indices[0]])
     assert torch.equal(image.stage2.errors, second.errors[0])
+    # The stages' tokens and decisions are the core's own.
+    assert torch.allclose(image.stage1.tokens, first.apply(seen["stage1"])[0])
+    assert torch.allclose(image.stage2.tokens, second.apply(hidden)[0])
+    assert torch.equal(image.stage1.selection.apply(seen["stage1"][0]), image.stage1.tokens)
+    assert torch.equal(image.stage2.selection.indices, second.indices[0])
+    assert torch.equal(image.stage2.selection.basis, second.basis[0])
+    # Together they are one decision about the image's tokens.
+    whole = image.selection
+    assert torch.equal(whole.indices, image.stage2.indices)
+    assert torch.equal(whole.assignment, second.assignment[0][first.assignment[0]])
+    assert torch.equal(whole.assignment[whole.indices], torch.arange(whole.num_kept))
+    assert torch.equal(image.errors, first.errors[0])
+
+
+def test_an_image_that_keeps_everything_has_a_decision_too(llava):
+    with compressing(llava, ApET(keep=1.0)) as session:
+        llava(**prompts(PROMPTS["one"]))
+        (image,) = session.images
+    features = torch.randn(TOKENS, 3)
+    assert torch.equal(image.indices, torch.arange(TOKENS))
+    assert torch.equal(image.selection.apply(features), features)
+    assert not image.errors.any()
+
+
+def test_a_second_stage_that_wants_more_than_the_first_leaves_is_refused(llava):
+    for chosen in (ApET(keep=0.25, stage2=Stage2(layer=2, keep=10)), ApET(keep=9, stage2=Stage2(2, 0.5))):
+        with compressing(llava, chosen), pytest.raises(ApETError, match="behind 9 in stage 1"):
+            llava(**prompts(PROMPTS["one"]))
 
 
 @pytest.mark.parametrize("rows", ["equal", "ragged"])

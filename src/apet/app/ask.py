@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from apet.app.files import open_picture, save_picture
+from apet.app.files import check_picture_path, open_picture, save_picture
 from apet.core.errors import ApETError
 from apet.methods import ApET, Stage2
 
@@ -94,7 +95,7 @@ def _median(answers: list[Answer]) -> Answer:
 
 
 @contextmanager
-def _progress(console: Console, text: str) -> Iterator[None]:
+def _progress(console: Console, text: Text) -> Iterator[None]:
     """A spinner on a terminal, nothing in a pipe."""
     if console.is_terminal:
         with console.status(text):
@@ -113,16 +114,21 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         raise ApETError("ask", "an empty question", "a question in words")
     method = ApET(request.keep, stage2=request.stage2)
     picture = open_picture(request.picture)
+    if request.picture_out is not None:
+        check_picture_path(request.picture_out)
     messages = Console(stderr=True)
-    with _progress(messages, f"Loading {request.model or 'the embedded model'}"):
+    with _progress(messages, Text(f"Loading {request.model or 'the embedded model'}")):
         from apet.app.loading import load_model
 
         if as_json or not messages.is_terminal:
             _silence_progress_bars()
         model, processor = load_model(request.model, trust_remote_code=request.trust_remote_code)
+    placeholder = getattr(processor, "image_token", None)
+    if placeholder and placeholder in request.question:
+        raise ApETError("ask", f"a question with {placeholder}", "a question without the model's image token")
     inputs = processor(images=picture, text=_prompt(processor, request.question), return_tensors="pt")
     inputs = inputs.to(model.device, model.dtype)
-    with _progress(messages, "Answering"):
+    with _progress(messages, Text("Answering")):
         report, overlay = _run(request, method, model, processor, inputs)
     if overlay is not None and request.picture_out is not None:
         save_picture(overlay, request.picture_out)
@@ -187,8 +193,8 @@ def _print_text(report: dict[str, Any], console: Console) -> None:
     whole = report.get("uncompressed")
     if whole:
         tokens = str(report["visual_tokens"])
-        table.add_row("uncompressed", whole["answer"], tokens, *_milliseconds(whole))
-    table.add_row("ApET", report["answer"], kept, *_milliseconds(report))
+        table.add_row("uncompressed", Text(whole["answer"]), tokens, *_milliseconds(whole))
+    table.add_row("ApET", Text(report["answer"]), kept, *_milliseconds(report))
     console.print(table)
     notes = [f"selection {report['select_seconds'] * 1000:.1f} ms"]
     if whole:
@@ -198,7 +204,7 @@ def _print_text(report: dict[str, Any], console: Console) -> None:
         )
     console.print("[dim]" + ", ".join(notes) + "[/dim]")
     if "picture" in report:
-        console.print(f"[dim]what was kept: {report['picture']}[/dim]")
+        console.print(Text(f"what was kept: {report['picture']}", style="dim"))
 
 
 def _milliseconds(report: dict[str, Any]) -> tuple[str, str]:

@@ -5,57 +5,87 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apet.core.errors import ApETError
 
-__all__ = ["MOST_PIXELS", "open_picture", "save_picture"]
+__all__ = ["LONGEST_SHAPE", "MOST_PIXELS", "check_picture_path", "open_picture", "save_picture"]
 
 MOST_PIXELS = 100_000_000
 """Pictures of more pixels are refused before they are decoded."""
+LONGEST_SHAPE = 50
+"""So are pictures whose sides differ by more than this: resizing by the short side would explode them."""
 
 
 def open_picture(path: Path, operation: str = "ask") -> Image.Image:
-    """Reads a picture file as RGB, turned upright.
+    """Reads a picture file as RGB, turned upright, transparency on white, 16 bits a channel brought to 8.
 
     Raises:
-        ApETError: If the file is missing, no picture, damaged, or larger than ``MOST_PIXELS``.
+        ApETError: If the file is missing, no picture, damaged, too large, too thin, or of 32 bits a channel.
     """
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
-        raise ApETError(operation, f"{path} ({what})", "a picture file")
     try:
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "no such file"
+            raise ApETError(operation, f"{path} ({what})", "a picture file")
         with warnings.catch_warnings():
             # Pillow's own limit is lower than ours and only warns.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    size = f"{image.width} x {image.height} pixels"
-                    raise ApETError(operation, f"{path} ({size})", f"at most {MOST_PIXELS:,} pixels")
-                return _upright(image).convert("RGB")
+                _check_size(image, path, operation)
+                return _as_rgb(ImageOps.exif_transpose(image), path, operation)
     except ApETError:
         raise
     except UnidentifiedImageError as error:
         raise ApETError(operation, f"{path} (not a picture)", "a picture file such as PNG or JPEG") from error
     except Image.DecompressionBombError as error:
         raise ApETError(operation, f"{path} (too large)", f"at most {MOST_PIXELS:,} pixels") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:
         raise ApETError(
             operation, f"{path} (damaged or unreadable: {error})", "a whole picture file"
         ) from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    from PIL import ImageOps
+def _check_size(image: Image.Image, path: Path, operation: str) -> None:
+    width, height = image.size
+    got = f"{path} ({width} x {height} pixels)"
+    if width * height > MOST_PIXELS:
+        raise ApETError(operation, got, f"at most {MOST_PIXELS:,} pixels")
+    if max(width, height) > LONGEST_SHAPE * min(width, height):
+        raise ApETError(operation, got, f"sides that differ by a factor of {LONGEST_SHAPE} at most")
 
-    return ImageOps.exif_transpose(image)
+
+def _as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ApETError(operation, f"{path} (32 bits a channel)", "a picture of 8 or 16 bits a channel")
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        white = Image.new("RGBA", seen.size, "white")
+        return Image.alpha_composite(white, seen).convert("RGB")
+    return image.convert("RGB")
+
+
+def check_picture_path(path: Path, operation: str = "ask --picture") -> None:
+    """Checks that a picture can be written there, before work is done for it.
+
+    Raises:
+        ApETError: If the ending names no format that can be written, or the folder does not exist.
+    """
+    Image.init()
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        raise ApETError(operation, f"{path} (ending {path.suffix!r})", "a path ending in .png or .jpg")
+    if not path.parent.is_dir():
+        raise ApETError(operation, f"{path} (no such folder)", "a path in a folder that exists")
 
 
 def save_picture(image: Image.Image, path: Path, operation: str = "ask --picture") -> None:
     """Writes a picture.
 
     Raises:
-        ApETError: If the ending names no picture format, or the file cannot be written.
+        ApETError: If it cannot be written.
     """
     try:
         image.save(path)

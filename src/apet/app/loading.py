@@ -35,6 +35,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         small: Any
         small, reader = embedded.load()
         return small.to("cuda") if torch.cuda.is_available() else small, reader
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
@@ -45,6 +46,8 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         )
     source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
     gpu = torch.cuda.is_available()
+    if source == name and not Path(source).is_dir():
+        _check_reachable(name)
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
         if config.model_type not in FAMILIES:
@@ -59,10 +62,31 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         )
     except ApETError:
         raise
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         expected = (
             "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
         )
         raise ApETError("ask --model", f"{name} ({reason})", expected) from error
     return model.eval().to("cuda" if gpu else "cpu"), processor
+
+
+def _check_reachable(name: str) -> None:
+    """Asks once for a model that is not in the local cache; transformers would retry for most of a minute.
+
+    Raises:
+        ApETError: If there is no such model, or no way to the Hub.
+    """
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    expected = "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+        HfApi().model_info(name, timeout=10)
+    except HFValidationError as error:
+        raise ApETError("ask --model", f"{name!r} (no valid model id)", expected) from error
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ApETError("ask --model", f"{name} ({reason})", expected) from error

@@ -31,6 +31,6 @@ def parse_stage2(text: str | None) -> Stage2 | None:
     if text is None:
         return None
     layer, colon, keep = text.partition(":")
-    if not colon or not layer.strip().isdigit():
+    if not colon or not (layer.isascii() and layer.isdecimal()):
         raise ApETError("ask --stage2", repr(text), "LAYER:KEEP such as 16:32")
     return Stage2(int(layer), parse_keep(keep, "--stage2"))

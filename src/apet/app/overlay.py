@@ -74,7 +74,7 @@ def draw_overlay(picture: Image.Image, result: ImageResult) -> Image.Image:
     size = (columns * cell, rows * cell)
     large = picture.resize(size, Image.Resampling.BICUBIC)
     kept = np.zeros(result.tokens, bool)
-    kept[result.indices.cpu().numpy() if result.indices is not None else slice(None)] = True
+    kept[result.indices.cpu().numpy()] = True
     left = _dimmed(large, kept.reshape(rows, columns), cell)
     errors = np.zeros(result.tokens, np.float32)
     basis = np.zeros(0, int)

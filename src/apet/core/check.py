@@ -20,14 +20,17 @@ __all__ = [
     "check_tokens",
 ]
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Dtypes of tokens: those that torch computes with everywhere."""
+
 
 def check_tokens(tokens: object, operation: str, ndims: tuple[int, ...] = (2, 3)) -> Tensor:
     """Returns tokens of a float dtype, with the right number of dimensions and none of them empty."""
     shapes = " or ".join({2: "(N, d)", 3: "(B, N, d)"}[n] for n in ndims)
     if not isinstance(tokens, torch.Tensor):
         raise ApETError(operation, f"tokens of type {type(tokens).__name__}", f"a tensor {shapes}")
-    if not tokens.is_floating_point():
-        raise ApETError(operation, f"tokens of dtype {tokens.dtype}", "a float dtype")
+    if tokens.dtype not in FLOATS:
+        raise ApETError(operation, f"tokens of dtype {tokens.dtype}", "a float dtype of 16, 32 or 64 bits")
     if tokens.ndim not in ndims:
         raise ApETError(operation, f"tokens of shape {tuple(tokens.shape)}", f"shape {shapes}")
     if tokens.numel() == 0:

@@ -18,10 +18,14 @@ PATH = Path(__file__).parent / "checkpoint"
 """Folder of the checkpoint, for ``from_pretrained``."""
 
 
-def load() -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Loads the embedded model in float32 on the CPU, and its processor; no network is used."""
+def load(path: Path = PATH) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """Loads the embedded model in float32 on the CPU, and its processor; no network is used.
+
+    Args:
+        path: Folder of the checkpoint, where another training's result is wanted.
+    """
     import torch
     from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-    model = LlavaForConditionalGeneration.from_pretrained(PATH, dtype=torch.float32, use_safetensors=True)
-    return model.eval(), AutoProcessor.from_pretrained(PATH, local_files_only=True)
+    model = LlavaForConditionalGeneration.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+    return model.eval(), AutoProcessor.from_pretrained(path, local_files_only=True)

@@ -29,7 +29,8 @@ def apply(model: nn.Module, method: Method) -> Session:
     The model is used as before: ``model.generate(**inputs)`` or ``model(**inputs)``, with the same processor.
     Logits and ``last_hidden_state`` keep the prompt's original length, where each dropped token repeats the
     row before it, and ``labels`` may be given as ever. Hidden states and attentions of single layers have the
-    length that the layer saw. Padding is dropped with the dropped tokens.
+    length that the layer saw. Padding is dropped with the dropped tokens. Features that
+    ``model.get_image_features`` returns meanwhile keep their number, with zeros for dropped tokens.
 
     With a filled compressed cache, a further turn may add text. What could only be answered wrongly is
     refused with an `ApETError`: a new image on a filled cache, chunked prefill with images, cropping into an

@@ -31,12 +31,13 @@ class Decided:
     selection: Selection
     clock: Clock
 
-    def stage(self, slot: int, candidates: Tensor) -> StageSelection:
+    def stage(self, slot: int, candidates: Tensor, tokens: Tensor) -> StageSelection:
         """The part of one member, counted in the image's original tokens.
 
         Args:
             slot: Which member of the group.
             candidates: ``(C,)`` the original numbers of the tokens that were passed to the method.
+            tokens: ``(K, d)`` what became of them.
         """
         return StageSelection(
             indices=candidates[self.selection.indices[slot]],
@@ -44,6 +45,7 @@ class Decided:
             assignment=self.selection.assignment[slot],
             errors=self.selection.errors[slot],
             basis=candidates[self.selection.basis[slot]],
+            tokens=tokens.detach(),
             clock=self.clock,
             share=len(self.members),
         )

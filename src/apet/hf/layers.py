@@ -93,8 +93,6 @@ class LayerStage(Stage):
         keep = prompt.valid.to(device, copy=True)
         for group in groups:
             members = [images[member] for member in group.members]
-            for slot, image in enumerate(members):
-                prompt.stages[image] = group.stage(slot, _candidates(encoded, image, device))
             for number in range(call.copies):
                 places = [copies[image][number] for image in members]
                 rows = torch.tensor([[call.placed[place].row] for place in places], device=device)
@@ -102,9 +100,13 @@ class LayerStage(Stage):
                 kept = columns.gather(1, group.selection.indices)
                 keep[rows, columns] = False
                 keep[rows, kept] = True
+                tokens = group.selection.apply(hidden[rows, columns], dim=1, merge=self.method.merge)
                 if self.method.merge:
-                    merged = group.selection.apply(hidden[rows, columns], dim=1, merge=True)
-                    hidden = hidden.index_put((rows, kept), merged)
+                    hidden = hidden.index_put((rows, kept), tokens)
+                if number == 0:
+                    for slot, image in enumerate(members):
+                        candidates = _candidates(encoded, image, device)
+                        prompt.stages[image] = group.stage(slot, candidates, tokens[slot])
         prompt.second = pack(keep).to(prompt.index.device)
         prompt.full_second = bool((prompt.second >= 0).all())
         return take(hidden, prompt.second, 1)

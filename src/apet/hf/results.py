@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from apet.core import Selection
 from apet.hf.clock import Clock
 
 __all__ = ["ImageResult", "StageSelection"]
@@ -13,7 +15,7 @@ __all__ = ["ImageResult", "StageSelection"]
 
 @dataclass(frozen=True)
 class StageSelection:
-    """The selection of one stage, for one image. All tensors are on the model's device and hold no tokens.
+    """The selection of one stage, for one image. All tensors are on the model's device.
 
     Attributes:
         indices: ``(K,)`` long, ascending: the kept tokens, counted in the image's original N.
@@ -22,6 +24,7 @@ class StageSelection:
         assignment: ``(C,)`` long: the kept slot (0..K-1) that each candidate went to.
         errors: ``(C,)`` float32: approximation error of each candidate.
         basis: ``(M,)`` long: the basis tokens, counted in the original N, in the order they were chosen.
+        tokens: ``(K, d)``, detached: the kept tokens as they went on, merged or not.
     """
 
     indices: Tensor
@@ -29,6 +32,7 @@ class StageSelection:
     assignment: Tensor
     errors: Tensor
     basis: Tensor
+    tokens: Tensor
     clock: Clock = field(repr=False)
     share: int = field(default=1, repr=False)
 
@@ -36,6 +40,16 @@ class StageSelection:
     def seconds(self) -> float:
         """Time spent selecting: this image's share of the batch it was selected in."""
         return self.clock.seconds / self.share
+
+    @property
+    def selection(self) -> Selection:
+        """The core's decision over the C candidates, to ``apply`` to other tensors of them."""
+        return Selection(
+            indices=torch.searchsorted(self.candidates, self.indices),
+            assignment=self.assignment,
+            errors=self.errors,
+            basis=torch.searchsorted(self.candidates, self.basis),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,10 +79,33 @@ class ImageResult:
         return self.tokens_stage1 if self.stage2 is None else int(self.stage2.indices.shape[0])
 
     @property
-    def indices(self) -> Tensor | None:
-        """``(K,)`` long, the tokens kept to the end, counted in the original N; None if all were."""
-        last = self.stage2 or self.stage1
-        return None if last is None else last.indices
+    def selection(self) -> Selection:
+        """The core's decision over the image's N tokens, both stages together.
+
+        Its indices are the tokens kept to the end and its assignment says which of them each of the N went
+        to. Errors and basis are those of the first stage that dropped tokens. An image that kept everything
+        has the decision to keep everything, with errors of zero and no basis, on the CPU.
+        """
+        first = self.stage1 or self.stage2
+        if first is None:
+            everything = torch.arange(self.tokens)
+            none = everything.new_empty(0)
+            return Selection(everything, everything, torch.zeros(self.tokens), none)
+        assignment = first.assignment
+        if self.stage1 is not None and self.stage2 is not None:
+            assignment = self.stage2.assignment[assignment]
+        last = self.stage2 or first
+        return Selection(last.indices, assignment, first.errors, first.basis)
+
+    @property
+    def indices(self) -> Tensor:
+        """``(K,)`` long, ascending: the tokens kept to the end, counted in the original N."""
+        return self.selection.indices
+
+    @property
+    def errors(self) -> Tensor:
+        """``(N,)`` float32: approximation error of every token; see `selection`."""
+        return self.selection.errors
 
     @property
     def seconds(self) -> float:

@@ -117,6 +117,20 @@ class VisionStage(Stage):
             )
         return lengths
 
+    def _check_order(self, lengths: list[int], keeps: list[int]) -> None:
+        """Refuse a stage 2 that asks for more than stage 1 leaves: an int and a share compare only here."""
+        stage2 = self.method.stage2
+        if stage2 is None:
+            return
+        for length, keep in zip(lengths, keeps, strict=True):
+            later = resolve_keep(stage2.keep, length)
+            if later > keep:
+                raise ApETError(
+                    "forward",
+                    f"stage2.keep={stage2.keep!r} ({later} of {length} tokens) behind {keep} in stage 1",
+                    "at most what stage 1 keeps",
+                )
+
     def _compress(self, features: Tensor, encoding: Encoding) -> Tensor | None:
         """Decide on ``(B, N, d)`` features and give the kept rows.
 
@@ -126,6 +140,7 @@ class VisionStage(Stage):
         """
         lengths = self._lengths(features, encoding)
         keeps = [resolve_keep(self.method.keep, length) for length in lengths]
+        self._check_order(lengths, keeps)
         segments = torch.split(features.reshape(-1, features.shape[-1]), lengths)
         offsets = [sum(lengths[:number]) for number in range(len(lengths))]
         base = len(encoding.stages)
@@ -140,7 +155,7 @@ class VisionStage(Stage):
             tokens = torch.stack([segments[number] for number in group.members])
             merged = group.selection.apply(tokens, dim=1, merge=self.method.merge)
             for slot, number in enumerate(group.members):
-                stage = group.stage(slot, rows[number])
+                stage = group.stage(slot, rows[number], merged[slot])
                 encoding.stages[base + number] = stage
                 kept[number] = merged[slot]
                 rows[number] = stage.indices
