@@ -198,7 +198,7 @@ def main() -> None:
         (options.output / "training.json").write_text(json.dumps(summary, indent=2) + "\n")
     for part in (model.model.vision_tower, model.model.language_model):
         part.config._attn_implementation = None
-    save(model.to("cpu", torch.bfloat16), tokenizer, options.output)
+    save(model.to("cpu", torch.float16), tokenizer, options.output)
 
 
 if __name__ == "__main__":
