@@ -11,7 +11,7 @@ demo: install
 	$(BIN)/apet ask examples/scene.png "What does the text say?" --keep 64 --compare --picture demo.png
 	$(BIN)/apet ask examples/scene.png "$(QUESTION)" --keep 64 --compare
 
-QUESTION ?= Which is further left, the blue star or the red moon?
+QUESTION ?= What shape is the yellow object?
 
 RECIPE ?= cpu
 WORKERS ?= 1
