@@ -85,8 +85,7 @@ def losses(
     model: LlavaForConditionalGeneration, heads: DenseHeads, stage: Stage, batch: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The stage's loss and scores on a batch."""
-    with torch.set_grad_enabled(stage.eye and torch.is_grad_enabled()):
-        features = see(model, batch["pixels"], batch["patches"])
+    features = see(model, batch["pixels"], batch["patches"])
     loss, scores = features.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
     if stage.eye:
         loss, scores = dense_loss(heads, features, batch)

@@ -1,16 +1,15 @@
 """The embedded model is an ordinary checkpoint that answers, and still answers with a ninth of its tokens."""
 
 import json
-from contextlib import nullcontext
 
 import pytest
 import torch
 from PIL import Image
+from training.evaluate import answers, held_out
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import apet
 from apet import embedded
-from apet.scenes import Question, ask, draw, sample_scene, seeded
 
 MEGABYTE = 2**20
 
@@ -20,32 +19,11 @@ def loaded():
     return embedded.load()
 
 
-def _held_out(pictures: int, questions: int) -> list[tuple[Image.Image, Question]]:
-    pairs = []
-    for index in range(pictures):
-        rng = seeded("validation", index)
-        scene = sample_scene(rng)
-        picture = Image.fromarray(draw(scene))
-        pairs += [(picture, question) for question in ask(rng, scene, questions)]
-    return pairs
-
-
 def _accuracy(loaded, pairs, method) -> float:
-    model, processor = loaded
-    right = 0
-    with apet.compressing(model, method) if method else nullcontext():
-        for start in range(0, len(pairs), 8):
-            part = pairs[start : start + 8]
-            turns = [[{"type": "image"}, {"type": "text", "text": q.text}] for _, q in part]
-            texts = [processor.apply_chat_template([{"role": "user", "content": turn}]) for turn in turns]
-            images = [picture for picture, _ in part]
-            inputs = processor(images=images, text=texts, padding=True, return_tensors="pt")
-            output = model.generate(**inputs, max_new_tokens=8, do_sample=False)
-            answers = processor.batch_decode(
-                output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-            )
-            right += sum(a.strip() == q.answer for a, (_, q) in zip(answers, part, strict=True))
-    return right / len(pairs)
+    found = answers(*loaded, pairs, method, batch=8)
+    return sum(answer == question.answer for answer, (_, question) in zip(found, pairs, strict=True)) / len(
+        pairs
+    )
 
 
 def test_the_checkpoint_is_small_safe_and_described():
@@ -89,7 +67,7 @@ def test_the_chat_template_lowers_questions_not_answers(loaded):
 
 
 def test_it_answers_with_all_tokens_and_with_a_ninth(loaded):
-    pairs = _held_out(14, 5)
+    pairs = held_out(14, 5, "validation")
     whole = _accuracy(loaded, pairs, None)
     ninth = _accuracy(loaded, pairs, apet.ApET(64, at="projector_output"))
     later = _accuracy(loaded, pairs, apet.ApET(1.0, stage2=apet.Stage2(4, 64)))

@@ -10,6 +10,8 @@ from apet.hf.families import FAMILIES
 
 __all__ = ["load_model"]
 
+_EXPECTED = "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
+
 
 def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[Any, Any]:
     """Loads a model and its processor.
@@ -38,16 +40,13 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not Path(name).expanduser().is_dir():
-        raise ApETError(
-            "ask --model",
-            f"{name} (no such folder)",
-            "a model id such as llava-hf/llava-1.5-7b-hf, or a folder",
-        )
-    source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
-    gpu = torch.cuda.is_available()
-    if source == name and not Path(source).is_dir():
+    folder = Path(name).expanduser()
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
+        raise ApETError("ask --model", f"{name} (no such folder)", _EXPECTED)
+    if not folder.is_dir():
         _check_reachable(name)
+    source = str(folder) if folder.is_dir() else name
+    gpu = torch.cuda.is_available()
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
         if config.model_type not in FAMILIES:
@@ -64,10 +63,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         raise
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
-        expected = (
-            "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
-        )
-        raise ApETError("ask --model", f"{name} ({reason})", expected) from error
+        raise ApETError("ask --model", f"{name} ({reason})", _EXPECTED) from error
     return model.eval().to("cuda" if gpu else "cpu"), processor
 
 
@@ -80,13 +76,12 @@ def _check_reachable(name: str) -> None:
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    expected = "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
     try:
         if isinstance(try_to_load_from_cache(name, "config.json"), str):
             return
         HfApi().model_info(name, timeout=10)
     except HFValidationError as error:
-        raise ApETError("ask --model", f"{name!r} (no valid model id)", expected) from error
+        raise ApETError("ask --model", f"{name!r} (no valid model id)", _EXPECTED) from error
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ApETError("ask --model", f"{name} ({reason})", expected) from error
+        raise ApETError("ask --model", f"{name} ({reason})", _EXPECTED) from error
