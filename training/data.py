@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
-from apet.scenes import GRID, Question, Region, ask, draw, patch_labels, sample_scene, seeded
+from apet.scenes import GRID, SIZE, Question, Region, ask, draw, patch_labels, sample_scene, seeded
 from apet.scenes.labels import IGNORE, PatchLabels
 
 FIELDS = tuple(PatchLabels.__dataclass_fields__)
@@ -35,16 +35,29 @@ def lay_out(tokenizer: PreTrainedTokenizerFast, turns: list[Question], number: i
 
     Returns:
         ``ids`` and ``targets`` (the next token inside an answer, else ``IGNORE``), each ``(number, SLOTS)``
-        int64. Rows without a question are padding.
+        int64; ``spots`` and ``gaps``, each ``(number, SLOTS, 2)`` float32. A spot stands at the last token of
+        the words that name a shape: its centre, from -1 to 1 across and down the picture. A gap stands at the
+        last token of a question about two shapes: how far the first lies behind the second, in quarters of
+        the picture, cut to -1 to 1. Both are NaN elsewhere. Rows without a question are padding.
     """
     ids = torch.full((number, SLOTS), tokenizer.pad_token_id)
     targets = torch.full((number, SLOTS), IGNORE)
+    spots = torch.full((number, SLOTS, 2), torch.nan)
+    gaps = spots.clone()
     for row, turn in enumerate(turns):
-        asked = tokenizer(turn.text + "\n", add_special_tokens=False)["input_ids"]
+        encoded = tokenizer(turn.text + "\n", add_special_tokens=False, return_offsets_mapping=True)
+        asked, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
+        for words, shape in turn.named:
+            named = ends.index(turn.text.index(f" {words}") + 1 + len(words))
+            spots[row, named] = torch.tensor([shape.x, shape.y]) / (SIZE / 2) - 1
+        if len(turn.named) == 2:
+            (_, first), (_, second) = turn.named
+            gap = torch.tensor([first.x - second.x, first.y - second.y])
+            gaps[row, len(asked) - 1] = (gap / (SIZE / 4)).clamp(-1, 1)
         answered = [*tokenizer(turn.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         ids[row, : len(asked) + len(answered)] = torch.tensor(asked + answered)
         targets[row, len(asked) - 1 : len(asked) + len(answered) - 1] = torch.tensor(answered)
-    return {"ids": ids, "targets": targets}
+    return {"ids": ids, "targets": targets, "spots": spots, "gaps": gaps}
 
 
 class Scenes(IterableDataset[dict[str, Tensor]]):

@@ -27,13 +27,15 @@ MEAN, STD = 127.5, 63.75
 """Pixel normalisation; the processor's settings say the same in units of 255."""
 
 
-class DenseHeads(nn.Module):
-    """Linear readings of what a patch shows; used in training, not saved."""
+class Heads(nn.Module):
+    """Linear readings of patches and of questions about places; used in training, not saved."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, vision: int, text: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.read = nn.Linear(width, sum(CLASSES.values()))
+        self.norm = nn.LayerNorm(vision)
+        self.read = nn.Linear(vision, sum(CLASSES.values()))
+        self.spots = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, 2))
+        self.gaps = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, 2))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Logits per target, ``(..., classes)``, of features ``(..., width)``."""
@@ -103,9 +105,7 @@ def see(model: LlavaForConditionalGeneration, pixels: Tensor, patches: Tensor) -
     return patched
 
 
-def dense_loss(
-    heads: DenseHeads, features: Tensor, batch: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
+def dense_loss(heads: Heads, features: Tensor, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
     """Sum over targets of the mean cross-entropy, and the accuracy of each target."""
     total, scores = features.new_zeros(()), {}
     for name, logits in heads(features).items():
@@ -118,10 +118,26 @@ def dense_loss(
     return total, scores
 
 
+def unlikeness(features: Tensor, kind: Tensor) -> Tensor:
+    """How unlike each other the features of empty patches are: 0 if they are all the same.
+
+    The mean distance from their mean, in units of the others' norm, plus one minus the mean cosine with
+    it. Patches that are alike are explained by one basis token, as ApET's error expects of background.
+    """
+    empty, others = features[kind == 0].float(), features[kind != 0].float()
+    centre = empty.mean(0)
+    apart = (empty - centre).norm(dim=-1).mean() / others.norm(dim=-1).mean().detach()
+    return apart + 1 - F.cosine_similarity(empty, centre.detach(), dim=-1).mean()
+
+
 def answer_loss(
-    model: LlavaForConditionalGeneration, features: Tensor, batch: dict[str, Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Cross-entropy of the answers' tokens; accuracy per token."""
+    model: LlavaForConditionalGeneration, heads: Heads, features: Tensor, batch: dict[str, Tensor]
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Cross-entropy of the answers' tokens, and the error of the places that they need.
+
+    Half-way up the decoder, the words that name a shape must tell where it is. One layer below the top, the
+    end of a question about two shapes must tell how far one lies behind the other.
+    """
     core = model.model
     text = core.language_model
     visual = core.multi_modal_projector(features)
@@ -135,11 +151,20 @@ def answer_loss(
     rotary = text.rotary_emb(x, position_ids=positions)
     seen = visual.shape[1] + 1
     mask = torch.full((seen, seen), -1e4, device=x.device, dtype=x.dtype).triu(1)
-    for layer in text.layers:
+    top = len(text.layers)
+    reads = {top // 2: ("spots", heads.spots), top - 2: ("gaps", heads.gaps)}
+    places, scores = x.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
+    for number, layer in enumerate(text.layers):
         x = layer(x, attention_mask=mask, position_embeddings=rotary, slots=slots)
+        if number in reads:
+            name, head = reads[number]
+            wanted = batch[name].flatten(1, 2)
+            there = ~wanted[..., 0].isnan()
+            error = (head(x[:, seen:][there]).float() - wanted[there]).abs()
+            places = places + error.sum() / (2 * max(len(error), 1))
+            scores[name] = error.detach().mean()
     target = batch["targets"].flatten(1)
     wanted = target != IGNORE
     logits = model.lm_head(text.norm(x[:, seen:][wanted])).float()
-    return F.cross_entropy(logits, target[wanted]), {
-        "token": (logits.argmax(-1) == target[wanted]).float().mean()
-    }
+    right = (logits.argmax(-1) == target[wanted]).float().mean()
+    return F.cross_entropy(logits, target[wanted]), places, {"token": right, **scores}

@@ -84,3 +84,17 @@ def test_regions():
     assert region_name(0, 0) == "top left"
     assert region_name(168, 168) == "centre"
     assert region_name(335, 335) == "bottom right"
+
+
+def test_named_shapes_are_in_the_words(asked):
+    named = {
+        "is the red star left of the blue circle?": ("red star", "blue circle"),
+        "where is the red star?": ("red star",),
+        "what colour is the star?": ("star",),
+        "how many circles are there?": (),
+        "is there a red star?": (),
+    }
+    for text, words in named.items():
+        assert tuple(name for name, _ in asked[text].named) == words
+        for name, shape in asked[text].named:
+            assert set(name.split()) <= {shape.colour, shape.shape}

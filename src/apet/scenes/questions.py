@@ -21,6 +21,8 @@ class Question:
     skill: str
     text: str
     answer: str
+    named: tuple[tuple[str, Shape], ...] = ()
+    """The words of the question that name one shape of the scene, and that shape."""
 
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -46,7 +48,9 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 """Wordings, by kind of question; ``{a}`` and ``{b}`` stand for what is asked about."""
 
-_Maker = Callable[[np.random.Generator, Scene], tuple[str, str, str, str] | None]
+_Made = tuple[str, str, str, str, tuple[Shape, ...]] | None
+"""Kind, ``{a}``, ``{b}``, answer, and the shapes that ``{a}`` and ``{b}`` name."""
+_Maker = Callable[[np.random.Generator, Scene], _Made]
 
 
 def _pick(rng: np.random.Generator, items: list[str]) -> str:
@@ -66,50 +70,50 @@ def _choose(rng: np.random.Generator, shapes: list[Shape]) -> Shape | None:
     return shapes[int(rng.integers(len(shapes)))] if shapes else None
 
 
-def _exist(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _exist(rng: np.random.Generator, scene: Scene) -> _Made:
     present = [_name(s) for s in scene.shapes]
     if rng.random() < 0.5:
-        return "exist", _pick(rng, present), "", "yes"
+        return "exist", _pick(rng, present), "", "yes", ()
     # Hard negatives: mostly a colour and a shape that are both there, but on different objects.
     hard = rng.random() < 0.7
     colours = [s.colour for s in scene.shapes] if hard else list(COLOURS)
     shapes = [s.shape for s in scene.shapes] if hard else list(SHAPES)
     name = f"{_pick(rng, colours)} {_pick(rng, shapes)}"
-    return None if name in present else ("exist", name, "", "no")
+    return None if name in present else ("exist", name, "", "no", ())
 
 
-def _colour(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _colour(rng: np.random.Generator, scene: Scene) -> _Made:
     shape = _choose(rng, _unique(scene, lambda s: s.shape))
-    return None if shape is None else ("colour", shape.shape, "", shape.colour)
+    return None if shape is None else ("colour", shape.shape, "", shape.colour, (shape,))
 
 
-def _shape(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _shape(rng: np.random.Generator, scene: Scene) -> _Made:
     shape = _choose(rng, _unique(scene, lambda s: s.colour))
-    return None if shape is None else ("shape", shape.colour, "", shape.shape)
+    return None if shape is None else ("shape", shape.colour, "", shape.shape, (shape,))
 
 
-def _count(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _count(rng: np.random.Generator, scene: Scene) -> _Made:
     kind = rng.integers(5)
     if kind == 0:
-        return "count", "shapes", "", str(len(scene.shapes))
+        return "count", "shapes", "", str(len(scene.shapes)), ()
     there = rng.random() < 0.85
     if kind <= 2:
         name = _pick(rng, [s.shape for s in scene.shapes] if there else list(SHAPES))
         plural = name + ("es" if name == "cross" else "s")
-        return "count", plural, "", str(sum(s.shape == name for s in scene.shapes))
+        return "count", plural, "", str(sum(s.shape == name for s in scene.shapes)), ()
     name = _pick(rng, [s.colour for s in scene.shapes] if there else list(COLOURS))
-    return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes))
+    return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes)), ()
 
 
-def _where(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _where(rng: np.random.Generator, scene: Scene) -> _Made:
     shape = _choose(rng, _unique(scene, _name))
     # A centre on the border of two thirds has no clear answer.
     if shape is None or any(abs(c - SIZE * third / 3) < 8 for c in (shape.x, shape.y) for third in (1, 2)):
         return None
-    return "where", _name(shape), "", region_name(shape.x, shape.y)
+    return "where", _name(shape), "", region_name(shape.x, shape.y), (shape,)
 
 
-def _relation(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
+def _relation(rng: np.random.Generator, scene: Scene) -> _Made:
     unique = _unique(scene, _name)
     if len(unique) < 2:
         return None
@@ -120,17 +124,18 @@ def _relation(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, st
     if abs(gap) < 16:
         return None
     if kind == "leftmost":
-        return kind, _name(a), _name(b), _name(a if gap > 0 else b)
-    return kind, _name(a), _name(b), "yes" if (gap > 0) == (kind in ("left", "above")) else "no"
+        return kind, _name(a), _name(b), _name(a if gap > 0 else b), (a, b)
+    return kind, _name(a), _name(b), "yes" if (gap > 0) == (kind in ("left", "above")) else "no", (a, b)
 
 
-def _read(rng: np.random.Generator, scene: Scene) -> tuple[str, str, str, str] | None:
-    options = [("text", "", "", t.text) for t in scene.texts] if len(scene.texts) == 1 else []
+def _read(rng: np.random.Generator, scene: Scene) -> _Made:
+    options: list[tuple[str, str, str, str, tuple[Shape, ...]]]
+    options = [("text", "", "", t.text, ()) for t in scene.texts] if len(scene.texts) == 1 else []
     inks = Counter(t.colour for t in scene.texts)
-    options += [("ink", t.colour, "", t.text) for t in scene.texts if inks[t.colour] == 1]
+    options += [("ink", t.colour, "", t.text, ()) for t in scene.texts if inks[t.colour] == 1]
     for kind, is_number in (("number", True), ("word", False)):
         found = [t.text for t in scene.texts if t.is_number is is_number]
-        options += [(kind, "", "", found[0])] if len(found) == 1 else []
+        options += [(kind, "", "", found[0], ())] if len(found) == 1 else []
     return options[int(rng.integers(len(options)))] if options else None
 
 
@@ -171,7 +176,7 @@ def ask(
         made = SKILLS[skill](rng, scene)
         if made is None:
             continue
-        kind, a, b, answer = made
+        kind, a, b, answer, shapes = made
         text = _pick(rng, list(TEMPLATES[kind])).format(a=a, b=b)
-        found.setdefault(text, Question(str(skill), text, answer))
+        found.setdefault(text, Question(str(skill), text, answer, tuple(zip((a, b), shapes, strict=False))))
     return list(found.values())
