@@ -127,7 +127,8 @@ def unlikeness(features: Tensor, kind: Tensor) -> Tensor:
     empty, others = features[kind == 0].float(), features[kind != 0].float()
     centre = empty.mean(0)
     apart = (empty - centre).norm(dim=-1).mean() / others.norm(dim=-1).mean().detach()
-    return apart + 1 - F.cosine_similarity(empty, centre.detach(), dim=-1).mean()
+    turned: Tensor = 1 - F.cosine_similarity(empty, centre.detach(), dim=-1).mean()
+    return apart + turned
 
 
 def answer_loss(

@@ -40,7 +40,7 @@ class Stage:
     """How often each skill is asked for; all alike if None."""
 
 
-HARD = {"exist": 1.0, "colour": 0.6, "shape": 0.6, "count": 1.8, "where": 0.6, "relation": 2.4, "read": 1.2}
+HARD = {"exist": 1.0, "colour": 0.6, "shape": 0.6, "count": 1.8, "where": 0.6, "relation": 3.2, "read": 1.2}
 """More of what is learnt slowly."""
 REFINE: dict[str, Any] = {"alike": 0.5, "places": 1.0, "skills": HARD}
 
@@ -52,7 +52,7 @@ RECIPES: dict[str, tuple[Stage, ...]] = {
         Stage("join", BatchShape(32, 12, 20), 26, 10**9, 1.0, 0.5, eye=True, decoder=True),
         Stage("whole", BatchShape(8, 24, 32), 34, 10**9, 0.5, 0.0, eye=True, decoder=True),
         Stage("refine", BatchShape(32, 12, 20), 60, 10**9, 0.7, 0.5, eye=True, decoder=True, **REFINE),
-        Stage("finish", BatchShape(8, 24, 32), 38, 10**9, 0.5, 0.0, eye=True, decoder=True, **REFINE),
+        Stage("finish", BatchShape(8, 24, 32), 43, 10**9, 0.6, 0.0, eye=True, decoder=True, **REFINE),
     ),
     "gpu": (
         Stage("eye", BatchShape(256, 12, 0), 60, 4000, 1.0, 0.5, eye=True, decoder=False),

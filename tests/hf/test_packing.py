@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from apet.core.errors import ApETError
+from apet.hf.cache import Lease
 from apet.hf.masks import columns_mask, continue_index, remap, remap_keys
 from apet.hf.packing import expand_map, invert, pack, take
 from apet.hf.placing import place
+from apet.hf.state import Encoded, Unit
 
 KEEP = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1]]).bool()
 INDEX = torch.tensor([[0, 2, 3, 5], [-1, -1, 2, 5]])
@@ -74,11 +76,20 @@ def test_columns_that_follow_the_prompt():
     ]
 
 
+def encoded(*lengths):
+    """Images of these lengths, without newlines."""
+    units, start = [], 0
+    for number, length in enumerate(lengths):
+        units.append(Unit("image", number, 0, torch.arange(start, start + length)))
+        start += length
+    return Encoded(Lease(), "image", start, tuple(units), (None,) * len(lengths))
+
+
 def test_place_assigns_by_length_and_row():
     placeholders = torch.tensor([[0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]]).bool()
-    placed, copies = place(placeholders, [3, 2, 3])
+    placed, copies = place(placeholders, encoded(3, 2, 3), 0)
     assert copies == 1
-    assert [(p.image, p.row, p.columns.tolist()) for p in placed] == [
+    assert [(p.number, p.row, p.columns.tolist()) for p in placed] == [
         (0, 0, [1, 2, 3]),
         (1, 0, [4, 5]),
         (2, 1, [0, 1, 2]),
@@ -87,9 +98,16 @@ def test_place_assigns_by_length_and_row():
 
 def test_place_knows_repeated_rows():
     row0, row1 = [0, 1, 1, 1], [0, 0, 1, 1]
-    placed, copies = place(torch.tensor([row0, row0, row1, row1]).bool(), [1, 2, 2])
+    placed, copies = place(torch.tensor([row0, row0, row1, row1]).bool(), encoded(1, 2, 2), 5)
     assert copies == 2
-    assert [(p.image, p.row) for p in placed] == [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2), (2, 3)]
+    assert [(p.number, p.row) for p in placed] == [(5, 0), (6, 0), (5, 1), (6, 1), (7, 2), (7, 3)]
+
+
+def test_rows_in_no_unit_take_placeholders_too():
+    units = (Unit("image", 0, 0, torch.tensor([0, 2])), Unit("image", 1, 0, torch.tensor([3, 4])))
+    given = Encoded(Lease(), "image", 6, units, (None, None))
+    placed, _ = place(torch.tensor([[0, 1, 1, 1], [1, 1, 0, 1]]).bool(), given, 0)
+    assert [(p.row, p.columns.tolist()) for p in placed] == [(0, [1, 3]), (1, [0, 1])]
 
 
 @pytest.mark.parametrize(
@@ -103,4 +121,4 @@ def test_place_knows_repeated_rows():
 )
 def test_place_refuses_what_does_not_fit(rows, lengths):
     with pytest.raises(ApETError, match="placeholders"):
-        place(torch.tensor(rows).bool(), lengths)
+        place(torch.tensor(rows).bool(), encoded(*lengths), 0)

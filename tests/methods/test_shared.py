@@ -78,7 +78,8 @@ def test_it_is_frozen_hashable_and_comparable(build):
 
 def test_shared_fields_and_their_defaults(build):
     method = build(0.25)
-    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, "projector_input")
+    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, "auto")
+    assert method.unit == "part"
     stage2 = Stage2(4, 2)
     method = build(9, merge=True, positions="contiguous", stage2=stage2, at="projector_output")
     assert (method.merge, method.positions, method.stage2) == (True, "contiguous", stage2)
@@ -94,7 +95,12 @@ def test_shared_fields_and_their_defaults(build):
         (9, {"merge": 1}, r"merge=1; expected True or False"),
         (9, {"positions": "gapped"}, r"positions='gapped'; expected one of 'own', 'contiguous'"),
         (9, {"positions": ["own"]}, r"positions=\['own'\]"),
-        (9, {"at": "projector"}, r"at='projector'; expected one of 'projector_input', 'projector_output'"),
+        (
+            9,
+            {"at": "projector"},
+            r"at='projector'; expected one of 'auto', 'projector_input', 'projector_output'",
+        ),
+        (9, {"unit": "tile"}, r"unit='tile'; expected one of 'part', 'whole'"),
         (9, {"stage2": (4, 2)}, r"stage2=\(4, 2\); expected a Stage2 or None"),
         (9, {"stage2": Stage2(4, 10)}, r"stage2.keep=10; expected at most keep=9"),
         (0.1, {"stage2": Stage2(4, 0.2)}, r"stage2.keep=0.2; expected at most keep=0.1"),

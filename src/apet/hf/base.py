@@ -11,14 +11,15 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
-from apet.hf.cache import Lease, is_empty, is_static
-from apet.hf.families import Family
+from apet.hf.cache import Lease, is_empty, is_static, record_of
+from apet.hf.families import Family, Modality
+from apet.hf.resume import translate_step
 from apet.hf.stage import Stage
-from apet.hf.state import Call, call_in_progress, generation_in_progress
+from apet.hf.state import Call, Encoded, call_in_progress, generation_in_progress
 from apet.hf.vision import encoded_of
 from apet.methods import Method
 
-__all__ = ["BaseStage"]
+__all__ = ["BaseStage", "check_fresh", "modalities_in"]
 
 
 class BaseStage(Stage):
@@ -32,50 +33,75 @@ class BaseStage(Stage):
         self.family = family
         self.config = config  # of the text model
 
-    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Open a call if there are images.
+    def before(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Open a call if there are images or videos.
 
         Raises:
             ApETError: If images come with a filled cache, with features that were not encoded under this
                 compression, or with stage 2 and a sliding window that is too short.
         """
+        record = record_of(kwargs.get("past_key_values")) if self.family.base_masks else None
+        if record is not None:  # the base model is about to build masks for the columns that the cache holds
+            kwargs = translate_step(kwargs, record)
         inputs = _by_name(module, args, kwargs)
-        features = (inputs.get("mm_encoder_outputs") or {}).get(self.family.modality)
-        if features is None and inputs.get("pixel_values") is None:
-            return
+        present = modalities_in(inputs, self.family)
+        if not present:
+            return None if record is None else (args, kwargs)
         check_fresh(inputs.get("past_key_values"))
-        encoded = None
-        if features is not None:
-            encoded = encoded_of(features)
-            generation = generation_in_progress.get()
-            if encoded is None and generation is not None:  # offloading rebuilds the output object
-                encoded = generation.encoded
-            if encoded is None or encoded.lease is not self.lease:
-                raise ApETError(
-                    "forward",
-                    "image features that were not encoded under this compression, or were cut into chunks",
-                    "pixel_values, or features from get_image_features after apply, in one piece",
-                )
-        placeholders = self._placeholders(module, inputs)
+        encoded = {}
+        for modality in present:
+            features = (inputs.get("mm_encoder_outputs") or {}).get(modality.name)
+            if features is not None:
+                encoded[modality.name] = self._encoded(features, modality)
+        placeholders = {modality.name: self._placeholders(module, inputs, modality) for modality in present}
         if self.method.stage2 is not None:
-            check_window(self.config, placeholders.shape[1], inputs.get("past_key_values"))
+            length = placeholders[present[0].name].shape[1]
+            check_window(self.config, length, inputs.get("past_key_values"))
             check_checkpointing(module)
-        call_in_progress.set(Call(self.lease, placeholders, encoded))
+        pixels = {modality.name: inputs.get(modality.pixels) for modality in present}
+        call_in_progress.set(Call(self.lease, placeholders, pixels, encoded))
+        return None
+
+    def _encoded(self, features: Any, modality: Modality) -> Encoded:
+        """The decisions on features that were encoded before."""
+        encoded = encoded_of(features)
+        generation = generation_in_progress.get()
+        if encoded is None and generation is not None:  # offloading rebuilds the output object
+            encoded = generation.encoded.get(modality.name)
+        if encoded is None or encoded.lease is not self.lease:
+            raise ApETError(
+                "forward",
+                f"{modality.name} features that were not encoded under this compression, or cut into chunks",
+                f"{modality.pixels}, or features from {modality.method} after apply, in one piece",
+            )
+        return encoded
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Close the call, also after an exception."""
         if not torch.compiler.is_compiling() and call_in_progress.get() is not None:
             call_in_progress.set(None)
 
-    def _placeholders(self, module: nn.Module, inputs: dict[str, Any]) -> Tensor:
+    def _placeholders(self, module: nn.Module, inputs: dict[str, Any], modality: Modality) -> Tensor:
         """``(B, L)`` bool, which tokens stand for a visual token."""
-        placeholder: int = getattr(module.config, self.family.placeholder)
+        placeholder: int = getattr(module.config, modality.placeholder)
         ids: Tensor | None = inputs.get("input_ids")
         if ids is not None:
             return torch.eq(ids, placeholder)
         embeds: Tensor = inputs["inputs_embeds"]
         embedding: Any = module.get_input_embeddings()  # type: ignore[operator]
         return torch.eq(embeds, embedding(torch.tensor(placeholder, device=embeds.device))).all(-1)
+
+
+def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:
+    """What visual inputs a call of the model brings, as pixels or as features."""
+    features = inputs.get("mm_encoder_outputs") or {}
+    return [
+        modality
+        for modality in family.modalities
+        if features.get(modality.name) is not None or inputs.get(modality.pixels) is not None
+    ]
 
 
 def check_fresh(cache: Any) -> None:
@@ -93,21 +119,24 @@ def check_fresh(cache: Any) -> None:
 
 
 def check_window(config: Any, length: int, cache: Any) -> None:
-    """Refuse stage 2 where layers of one mask would see different parts of a sliding window.
+    """Refuse stage 2 where layers of one mask would see different parts of a sliding window or a chunk.
 
     Raises:
-        ApETError: If the text model has sliding-window layers and the prompt is longer than the window, or
-            the cache is static.
+        ApETError: If the text model has layers with a window, and the prompt or a static cache is longer.
     """
-    window = getattr(config, "sliding_window", None)
-    types = getattr(config, "layer_types", None)
-    if window is None or (types is not None and not any("sliding" in kind for kind in types)):
+    names, types = ("sliding_window", "attention_chunk_size"), getattr(config, "layer_types", None)
+    window = next((size for name in names if (size := getattr(config, name, None)) is not None), None)
+    local = types is None or any(kind in name for name in types for kind in ("sliding", "chunked"))
+    if window is None or not local:
         return
-    if length > window or is_static(cache):
+    # A static layer is cut to the window, so at that length it may belong to a longer cache.
+    layers = cache.layers if is_static(cache) else ()
+    longest = max([length, *(1 + getattr(layer, "max_cache_len", 0) for layer in layers)])
+    if longest > window:
         raise ApETError(
             "forward",
             f"stage 2 on a prompt of {length} tokens with a sliding window of {window}",
-            "a prompt within the window and a dynamic cache, or a method without stage 2",
+            "a prompt (and a static cache) within the window, or a method without stage 2",
         )
 
 

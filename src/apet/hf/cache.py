@@ -71,6 +71,10 @@ class CacheRecord:
             return self.prompt - self.second.shape[1]
         return self.prompt - self.first.shape[1]
 
+    def lead(self, layer_idx: int) -> int:
+        """Columns that the layers before stage 2 hold beyond those of a layer."""
+        return self.dropped(layer_idx) - self.dropped(-1)
+
     def move_rows(self, move: Callable[[Tensor], Tensor]) -> None:
         """Apply a change of the batch dimension to every table."""
         self.first = move(self.first)
@@ -108,15 +112,18 @@ class _CompressedCache(Cache):
         return columns + self._apet_record.dropped(layer_idx)
 
     def get_query_offset(self, layer_idx: int = 0) -> Any:
-        """Columns before this step's queries, for masks."""
+        """Columns before this step's queries, for masks.
+
+        All masks speak of the layers before stage 2, also those of a kind whose first layer lies behind it.
+        """
         self._check_lease()
-        return super().get_seq_length(layer_idx)
+        return super().get_seq_length(layer_idx) + self._apet_record.lead(layer_idx)
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        """Columns that a mask must cover, and their offset."""
+        """Columns that a mask of the layers before stage 2 must cover, and their offset."""
         self._check_lease()
-        sizes: tuple[int, int] = super().get_mask_sizes(query_length, layer_idx)
-        return sizes
+        keys, offset = super().get_mask_sizes(query_length, layer_idx)
+        return keys if is_static(self) else keys + self._apet_record.lead(layer_idx), offset
 
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.base import check_fresh
+from apet.hf.base import check_fresh, modalities_in
 from apet.hf.cache import Lease, is_static, record_of
 from apet.hf.families import Family
 from apet.hf.resume import translate
@@ -17,11 +17,6 @@ from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress
 
 __all__ = ["guard_generate", "wrap_prepare"]
-
-
-def _has_images(kwargs: dict[str, Any], family: Family) -> bool:
-    features = (kwargs.get("mm_encoder_outputs") or {}).get(family.modality)
-    return features is not None or kwargs.get("pixel_values") is not None
 
 
 def guard_generate(
@@ -39,7 +34,7 @@ def guard_generate(
 
     @functools.wraps(original)
     def generate(*args: Any, **kwargs: Any) -> Any:
-        if _has_images(kwargs, family):
+        if modalities_in(kwargs, family):
             check_fresh(kwargs.get("past_key_values"))
             config = kwargs.get("generation_config") or getattr(model, "generation_config", None)
             chunk = kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None))
@@ -90,7 +85,7 @@ def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., 
                 kwargs["attention_mask"] = translate(mask, record, mask.shape[1])
             return original(input_ids, *args, **kwargs)
         inputs = original(input_ids, *args, **kwargs)
-        if _has_images(inputs, family):
+        if modalities_in(inputs, family):
             inputs["attention_mask"] = mask
         return inputs
 

@@ -14,7 +14,7 @@ from apet.hf.base import BaseStage
 from apet.hf.cache import Lease
 from apet.hf.families import Family
 from apet.hf.generation import guard_generate, wrap_prepare
-from apet.hf.layers import LayerStage
+from apet.hf.layers import RECURRENT, LayerStage
 from apet.hf.sessions import Session
 from apet.hf.text import TextStage
 from apet.hf.vision import VisionStage
@@ -30,7 +30,7 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
         ApETError: If the stage-2 layer is not in the model, or its text model has no rotary positions.
     """
     base = _base(model)
-    text = getattr(base, family.text, None)
+    text = family.text_of(base)
     layers, rotary = getattr(text, "layers", None), getattr(text, "rotary_emb", None)
     if layers is None or rotary is None:
         raise ApETError(
@@ -38,11 +38,24 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"a text model of type {type(text).__name__}",
             "a decoder with rotary positions (attributes layers and rotary_emb)",
         )
-    if method.stage2 is not None and not 1 <= method.stage2.layer < len(layers):
+    if method.at == "projector_input" and family.projector is None:
+        raise ApETError(
+            operation,
+            f"at='projector_input' for {family.title}",
+            "at='auto' or 'projector_output': its projector does not map tokens one to one",
+        )
+    if method.stage2 is None:
+        return
+    deep = getattr(getattr(base.config, "vision_config", None), "deepstack_visual_indexes", None)
+    kinds = getattr(text.config, "layer_types", None) or ()
+    attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
+    first = max(attention + 1, len(deep or ()))  # the cache counts the columns of its first attention layer
+    if not first <= method.stage2.layer < len(layers):
         raise ApETError(
             operation,
             f"stage2 at layer {method.stage2.layer} of a model with {len(layers)} decoder layers",
-            f"a layer between 1 and {len(layers) - 1}",
+            f"a layer between {first} and {len(layers) - 1}"
+            + (", behind the deepstack layers" if deep else ""),
         )
 
 
@@ -62,9 +75,9 @@ class Installed:
         self._undo: list[Callable[[], object]] = []
         self._model = model
         base = _base(model)
-        text, projector = getattr(base, family.text), getattr(base, family.projector)
+        text = family.text_of(base)
         try:
-            self._install(base, text, projector, family)
+            self._install(base, text, family)
         except BaseException:
             self.remove()
             raise
@@ -77,26 +90,31 @@ class Installed:
             self._undo.pop()()
         _forget_compiled(self._model)
 
-    def _install(self, base: nn.Module, text: Any, projector: nn.Module, family: Family) -> None:
+    def _install(self, base: nn.Module, text: Any, family: Family) -> None:
         method, lease = self.method, self._lease
         vision = VisionStage(method, lease, family, base)
         whole = BaseStage(method, lease, family, text.config)
         prompt = TextStage(method, lease, self.session)
         hooks = self._undo
-        hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
-        hooks.append(projector.register_forward_hook(vision.after_projector).remove)
+        if vision.early:
+            projector = getattr(base, family.projector or "")
+            hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
+            hooks.append(projector.register_forward_hook(vision.after_projector).remove)
         hooks.append(base.register_forward_pre_hook(whole.before, with_kwargs=True).remove)
         hooks.append(base.register_forward_hook(whole.after, always_call=True).remove)
         hooks.append(text.register_forward_pre_hook(prompt.before, with_kwargs=True).remove)
         hooks.append(text.register_forward_hook(prompt.after).remove)
-        hooks.append(text.rotary_emb.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
+        for name, child in text.named_children():
+            if name.startswith("rotary_emb"):  # there may be one per kind of layer
+                hooks.append(child.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
         if method.stage2 is not None:
             layers = LayerStage(method, method.stage2, prompt, text.config)
             for number in range(method.stage2.layer, len(text.layers)):
                 hook = layers.hook(number)
                 hooks.append(text.layers[number].register_forward_pre_hook(hook, with_kwargs=True).remove)
-        for name in family.features:
-            self._replace(base, name, vision.wrap(getattr(base, name)))
+        for name in dict.fromkeys(modality.method for modality in family.modalities):
+            shared = [modality for modality in family.modalities if modality.method == name]
+            self._replace(base, name, vision.wrap(getattr(base, name), shared))
         model: Any = self._model
         if hasattr(model, "generate"):
             self._replace(

@@ -15,11 +15,16 @@ from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
 from apet.hf.packing import pack, take
 from apet.hf.stage import Stage
-from apet.hf.state import Call, Encoded, Prompt
+from apet.hf.state import Call, Prompt
 from apet.hf.text import TextStage
 from apet.methods import Method, Stage2
 
-__all__ = ["LayerStage"]
+__all__ = ["RECURRENT", "LayerStage"]
+
+RECURRENT = ("linear_attention", "conv")
+"""Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
+
+_FITTED = {"attention_mask", "hidden_states", "position_embeddings", "position_ids"}
 
 Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
 
@@ -37,6 +42,8 @@ class LayerStage(Stage):
         self.stage2 = stage2
         self.text = text
         self.config = config
+        kinds = getattr(config, "layer_types", None) or ()
+        self.recurrent = {number for number, kind in enumerate(kinds) if kind in RECURRENT}
 
     def hook(self, number: int) -> Hook:
         """Make the pre-hook of one layer."""
@@ -46,31 +53,31 @@ class LayerStage(Stage):
         ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
             record = record_of(kwargs.get("past_key_values"))
             if record is not None:
-                if record.second is None:
+                if record.second is None or number in self.recurrent:  # their masks cover this step alone
                     return None
                 return args, self._decode(number, args, kwargs, record)
             call = self.text.current()
-            if call is None or call.prompt is None or call.encoded is None:
+            if call is None or call.prompt is None:
                 return None
             hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
             if number == self.stage2.layer:
-                hidden = self._select(hidden, call, call.encoded, call.prompt)
+                hidden = self._select(hidden, call, call.prompt)
             if call.prompt.second is None:
                 return None
-            kwargs = self._shorten(hidden, kwargs, call.prompt, call.prompt.second)
+            kwargs = self._shorten(number, hidden, kwargs, call.prompt, call.prompt.second)
+            rest = tuple(_fit(value, call.prompt, call.prompt.second) for value in rest)
             if args:
                 return (hidden, *rest), kwargs
             return (), {**kwargs, "hidden_states": hidden}
 
         return before
 
-    def _select(self, hidden: Tensor, call: Call, encoded: Encoded, prompt: Prompt) -> Tensor:
-        """Select among the tokens that stage 1 kept, once per image; merge and gather in every copy of it.
+    def _select(self, hidden: Tensor, call: Call, prompt: Prompt) -> Tensor:
+        """Select among the tokens that stage 1 kept, once per unit; merge and gather in every copy of it.
 
         Args:
             hidden: ``(B, n1, D)`` hidden states.
             call: The running call.
-            encoded: Stage 1's decisions.
             prompt: Gets ``second`` and ``stages``.
 
         Returns:
@@ -80,21 +87,21 @@ class LayerStage(Stage):
         slots = [slot.to(device) for slot in prompt.slots]
         copies: dict[int, list[int]] = {}
         for place, placed in enumerate(call.placed):
-            copies.setdefault(placed.image, []).append(place)
-        images = list(copies)
-        leads = [copies[image][0] for image in images]
+            copies.setdefault(placed.number, []).append(place)
+        units = list(copies)
+        leads = [copies[unit][0] for unit in units]
         groups = decide(
             self.method,
             [hidden[call.placed[lead].row, slots[lead]] for lead in leads],
-            [resolve_keep(self.stage2.keep, encoded.lengths[image]) for image in images],
+            [resolve_keep(self.stage2.keep, call.units[unit].tokens) for unit in units],
         )
         if not groups:
             return hidden
         keep = prompt.valid.to(device, copy=True)
         for group in groups:
-            members = [images[member] for member in group.members]
+            members = [units[member] for member in group.members]
             for number in range(call.copies):
-                places = [copies[image][number] for image in members]
+                places = [copies[unit][number] for unit in members]
                 rows = torch.tensor([[call.placed[place].row] for place in places], device=device)
                 columns = torch.stack([slots[place] for place in places])
                 kept = columns.gather(1, group.selection.indices)
@@ -104,15 +111,15 @@ class LayerStage(Stage):
                 if self.method.merge:
                     hidden = hidden.index_put((rows, kept), tokens)
                 if number == 0:
-                    for slot, image in enumerate(members):
-                        candidates = _candidates(encoded, image, device)
-                        prompt.stages[image] = group.stage(slot, candidates, tokens[slot])
+                    for slot, unit in enumerate(members):
+                        candidates = _candidates(call, unit, device)
+                        prompt.stages[unit] = group.stage(slot, candidates, tokens[slot])
         prompt.second = pack(keep).to(prompt.index.device)
         prompt.full_second = bool((prompt.second >= 0).all())
         return take(hidden, prompt.second, 1)
 
     def _shorten(
-        self, hidden: Tensor, kwargs: dict[str, Any], prompt: Prompt, index: Tensor
+        self, number: int, hidden: Tensor, kwargs: dict[str, Any], prompt: Prompt, index: Tensor
     ) -> dict[str, Any]:
         """Fit a layer's keyword arguments to the sequence behind stage 2, in prefill."""
         kwargs = dict(kwargs)
@@ -128,16 +135,22 @@ class LayerStage(Stage):
             kwargs[name] = move(value)
             prompt.moved.append((value, kwargs[name]))
 
-        once("position_embeddings", lambda pair: tuple(take(part, index, part.dim() - 2) for part in pair))
+        once("position_embeddings", lambda given: _rotary(given, index))
         once("position_ids", lambda ids: ids[..., : index.shape[1]])
+        for name in kwargs.keys() - _FITTED:  # such as the kinds of tokens, by which experts are chosen
+            value = kwargs[name]
+            if isinstance(value, Tensor) and value.dim() > 1 and value.shape[:2] == prompt.index.shape:
+                once(name, lambda old: take(old, index, 1))
         mask = kwargs.get("attention_mask")
         if isinstance(mask, Tensor):
             once("attention_mask", lambda old: remap(old, index))
+        elif number in self.recurrent:
+            kwargs["attention_mask"] = None if prompt.full_second else (index >= 0).to(hidden.device)
         elif mask is not None or not prompt.full_second:
             if prompt.built is None:
                 cache, keys = kwargs.get("past_key_values"), index.shape[1]
                 if cache is not None:
-                    keys = cache.get_mask_sizes(keys, self.stage2.layer)[0]
+                    keys = cache.get_mask_sizes(keys, number)[0]
                 prompt.built = build_causal(hidden, index >= 0, 0, keys, self.config)
             kwargs["attention_mask"] = prompt.built
         return kwargs
@@ -165,14 +178,16 @@ class LayerStage(Stage):
         second = record.first if record.second is None else record.second
         queries, first = hidden.shape[1], record.first.shape[1]
         if not isinstance(mask, Tensor):
-            past = int(cache.get_query_offset(number))
+            lead = first - second.shape[1]
+            past = int(cache.get_query_offset(number)) - lead
             valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
             keys = cache.get_mask_sizes(queries, number)[0]
+            keys -= 0 if is_static(cache) else lead
             return build_causal(hidden, valid, past, keys, self.config)
         width = mask.shape[-1]
         if mask.dim() == 4 and is_static(cache):
             return remap_keys(mask, continue_index(second, width, width, first))
-        held = first + cache.get_query_offset(number) - second.shape[1] + queries
+        held = cache.get_query_offset(number) + queries
         if mask.dim() == 4 and width != held:
             raise ApETError(
                 "forward",
@@ -182,9 +197,23 @@ class LayerStage(Stage):
         return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))
 
 
-def _candidates(encoded: Encoded, image: int, device: torch.device) -> Tensor:
-    """``(C,)`` the tokens of an image that stage 1 kept, counted in the original N."""
-    first = encoded.stages[image]
+def _candidates(call: Call, unit: int, device: torch.device) -> Tensor:
+    """``(C,)`` the tokens of a unit that stage 1 kept, counted in the original N."""
+    first = call.stages[unit]
     if first is None:
-        return torch.arange(encoded.lengths[image], device=device)
+        return torch.arange(call.units[unit].tokens, device=device)
     return first.indices.to(device)
+
+
+def _rotary(given: Any, index: Tensor) -> Any:
+    """Shorten rotary embeddings: cosine and sine, or one complex tensor."""
+    if isinstance(given, Tensor):
+        return take(given, index, given.dim() - 2)
+    return tuple(_rotary(part, index) for part in given)
+
+
+def _fit(value: Any, prompt: Prompt, index: Tensor) -> Any:
+    """Shorten an input of a layer that has a row per token, ``(B, first, ..)``."""
+    if isinstance(value, Tensor) and value.dim() > 2 and value.shape[:2] == prompt.index.shape:
+        return take(value, index, 1)
+    return value

@@ -1,58 +1,60 @@
-"""Find each image's placeholders in the batch."""
+"""Find every unit's placeholders in the batch."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.state import Placed
+from apet.hf.state import Encoded, Placed
 
 __all__ = ["place"]
 
 
-def place(placeholders: Tensor, lengths: Sequence[int]) -> tuple[list[Placed], int]:
-    """Assign placeholders to images, in prompt order.
+def place(placeholders: Tensor, encoded: Encoded, first: int) -> tuple[list[Placed], int]:
+    """Assign placeholders to units: models fill placeholders with feature rows in order.
 
-    ``generate`` may have repeated every row for beams or returned sequences; the images of a row are then
-    repeated with it. Lengths decide where an image ends, since placeholders of neighbouring images can touch.
+    ``generate`` may have repeated every row for beams or returned sequences; the units of a row are then
+    repeated with it.
 
     Args:
-        placeholders: ``(B, L)`` bool, which tokens stand for a visual token.
-        lengths: Visual tokens of every image, before any repetition.
+        placeholders: ``(B, L)`` bool, which tokens stand for a visual token of this modality.
+        encoded: What was encoded, before any repetition.
+        first: Number of the first unit in the call.
 
     Returns:
-        The images at their places, row by row, and the number of copies of each of the caller's rows.
+        The units at their places, row by row, and the number of copies of each of the caller's rows.
 
     Raises:
-        ApETError: If placeholders and images do not match.
+        ApETError: If placeholders and features do not match.
     """
     counts: list[int] = placeholders.sum(1).tolist()
-    total = sum(lengths)
-    copies, rest = divmod(sum(counts), total)
+    copies, rest = divmod(sum(counts), encoded.total)
     rows = len(counts)
+    sizes = [unit.tokens for unit in encoded.units]
     mismatch = ApETError(
         "forward",
-        f"{sum(counts)} image placeholders in {rows} rows for images of {list(lengths)} visual tokens",
+        f"{sum(counts)} {encoded.modality} placeholders in {rows} rows for {encoded.total} visual tokens "
+        f"(of {len(sizes)} images, tiles or frames)",
         "as many placeholders in each row as its images have tokens",
     )
     if rest or copies == 0 or rows % copies:
         raise mismatch
-    columns = placeholders.nonzero()[:, 1]
+    where = placeholders.nonzero()[:, 1]
     placed: list[Placed] = []
-    image = start = 0
+    unit = feature = column = 0
     for row in range(0, rows, copies):
-        first = image
-        filled = 0
-        while filled < counts[row] and image < len(lengths):
-            filled += lengths[image]
-            image += 1
-        if any(count != filled for count in counts[row : row + copies]):
+        count = counts[row]
+        begin = unit
+        while unit < len(sizes) and int(encoded.units[unit].rows[0]) < feature + count:
+            unit += 1
+        inside = [int(encoded.units[number].rows[-1]) < feature + count for number in range(begin, unit)]
+        if not all(inside) or any(other != count for other in counts[row : row + copies]):
             raise mismatch
         for copy in range(copies):
-            for number in range(first, image):
-                stop = start + lengths[number]
-                placed.append(Placed(number, row + copy, columns[start:stop]))
-                start = stop
+            columns = where[column : column + count]
+            for number in range(begin, unit):
+                own = (encoded.units[number].rows - feature).to(columns.device)
+                placed.append(Placed(first + number, row + copy, columns[own]))
+            column += count
+        feature += count
     return placed, copies

@@ -1,4 +1,4 @@
-"""What was decided about one image, for callers to read."""
+"""What was decided about one image, tile or frame, for callers to read."""
 
 from __future__ import annotations
 
@@ -54,19 +54,25 @@ class StageSelection:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What became of one image's visual tokens.
+    """What became of one image, or of one tile or frame where these have a budget of their own.
 
     Attributes:
         row: Row of the batch that the caller passed (beams and returned sequences count as one row).
         tokens: N, the visual tokens before compression.
         stage1: The selection of stage 1, or None if it kept everything.
         stage2: The selection of stage 2, or None if there was none or it kept everything.
+        modality: ``"image"`` or ``"video"``.
+        image: Number of the image or video among those of the call.
+        part: Number of the tile or frame in it; 0 where it is whole.
     """
 
     row: int
     tokens: int
     stage1: StageSelection | None
     stage2: StageSelection | None
+    modality: str = "image"
+    image: int = 0
+    part: int = 0
 
     @property
     def tokens_stage1(self) -> int:

@@ -11,12 +11,28 @@ from apet.core.errors import ApETError
 from apet.hf.cache import CacheRecord, is_static
 from apet.hf.masks import columns_mask
 
-__all__ = ["resume", "translate"]
+__all__ = ["resume", "translate", "translate_step"]
 
 
 def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | None:
     """Translate a caller's 2D mask over ``total`` tokens; None where nothing is to be masked."""
     return columns_mask(mask, record.first, full=record.full_first, prompt=record.prompt, total=total)
+
+
+def translate_step(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
+    """Translate the 2D mask in a base model's arguments, before it builds the layers' masks from it.
+
+    Positions that would be counted by a mask must be given, since the translated mask has fewer ones.
+    """
+    mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
+    if isinstance(mask, dict) or (isinstance(mask, Tensor) and mask.dim() > 2) or is_static(cache):
+        return kwargs
+    given = kwargs.get("inputs_embeds")
+    queries = (kwargs["input_ids"] if given is None else given).shape[1]
+    total = int(cache.get_seq_length()) + queries
+    if mask is not None and mask.shape[1] != total:
+        return kwargs
+    return {**kwargs, "attention_mask": translate(mask, record, total)}
 
 
 def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
@@ -39,7 +55,7 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
     queries = embeds.shape[1]
     if not torch.compiler.is_compiling():
         record.memo = None
-    if mask is None and record.full_first:
+    if (mask is None and record.full_first) or isinstance(mask, dict):
         pass
     elif mask is None or (isinstance(mask, Tensor) and mask.dim() == 2):
         total = int(cache.get_seq_length()) + queries

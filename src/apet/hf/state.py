@@ -18,6 +18,7 @@ __all__ = [
     "Generation",
     "Placed",
     "Prompt",
+    "Unit",
     "call_in_progress",
     "encoding_in_progress",
     "generation_in_progress",
@@ -25,17 +26,43 @@ __all__ = [
 
 
 @dataclass(frozen=True)
+class Unit:
+    """What has a budget of its own: an image, a tile or a frame.
+
+    Attributes:
+        modality: ``"image"`` or ``"video"``.
+        image: Number of the image or video in the call of the feature method.
+        part: Number of the tile or frame in it; 0 where it is whole.
+        rows: ``(N,)`` long, on the CPU, ascending: its rows among all feature rows of the call.
+    """
+
+    modality: str
+    image: int
+    part: int
+    rows: Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens, N."""
+        return self.rows.shape[0]
+
+
+@dataclass(frozen=True)
 class Encoded:
-    """Stage 1's decisions on the images that one call of the feature method encoded, in their order.
+    """Stage 1's decisions on what one call of a feature method encoded.
 
     Attributes:
         lease: The compression that decided.
-        lengths: Visual tokens of every image.
-        stages: Its selection, or None where everything is kept.
+        modality: ``"image"`` or ``"video"``.
+        total: Feature rows of the call, those in no unit included.
+        units: The units, in the order of the features.
+        stages: The selection of each, or None where everything is kept.
     """
 
     lease: Lease
-    lengths: tuple[int, ...]
+    modality: str
+    total: int
+    units: tuple[Unit, ...]
     stages: tuple[StageSelection | None, ...]
 
 
@@ -46,30 +73,32 @@ class Generation:
     Attributes:
         lease: The compression that the call belongs to.
         rows: Rows that the caller passed, or None if that is not known.
-        encoded: Decisions on the images that ``generate`` encoded before the prefill.
+        encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
     """
 
     lease: Lease
     rows: int | None
-    encoded: Encoded | None = None
+    encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
 @dataclass
 class Encoding:
-    """State of a running call of the feature method.
+    """State of a running call of a feature method.
 
     Attributes:
         lease: The compression that the call belongs to.
-        sizes: The family's size argument, if it was passed.
-        lengths: Visual tokens of every image met so far.
+        modality: What is encoded.
+        sizes: The call's ``image_sizes``, if it has any.
+        units: Units that the projector's hook has met so far.
         stages: Their selections.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
         rows: Where the kept rows lie among the flattened tokens.
     """
 
     lease: Lease
+    modality: str
     sizes: Any = None
-    lengths: list[int] = field(default_factory=list)
+    units: list[Unit] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     rows: Tensor | None = None
@@ -77,15 +106,15 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Placed:
-    """An image at its place in the batch.
+    """A unit at its place in the batch.
 
     Attributes:
-        image: Number of the image in ``Encoded``.
+        number: Number of the unit in ``Call.units``.
         row: Row of the batch in this forward pass.
         columns: ``(N,)`` the columns of its placeholders.
     """
 
-    image: int
+    number: int
     row: int
     columns: Tensor
 
@@ -98,11 +127,12 @@ class Prompt:
         length: Tokens before compression, ``L``.
         index: ``(B, first)`` index map to the original columns.
         valid: ``(B, first)`` bool, which slots are real tokens.
-        slots: Per placed image, ``(C,)`` the slots of the tokens that stage 1 kept.
+        slots: Per placed unit, ``(C,)`` the slots of the tokens that stage 1 kept.
         second: ``(B, second)`` index map to the slots of stage 1, or None if stage 2 dropped nothing.
         full_second: Whether ``second`` has no empty slot.
-        stages: Stage 2's selection, by the image's number in ``Encoded``.
-        positions: ``(B, first)`` the rotary positions of the slots, if they are not the plain count.
+        stages: Stage 2's selection, by the unit's number in ``Call.units``.
+        positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
+            the plain count.
         shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None.
         moved: Inputs of the layers and what they became, so that all layers share one copy.
         built: The mask of the layers behind stage 2 where none could be translated.
@@ -123,20 +153,26 @@ class Prompt:
 
 @dataclass
 class Call:
-    """State of a running forward pass with images.
+    """State of a running forward pass with images or videos.
 
     Attributes:
         lease: The compression that the call belongs to.
-        placeholders: ``(B, L)`` bool, which tokens stand for a visual token.
-        encoded: Stage 1's decisions, known at the latest when the text model is called.
-        placed: The images at their places.
+        placeholders: ``(B, L)`` bool by modality, which tokens stand for a visual token.
+        pixels: The call's pixels by modality, None where it brings features.
+        encoded: Stage 1's decisions by modality, known at the latest when the text model is called.
+        units: All units of the call.
+        stages: Stage 1's selection of each, or None where everything is kept.
+        placed: The units at their places.
         copies: How many rows of the batch stand for one row of the caller.
         prompt: Set by the text model's hook.
     """
 
     lease: Lease
-    placeholders: Tensor
-    encoded: Encoded | None = None
+    placeholders: dict[str, Tensor]
+    pixels: dict[str, Any] = field(default_factory=dict)
+    encoded: dict[str, Encoded] = field(default_factory=dict)
+    units: list[Unit] = field(default_factory=list)
+    stages: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
     prompt: Prompt | None = None

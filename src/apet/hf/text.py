@@ -48,9 +48,11 @@ class TextStage(Stage):
                 )
             return args, resume(dict(kwargs), record)
         call = self.current()
-        if call is None or call.encoded is None or not call.encoded.lengths:
+        if call is None or not any(encoded.total for encoded in call.encoded.values()):
             return None
-        return args, shorten(dict(kwargs), call, call.encoded, self.method)
+        rope = getattr(module.config, "rope_parameters", None) or {}
+        section = rope.get("mrope_section")
+        return args, shorten(dict(kwargs), call, self.method, len(section) if section else 3)
 
     def rotary(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -80,9 +82,7 @@ class TextStage(Stage):
 
     def _report(self, call: Call, prompt: Prompt) -> None:
         """Hand the results to the session, one per image of the caller's rows."""
-        encoded, copies = call.encoded, call.copies
-        if encoded is None:
-            return
+        copies = call.copies
         generation = generation_in_progress.get()
         if generation is not None and generation.lease is self.lease and generation.rows:
             # Older transformers repeats pixels, not features, so copies look like images of their own.
@@ -91,9 +91,12 @@ class TextStage(Stage):
             [
                 ImageResult(
                     row=placed.row // copies,
-                    tokens=encoded.lengths[placed.image],
-                    stage1=encoded.stages[placed.image],
-                    stage2=prompt.stages.get(placed.image),
+                    tokens=call.units[placed.number].tokens,
+                    stage1=call.stages[placed.number],
+                    stage2=prompt.stages.get(placed.number),
+                    modality=call.units[placed.number].modality,
+                    image=call.units[placed.number].image,
+                    part=call.units[placed.number].part,
                 )
                 for placed in call.placed
                 if placed.row % copies == 0

@@ -1,23 +1,28 @@
-"""Stage 1 on the vision side: decide on the features, and hand the projector kept rows only."""
+"""Stage 1 on the vision side: decide on the features that a feature method returns."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.hf.cache import Lease
-from apet.hf.decide import decide
-from apet.hf.families import Family
+from apet.hf.compression import compress_units
+from apet.hf.families import Family, Modality
+from apet.hf.families.family import Visual
+from apet.hf.families.layouts import entries
+from apet.hf.features import Features
 from apet.hf.stage import Stage
 from apet.hf.state import (
     Encoded,
     Encoding,
+    Unit,
     call_in_progress,
     encoding_in_progress,
     generation_in_progress,
@@ -36,7 +41,7 @@ def encoded_of(output: Any) -> Encoded | None:
 
 
 class VisionStage(Stage):
-    """Wraps the feature method and hooks the projector of one model.
+    """Wraps the feature methods of one model, and hooks its projector where stage 1 comes before that.
 
     The features keep their number, so the model's own check of placeholders holds: the rows of dropped tokens
     are zeros, and the text model's hook removes them. The decisions travel as an attribute of the returned
@@ -47,121 +52,120 @@ class VisionStage(Stage):
         super().__init__(method, lease)
         self.family = family
         self.base = base
+        self.early = family.projector is not None and method.at != "projector_output"
 
-    def wrap(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """Make the replacement of a feature method."""
+    def wrap(self, original: Callable[..., Any], modalities: Sequence[Modality]) -> Callable[..., Any]:
+        """Make the replacement of a feature method, which may encode several modalities."""
+        signature = inspect.signature(original)
 
         @functools.wraps(original)  # generate reads the signature
         def features(*args: Any, **kwargs: Any) -> Any:
             if encoding_in_progress.get() is not None:  # one feature method calling another
                 return original(*args, **kwargs)
-            encoding = Encoding(self.lease, sizes=kwargs.get(self.family.sizes))
+            arguments = signature.bind_partial(*args, **kwargs).arguments
+            arguments |= arguments.pop("kwargs", {})
+            modality = self._modality(modalities, arguments)
+            encoding = Encoding(self.lease, modality.name, sizes=arguments.get("image_sizes"))
             token = encoding_in_progress.set(encoding)
             try:
                 output = original(*args, **kwargs)
             finally:
                 encoding_in_progress.reset(token)
-            encoded = Encoded(self.lease, tuple(encoding.lengths), tuple(encoding.stages))
+            if self.early:
+                total = sum(unit.tokens for unit in encoding.units)
+                encoded = Encoded(
+                    self.lease, modality.name, total, tuple(encoding.units), tuple(encoding.stages)
+                )
+            else:
+                output, encoded = self._behind(output, modality, arguments)
             if not isinstance(output, tuple):
                 setattr(output, _ATTRIBUTE, encoded)
             for running in (call_in_progress.get(), generation_in_progress.get()):
                 if running is not None and running.lease is self.lease:
-                    running.encoded = encoded
+                    running.encoded[modality.name] = encoded
             return output
 
         return features
 
+    def _modality(self, modalities: Sequence[Modality], arguments: dict[str, Any]) -> Modality:
+        """What a call encodes, by whose pixels it got; the first where that is not known."""
+        call = call_in_progress.get()
+        pixels = call.pixels if call is not None and call.lease is self.lease else {}
+        given = arguments.get(modalities[0].pixels)
+        found = (one for one in modalities[1:] if given is not None and pixels.get(one.name) is given)
+        return next(found, modalities[0])
+
+    def _behind(self, output: Any, modality: Modality, arguments: dict[str, Any]) -> tuple[Any, Encoded]:
+        """Decide on finished features, and put merged rows and zeros in their places."""
+        features = Features.of(output)
+        visual = Visual(self.base, arguments, features.entries)
+        images = (modality.layout or entries)(visual)
+        units = []
+        for number, parts in enumerate(images):
+            if self.method.unit == "whole":
+                parts = [torch.cat(list(parts)).sort().values]  # noqa: PLW2901
+            units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
+        done = compress_units(self.method, features.rows, units, features.deep)
+        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages)
+        if done.kept is not None:
+            output = features.rebuild(
+                _spread(done.short, done.kept, features.rows),
+                tuple(_spread(x, done.kept, old) for x, old in zip(done.deep, features.deep, strict=True)),
+            )
+        return output, encoded
+
     def before_projector(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Hand the projector the kept rows: ``(B, N, d)`` becomes ``(B, K, d)``."""
         encoding = self._current()
-        if encoding is None or self.method.at != "projector_input":
+        if encoding is None:
             return None
-        kept = self._compress(args[0], encoding)
-        return None if kept is None else (kept, *args[1:])
+        features = args[0]
+        units = self._units(features, encoding)
+        done = compress_units(self.method, features.reshape(-1, features.shape[-1]), units)
+        encoding.units += units
+        encoding.stages += done.stages
+        if done.kept is None:
+            return None
+        encoding.shape, encoding.rows = tuple(features.shape), done.kept
+        counts = {
+            unit.tokens if stage is None else len(stage.indices)
+            for unit, stage in zip(units, done.stages, strict=True)
+        }
+        images = len(units) if len(counts) == 1 and len(units) == features.shape[0] else 1
+        return done.short.view(images, -1, features.shape[-1]), *args[1:]
 
     def after_projector(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Put the projected rows back to their places, ``(B, N, D)``, with zeros for dropped tokens."""
         encoding = self._current()
-        if encoding is None:
-            return None
-        if self.method.at == "projector_output":
-            kept = self._compress(output, encoding)
-            output = output if kept is None else kept
-        if encoding.shape is None or encoding.rows is None:
+        if encoding is None or encoding.shape is None or encoding.rows is None:
             return None
         *outer, width = *encoding.shape[:-1], output.shape[-1]
-        count = 1
-        for size in outer:
-            count *= size
         rows = encoding.rows.to(output.device)
-        flat = output.new_zeros(count, width).index_copy(0, rows, output.reshape(-1, width))
+        full = output.new_zeros(math.prod(outer), width)
         encoding.shape = encoding.rows = None
-        return flat.view(*outer, width)
+        return full.index_copy(0, rows, output.reshape(-1, width)).view(*outer, width)
 
     def _current(self) -> Encoding | None:
         encoding = encoding_in_progress.get()
         return encoding if encoding is not None and encoding.lease is self.lease else None
 
-    def _lengths(self, features: Tensor, encoding: Encoding) -> list[int]:
-        """Visual tokens of every image in the features ``(B, N, d)``."""
-        if encoding.sizes is None:
-            return [features.shape[1]] * features.shape[0]
-        tower: Any = self.base.vision_tower
-        patch = tower.patch_size
-        lengths: list[int] = (torch.as_tensor(encoding.sizes) // patch).prod(dim=-1).tolist()
-        if sum(lengths) != features.shape[0] * features.shape[1]:
-            raise ApETError(
-                "forward",
-                f"{tuple(features.shape)} features for image sizes that need {sum(lengths)} tokens",
-                f"one feature per patch in {self.family.sizes}",
-            )
-        return lengths
-
-    def _check_order(self, lengths: list[int], keeps: list[int]) -> None:
-        """Refuse a stage 2 that asks for more than stage 1 leaves: an int and a share compare only here."""
-        stage2 = self.method.stage2
-        if stage2 is None:
-            return
-        for length, keep in zip(lengths, keeps, strict=True):
-            later = resolve_keep(stage2.keep, length)
-            if later > keep:
+    def _units(self, features: Tensor, encoding: Encoding) -> list[Unit]:
+        """One unit per image, over the projector's input ``(B, N, d)``."""
+        lengths = [features.shape[1]] * features.shape[0]
+        if encoding.sizes is not None:
+            tower: Any = self.base.vision_tower
+            lengths = (torch.as_tensor(encoding.sizes) // tower.patch_size).prod(dim=-1).tolist()
+            if sum(lengths) != features.shape[0] * features.shape[1]:
                 raise ApETError(
                     "forward",
-                    f"stage2.keep={stage2.keep!r} ({later} of {length} tokens) behind {keep} in stage 1",
-                    "at most what stage 1 keeps",
+                    f"{tuple(features.shape)} features for image sizes that need {sum(lengths)} tokens",
+                    "one feature per patch in image_sizes",
                 )
+        images = entries(Visual(self.base, {}, tuple((length,) for length in lengths)))
+        first = len(encoding.units)
+        return [Unit(encoding.modality, first + number, 0, rows) for number, (rows,) in enumerate(images)]
 
-    def _compress(self, features: Tensor, encoding: Encoding) -> Tensor | None:
-        """Decide on ``(B, N, d)`` features and give the kept rows.
 
-        Returns:
-            ``(B, K, d)``, or ``(1, sum of K, d)`` if the images differ in length; None if everything is
-            kept. The decisions and the places of the kept rows go to ``encoding``.
-        """
-        lengths = self._lengths(features, encoding)
-        keeps = [resolve_keep(self.method.keep, length) for length in lengths]
-        self._check_order(lengths, keeps)
-        segments = torch.split(features.reshape(-1, features.shape[-1]), lengths)
-        offsets = [sum(lengths[:number]) for number in range(len(lengths))]
-        base = len(encoding.stages)
-        encoding.lengths.extend(lengths)
-        encoding.stages.extend([None] * len(lengths))
-        groups = decide(self.method, segments, keeps)
-        if not groups:
-            return None
-        kept: list[Tensor] = list(segments)
-        rows = [torch.arange(length, device=features.device) for length in lengths]
-        for group in groups:
-            tokens = torch.stack([segments[number] for number in group.members])
-            merged = group.selection.apply(tokens, dim=1, merge=self.method.merge)
-            for slot, number in enumerate(group.members):
-                stage = group.stage(slot, rows[number], merged[slot])
-                encoding.stages[base + number] = stage
-                kept[number] = merged[slot]
-                rows[number] = stage.indices
-        encoding.shape = tuple(features.shape)
-        encoding.rows = torch.cat([row + offset for row, offset in zip(rows, offsets, strict=True)])
-        flat = torch.cat(kept)
-        if len(set(keeps)) == 1 and len(keeps) == features.shape[0]:
-            return flat.view(len(keeps), -1, features.shape[-1])
-        return flat[None]
+def _spread(short: Tensor, kept: Tensor, like: Tensor) -> Tensor:
+    """Kept rows at their places among zeros."""
+    return torch.zeros_like(like).index_copy(0, kept, short)

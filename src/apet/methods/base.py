@@ -13,10 +13,11 @@ from apet.core.check import check_flag
 from apet.core.errors import ApETError
 from apet.core.selection import Selection
 
-__all__ = ["At", "Method", "Positions", "Stage2"]
+__all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
 
 Positions = Literal["own", "contiguous"]
-At = Literal["projector_input", "projector_output"]
+At = Literal["auto", "projector_input", "projector_output"]
+Granularity = Literal["part", "whole"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Stage2:
     Attributes:
         layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
             the paper's choice for 32 layers.
-        keep: Visual tokens per image after it: an int, or a share in (0, 1] of the image's *original*
-            tokens, those before stage 1. It has to be at most what stage 1 keeps.
+        keep: Visual tokens per unit after it: an int, or a share in (0, 1] of the unit's *original* tokens,
+            those before stage 1. It has to be at most what stage 1 keeps.
     """
 
     layer: int
@@ -49,13 +50,16 @@ class Method(ABC):
     """A way to compress visual tokens, with everything that an integration needs to know about it.
 
     Attributes:
-        keep: Visual tokens kept of each image, tile or frame in stage 1: an int, or a share in (0, 1].
+        keep: Visual tokens kept of each unit in stage 1: an int, or a share in (0, 1].
         merge: Whether dropped tokens are averaged into kept ones.
         positions: ``"own"``: kept tokens have the positions that they had in the full sequence.
             ``"contiguous"``: positions are counted anew over the shorter one.
         stage2: A second compression after a decoder layer, or None.
-        at: Where a projector that maps tokens one to one (LLaVA's) meets stage 1: ``"projector_input"``, as
-            in the paper, so that it runs on the kept tokens only, or ``"projector_output"``.
+        at: Where stage 1 decides: ``"projector_input"``, so that the projector runs on the kept tokens only,
+            which needs a projector that maps tokens one to one, or ``"projector_output"``. ``"auto"``: as in
+            the paper, before such a projector (LLaVA-1.5), and behind any other.
+        unit: What ``keep`` counts: ``"part"``, as in the paper: each tile of a tiled image and each frame of
+            a video; ``"whole"``: each image and each video.
     """
 
     keep: int | float
@@ -63,7 +67,8 @@ class Method(ABC):
     merge: bool = True
     positions: Positions = "own"
     stage2: Stage2 | None = None
-    at: At = "projector_input"
+    at: At = "auto"
+    unit: Granularity = "part"
 
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first.
@@ -74,8 +79,8 @@ class Method(ABC):
         name = type(self).__name__
         object.__setattr__(self, "keep", check_keep(self.keep, name))
         check_flag("merge", self.merge, name)
-        for field, choices in (("positions", get_args(Positions)), ("at", get_args(At))):
-            value = getattr(self, field)
+        for field, literal in (("positions", Positions), ("at", At), ("unit", Granularity)):
+            value, choices = getattr(self, field), get_args(literal)
             if value not in choices:
                 raise ApETError(name, f"{field}={value!r}", "one of " + ", ".join(map(repr, choices)))
         if self.stage2 is not None:

@@ -1,0 +1,56 @@
+"""The model families that can be compressed: one row each, keyed by ``config.model_type``.
+
+A new family touches three places:
+
+1. A row in one of the files beside this one, and, if its maker has none yet, the file in ``FAMILIES`` below.
+2. A tiny model in ``tests/hf/families`` and its row in the tests' table.
+3. A row in the documentation's table of models.
+
+A family that lays tiles or frames out in a new way also adds a function to ``layouts.py``.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from apet.core.errors import ApETError
+from apet.hf.families import cohere, huggingface, internvl, llava, meta, qwen
+from apet.hf.families.family import Family, Modality
+
+__all__ = ["FAMILIES", "Family", "Modality", "family_of", "supported_models"]
+
+FAMILIES: dict[str, Family] = {
+    row.model_type: row for maker in (cohere, huggingface, internvl, llava, meta, qwen) for row in maker.ROWS
+}
+
+
+def supported_models() -> list[Family]:
+    """List the supported families, ordered by model type."""
+    return [FAMILIES[name] for name in sorted(FAMILIES)]
+
+
+def family_of(model: nn.Module, operation: str) -> Family:
+    """Find the family of a model.
+
+    Args:
+        model: A transformers model.
+        operation: What the user called, for the error message.
+
+    Returns:
+        The family's row.
+
+    Raises:
+        ApETError: If the model's type is not supported, or the model is not the class with a language-model
+            head.
+    """
+    expected = "a supported model: " + "; ".join(
+        f"{' or '.join(family.classes)} (model type {family.model_type!r})" for family in supported_models()
+    )
+    if not isinstance(model, nn.Module):
+        raise ApETError(operation, f"an object of type {type(model).__name__}", expected)
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
+    names = {cls.__name__ for cls in type(model).__mro__}
+    if family is None or not names.intersection(family.classes):
+        raise ApETError(operation, f"{type(model).__name__} (model type {model_type!r})", expected)
+    return family

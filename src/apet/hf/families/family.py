@@ -1,0 +1,96 @@
+"""What the integration has to know about a model family: where its parts are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["IMAGE", "VIDEO", "Family", "Layout", "Modality", "Visual"]
+
+
+@dataclass(frozen=True)
+class Visual:
+    """One call of a feature method, for a layout to read.
+
+    Attributes:
+        base: The base model.
+        arguments: What the feature method was called with, by name.
+        entries: Leading shape of every entry of its output: ``(n,)`` for n tokens, ``(tiles, n)`` for tiles
+            of n tokens.
+    """
+
+    base: Any
+    arguments: dict[str, Any]
+    entries: tuple[tuple[int, ...], ...]
+
+
+Layout = Callable[[Visual], Sequence[Sequence[Tensor]]]
+"""Which rows of the features belong together: per image or video, per tile or frame of it, the row numbers.
+
+Rows are counted over all entries. Those in no part (newline tokens) are always kept.
+"""
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of visual input.
+
+    Attributes:
+        name: ``"image"`` or ``"video"``; the key of the features in ``mm_encoder_outputs``.
+        method: Method of the base model that turns pixels into features.
+        pixels: Its input, as the model's ``forward`` names it.
+        placeholder: Config attribute with the id of the token that stands for one visual token.
+        layout: Cuts the features into images and their parts; None: every entry of the output is one image,
+            and tiles are its parts.
+    """
+
+    name: str
+    method: str
+    pixels: str
+    placeholder: str
+    layout: Layout | None = None
+
+
+IMAGE = Modality("image", "get_image_features", "pixel_values", "image_token_id")
+VIDEO = Modality("video", "get_video_features", "pixel_values_videos", "video_token_id")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where the parts of one model family are.
+
+    Attribute names are relative to the base model (``model.base_model``).
+
+    Attributes:
+        model_type: ``config.model_type`` of the checkpoints.
+        title: The family's name in prose.
+        classes: Names of the model classes that are accepted.
+        modalities: What the family takes.
+        text: Attribute of the text model, whose ``layers`` are the decoder layers.
+        projector: Attribute of a projector that maps every token by itself and whose output is the features:
+            stage 1 can then come before it. None where there is none.
+        base_masks: Whether the base model, not the text model, builds the layers' masks.
+        checkpoints: Examples of checkpoints on the Hub.
+    """
+
+    model_type: str
+    title: str
+    classes: tuple[str, ...]
+    modalities: tuple[Modality, ...] = (IMAGE,)
+    text: str = "language_model"
+    projector: str | None = None
+    base_masks: bool = False
+    checkpoints: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the family takes, for people to read."""
+        return tuple(modality.name for modality in self.modalities)
+
+    def text_of(self, base: Any) -> Any:
+        """The text model in a base model; None where it is missing."""
+        return reduce(lambda owner, name: getattr(owner, name, None), self.text.split("."), base)

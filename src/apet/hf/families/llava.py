@@ -1,0 +1,47 @@
+"""LLaVA and its relatives."""
+
+from __future__ import annotations
+
+from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.layouts import anyres, laid_out, trailing_newline
+
+__all__ = ["ROWS"]
+
+_ANYRES = laid_out(IMAGE, anyres)
+
+
+def _frames(visual: Visual) -> int:
+    count: int = visual.arguments["pixel_values_videos"].shape[1]
+    return count
+
+
+ROWS = (
+    Family(
+        "llava",
+        "LLaVA-1.5",
+        ("LlavaForConditionalGeneration",),
+        projector="multi_modal_projector",
+        checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-1.5-13b-hf"),
+    ),
+    Family(
+        "llava_next",
+        "LLaVA-NeXT",
+        ("LlavaNextForConditionalGeneration",),
+        (_ANYRES,),
+        checkpoints=("llava-hf/llava-v1.6-mistral-7b-hf",),
+    ),
+    Family(
+        "llava_onevision",
+        "LLaVA-OneVision",
+        ("LlavaOnevisionForConditionalGeneration",),
+        (_ANYRES, laid_out(VIDEO, trailing_newline(_frames))),
+        checkpoints=("llava-hf/llava-onevision-qwen2-7b-ov-hf",),
+    ),
+    Family(
+        "video_llava",
+        "Video-LLaVA",
+        ("VideoLlavaForConditionalGeneration",),
+        (IMAGE, VIDEO),
+        checkpoints=("LanguageBind/Video-LLaVA-7B-hf",),
+    ),
+)

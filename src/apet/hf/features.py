@@ -1,0 +1,94 @@
+"""The features that a feature method returned, as one matrix, whatever form the family gives them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+
+__all__ = ["Features"]
+
+_FIELDS = ("pooler_output", "image_features", "video_features", "last_hidden_state")
+_DEEP = "deepstack_features"
+
+
+@dataclass(frozen=True)
+class Features:
+    """All visual tokens of one call.
+
+    Attributes:
+        output: What the method returned.
+        rows: ``(R, D)``, the rows of all entries.
+        entries: Leading shape of every entry.
+        deep: Features for later layers, each ``(R, D)``.
+    """
+
+    output: Any
+    rows: Tensor
+    entries: tuple[tuple[int, ...], ...]
+    deep: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, output: Any) -> Features:
+        """Read an output.
+
+        Raises:
+            ApETError: If it has no known form.
+        """
+        found = _read(output)
+        parts = _parts(found)
+        if not parts:
+            raise ApETError(
+                "forward",
+                f"features of type {type(output).__name__}",
+                "a tensor or tensors, or an output with pooler_output",
+            )
+        deep = getattr(output, _DEEP, None) or ()
+        return cls(
+            output,
+            torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]),
+            tuple(tuple(part.shape[:-1]) for part in parts),
+            tuple(torch.cat([p.reshape(-1, p.shape[-1]) for p in _parts(layer)]) for layer in deep),
+        )
+
+    def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...]) -> Any:
+        """The output with other rows in the same form; an output object is changed in place."""
+        new = _like(_read(self.output), rows)
+        if isinstance(self.output, Tensor | list | tuple):
+            return new
+        output = self.output
+        for name in _FIELDS:
+            if getattr(output, name, None) is not None:
+                setattr(output, name, new)
+                break
+        if deep:
+            old = getattr(output, _DEEP)
+            setattr(output, _DEEP, [_like(layer, x) for layer, x in zip(old, deep, strict=True)])
+        return output
+
+
+def _read(output: Any) -> Any:
+    if isinstance(output, Tensor | list | tuple):
+        return output
+    return next((x for name in _FIELDS if (x := getattr(output, name, None)) is not None), None)
+
+
+def _parts(found: Any) -> list[Tensor]:
+    """Entries of the features: those of a list, or along the first dimension of a tensor ``(B, N, D)``."""
+    if isinstance(found, Tensor):
+        return [found] if found.dim() < 3 else list(found)
+    if isinstance(found, list | tuple) and all(isinstance(part, Tensor) for part in found):
+        return list(found)
+    return []
+
+
+def _like(found: Any, rows: Tensor) -> Any:
+    if isinstance(found, Tensor):
+        return rows.view(*found.shape[:-1], rows.shape[-1])
+    sizes = [part.shape[:-1].numel() for part in found]
+    split = rows.split(sizes)
+    return type(found)(x.view(part.shape) for x, part in zip(split, found, strict=True))

@@ -1,0 +1,166 @@
+"""What a test needs to know about a family: how to build a tiny model, and its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.hf.tiny import BOS_TOKEN, PAD_TOKEN, VOCABULARY, sharpen
+
+IMAGE, VIDEO, START, END = 60, 61, 62, 63
+"""Ids of placeholders and of tokens around images, in a vocabulary of 64; text uses 3 to 58."""
+
+TEXT: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "pad_token_id": PAD_TOKEN,
+    "bos_token_id": BOS_TOKEN,
+    "eos_token_id": None,
+}
+VISION: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 24,
+    "patch_size": 4,
+}
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One image or video in a prompt.
+
+    Attributes:
+        ids: Its tokens in the prompt, with everything around the placeholders.
+        tensors: Its inputs, by name; those of a batch are joined by ``join``.
+    """
+
+    ids: list[int]
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A tiny model of one family, and how to ask it.
+
+    Attributes:
+        name: Unique name; the model type, with a suffix where one type has several recipes.
+        build: Makes the random model, in float32 and eval mode, for an attention implementation.
+        pieces: Makes images and videos by a letter (``"i"`` an image, ``"j"`` one of another size, ``"v"`` a
+            video, ``"w"`` one of another length), from a generator.
+        finish: Joins the tensors of all pieces of a batch, in order, and adds what depends on the ids.
+        prompts: Rows of parts: letters of pieces, or a number of random text tokens.
+        layer: Decoder layer of stage 2.
+        keep: Stage 1's budget: fewer than the smallest unit has.
+        later: Stage 2's budget.
+        attention: Attention implementations that transformers supports for it.
+        short: Whether to compare with the short sequence instead of the masked one, where layers carry a
+            state that a mask does not reach (linear attention).
+        generates: Whether ``generate`` works on the tiny model.
+    """
+
+    name: str
+    build: Callable[[str], Any]
+    pieces: dict[str, Callable[[torch.Generator], Piece]]
+    finish: Callable[[dict[str, Tensor], list[Piece]], dict[str, Tensor]]
+    prompts: dict[str, list[list[str | int]]]
+    layer: int = 2
+    keep: int = 4
+    later: int = 2
+    attention: tuple[str, ...] = ("sdpa", "eager")
+    short: bool = False
+    generates: bool = True
+
+
+IMAGES: dict[str, list[list[str | int]]] = {
+    "image": [["i", 5], [3, "i", 9]],
+    "images": [[2, "i", 1, "j", 5], [3, "i", 9]],
+    "text row": [["i", 5], [7]],
+}
+"""Prompts for families that take images of several sizes."""
+SAME: dict[str, list[list[str | int]]] = {
+    "image": [["i", 5], [3, "i", 9]],
+    "images": [[2, "i", 1, "i", 5], [3, "i", 9]],
+    "text row": [["i", 5], [7]],
+}
+"""Prompts for families whose images all have one size."""
+VIDEOS: dict[str, list[list[str | int]]] = {
+    "video": [[2, "v", 5], [3, "v", 9]],
+    "image and video": [[2, "i", 3, "v", 5], [3, "i", 9]],
+}
+
+
+def finished(cls: Any, config: Any, attention: str, scale: float = 5.0) -> Any:
+    """A random model whose attention matters; generation never stops early."""
+    config._attn_implementation = attention
+    torch.manual_seed(0)
+    model = cls(config).eval()
+    sharpen(model, scale)
+    model.generation_config.pad_token_id = PAD_TOKEN
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def tiles(count: int, tokens: int, side: int = 24) -> Callable[[torch.Generator], Piece]:
+    """An image of so many square tiles, each between tokens of its own."""
+
+    def piece(generator: torch.Generator) -> Piece:
+        ids = [START, *[IMAGE] * tokens, END] * count
+        return Piece(ids, {"pixel_values": torch.randn(count, 3, side, side, generator=generator)})
+
+    return piece
+
+
+def concatenated(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
+    """Every tensor of the pieces, concatenated along its first dimension under its name."""
+    names = dict.fromkeys(name for piece in pieces for name in piece.tensors)
+    return inputs | {
+        name: torch.cat([piece.tensors[name] for piece in pieces if name in piece.tensors]) for name in names
+    }
+
+
+def batch(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1) -> dict[str, Tensor]:
+    """Inputs of a batch of rows, padded on the left."""
+    generator = torch.Generator().manual_seed(seed)
+    return _pad(recipe, [_row(recipe, row, generator) for row in rows])
+
+
+def single(
+    recipe: Recipe, rows: Sequence[Sequence[str | int]], number: int, *, seed: int = 1
+) -> dict[str, Tensor]:
+    """One of the same rows, alone."""
+    generator = torch.Generator().manual_seed(seed)
+    return _pad(recipe, [[_row(recipe, row, generator) for row in rows][number]])
+
+
+def _row(
+    recipe: Recipe, row: Sequence[str | int], generator: torch.Generator
+) -> tuple[list[int], list[Piece]]:
+    ids, pieces = [BOS_TOKEN], []
+    for part in row:
+        if isinstance(part, str):
+            pieces.append(recipe.pieces[part](generator))
+            ids += pieces[-1].ids
+        else:
+            ids += torch.randint(3, 59, (part,), generator=generator).tolist()
+    return ids, pieces
+
+
+def _pad(recipe: Recipe, rows: list[tuple[list[int], list[Piece]]]) -> dict[str, Tensor]:
+    length = max(len(ids) for ids, _ in rows)
+    inputs = {
+        "input_ids": torch.tensor([[PAD_TOKEN] * (length - len(ids)) + ids for ids, _ in rows]),
+        "attention_mask": torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids, _ in rows]),
+    }
+    return recipe.finish(inputs, [piece for _, pieces in rows for piece in pieces])

@@ -1,0 +1,153 @@
+"""Every family, every kind of input, both stages: the same logits as the masked full-length run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from apet.hf import apply, compressing, remove, supported_models
+from apet.hf.families import FAMILIES
+from apet.hf.state import call_in_progress
+from apet.methods import ApET, Stage2
+from tests.hf.families import RECIPES
+from tests.hf.families.masked_run import dropped, masked
+from tests.hf.families.recipe import Recipe, batch, single
+
+TOLERANCE = 1e-4
+STEPS = 3
+CASES = [
+    pytest.param(recipe, prompt, id=f"{name}-{prompt}")
+    for name, recipe in RECIPES.items()
+    for prompt in recipe.prompts
+]
+
+
+@functools.lru_cache(maxsize=2)
+def built(name: str, attention: str = "sdpa") -> Any:
+    """A recipe's model; tests of one recipe follow each other and share it."""
+    return RECIPES[name].build(attention)
+
+
+def chosen(recipe: Recipe, stage: str, **options: Any) -> ApET:
+    stage2 = Stage2(recipe.layer, recipe.later)
+    keep: int | float = 1.0 if stage == "stage 2" else recipe.keep
+    return ApET(keep, basis_size=3, stage2=None if stage == "stage 1" else stage2, **options)
+
+
+@contextmanager
+def spied_units(model: Any) -> Iterator[dict[tuple[str, int, int], torch.Tensor]]:
+    """Feature rows of every unit of the calls within, filled while they run."""
+    rows: dict[tuple[str, int, int], torch.Tensor] = {}
+
+    def note(module: Any, args: Any, output: Any) -> None:
+        call = call_in_progress.get()
+        for encoded in call.encoded.values() if call else ():
+            rows.update({(u.modality, u.image, u.part): u.rows for u in encoded.units})
+
+    base = model.base_model
+    text = FAMILIES[model.config.model_type].text_of(base)
+    handle = text.register_forward_hook(note)
+    try:
+        yield rows
+    finally:
+        handle.remove()
+
+
+def run(model: Any, inputs: dict[str, Any], fed: list[Any] | None) -> tuple[Any, list[Any], list[Any]]:
+    """Prefill and decode by hand, greedily or with given tokens."""
+    prefill = model(**inputs)
+    mask, logits, tokens = inputs["attention_mask"], [prefill.logits[:, -1]], []
+    for step in range(STEPS):
+        tokens.append(logits[-1].argmax(-1, keepdim=True) if fed is None else fed[step])
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        extra = {"token_type_ids": torch.zeros_like(tokens[-1])} if "token_type_ids" in inputs else {}
+        deltas = getattr(model.base_model, "rope_deltas", None)
+        if deltas is not None:  # without positions these models count those of the whole mask
+            extra["position_ids"] = (mask.sum(1, keepdim=True) - 1 + deltas).expand(3, -1, -1)
+        out = model(
+            input_ids=tokens[-1], attention_mask=mask, past_key_values=prefill.past_key_values, **extra
+        )
+        logits.append(out.logits[:, -1])
+    return prefill, logits, tokens
+
+
+def test_every_family_has_a_recipe():
+    assert {family.model_type for family in supported_models()} == {
+        model_type for name in RECIPES for model_type in [name.split(" ")[0]]
+    }
+
+
+@pytest.mark.parametrize("stage", ["stage 1", "stage 2", "both"])
+@pytest.mark.parametrize(("recipe", "prompt"), CASES)
+def test_logits_match_the_masked_run(recipe, prompt, stage):
+    if recipe.short:
+        pytest.skip("compared with the short sequence")
+    model = built(recipe.name)
+    inputs = batch(recipe, recipe.prompts[prompt])
+    method = chosen(recipe, stage, merge=False)
+    with spied_units(model) as units, compressing(model, method) as session:
+        compressed, logits, fed = run(model, inputs, None)
+        results = session.images
+    real = inputs["attention_mask"].bool()
+    first, second = dropped(model.config, inputs["input_ids"], results, units)
+    assert first.any() or second.any()
+    text = FAMILIES[model.config.model_type].text_of(model.base_model)
+    with masked(text, real, first, second, recipe.layer):
+        expected, expected_logits, _ = run(model, inputs, fed)
+    stays = real & ~first & ~second
+    errors = [(compressed.logits - expected.logits)[stays].abs().max()]
+    errors += [(a - b).abs().max() for a, b in zip(logits, expected_logits, strict=True)]
+    plain = model(**inputs).logits
+    moved = (plain - expected.logits)[stays].abs().max()
+    assert moved > 10 * TOLERANCE, "the prompt hardly depends on what was dropped"
+    assert torch.stack(errors).max() < TOLERANCE
+
+
+@pytest.mark.parametrize(("recipe", "prompt"), CASES)
+def test_a_batch_generates_what_its_rows_do(recipe, prompt):
+    model = built(recipe.name)
+    rows = recipe.prompts[prompt]
+    options = {"max_new_tokens": 6, "do_sample": False}
+    with compressing(model, chosen(recipe, "both")):
+        together = model.generate(**batch(recipe, rows), **options)
+        for number in range(len(rows)):
+            alone = model.generate(**single(recipe, rows, number), **options)
+            assert torch.equal(alone[0, -6:], together[number, -6:])
+
+
+@pytest.mark.parametrize(("recipe", "prompt"), CASES)
+def test_a_static_cache_generates_what_a_dynamic_one_does(recipe, prompt):
+    model = built(recipe.name)
+    inputs = batch(recipe, recipe.prompts[prompt])
+    options = {"max_new_tokens": 6, "do_sample": False}
+    with compressing(model, chosen(recipe, "both")):
+        dynamic = model.generate(**inputs, **options)
+        static = model.generate(**inputs, **options, cache_implementation="static", disable_compile=True)
+    assert torch.equal(dynamic, static)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_nothing_is_left_behind(name):
+    model = built(name)
+    modules = dict(model.named_modules())
+
+    def state() -> dict[str, Any]:
+        return {
+            path: (set(vars(module)), len(module._forward_hooks), len(module._forward_pre_hooks))
+            for path, module in modules.items()
+        }
+
+    recipe = RECIPES[name]
+    inputs = batch(recipe, next(iter(recipe.prompts.values())))
+    plain = model(**inputs).logits
+    before = state()
+    apply(model, chosen(recipe, "both"))
+    assert not torch.equal(model(**inputs).logits, plain)
+    remove(model)
+    assert state() == before
+    assert torch.equal(model(**inputs).logits, plain)
