@@ -69,10 +69,11 @@ def test_the_chat_template_lowers_questions_not_answers(loaded):
 def test_it_answers_with_all_tokens_and_with_a_ninth(loaded):
     pairs = held_out(14, 5, "validation")
     whole = _accuracy(loaded, pairs, None)
-    ninth = _accuracy(loaded, pairs, apet.ApET(64, at="projector_output"))
+    ninth = _accuracy(loaded, pairs, apet.ApET(64))
     later = _accuracy(loaded, pairs, apet.ApET(1.0, stage2=apet.Stage2(4, 64)))
     random = _accuracy(loaded, pairs, apet.Random(64))
     print(json.dumps({"whole": whole, "ninth": ninth, "from layer 4": later, "random": random}))
-    assert whole >= 0.8
-    assert later >= whole - 0.1
-    assert ninth >= random + 0.1
+    assert whole >= 0.85
+    assert later >= whole - 0.05
+    assert ninth >= whole - 0.1
+    assert ninth >= random + 0.25
