@@ -160,7 +160,7 @@ def run_stage(
         "steps": step,
         "pictures": step * stage.shape.pictures,
         "minutes": (time.monotonic() - begin) / 60,
-        **mean,
+        "scores": mean,
     }
 
 
