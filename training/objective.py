@@ -126,7 +126,7 @@ def unlikeness(features: Tensor, kind: Tensor) -> Tensor:
     """
     empty, others = features[kind == 0].float(), features[kind != 0].float()
     centre = empty.mean(0)
-    apart = (empty - centre).norm(dim=-1).mean() / others.norm(dim=-1).mean().detach()
+    apart: Tensor = (empty - centre).norm(dim=-1).mean() / others.norm(dim=-1).mean().detach()
     turned: Tensor = 1 - F.cosine_similarity(empty, centre.detach(), dim=-1).mean()
     return apart + turned
 

@@ -31,7 +31,8 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=tokens.data.device)
     for images, rows in tokens.blocks(RESIDUAL):
         block = tokens.block(images, rows)
-        residual = torch.baddbmm(block, product(block, span[images].mT), span[images], alpha=-1)
+        own = span[images]
+        residual = block - product(product(block, own.mT), own)
         errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1)
     return errors
 

@@ -14,13 +14,43 @@ from __future__ import annotations
 from torch import nn
 
 from apet.core.errors import ApETError
-from apet.hf.families import cohere, huggingface, internvl, llava, meta, qwen
+from apet.hf.families import (
+    cohere,
+    glm,
+    google,
+    huggingface,
+    internvl,
+    llava,
+    llava_more,
+    meta,
+    mistral,
+    others,
+    qwen,
+    qwen_next,
+    video,
+)
 from apet.hf.families.family import Family, Modality
 
 __all__ = ["FAMILIES", "Family", "Modality", "family_of", "supported_models"]
 
 FAMILIES: dict[str, Family] = {
-    row.model_type: row for maker in (cohere, huggingface, internvl, llava, meta, qwen) for row in maker.ROWS
+    row.model_type: row
+    for maker in (
+        cohere,
+        glm,
+        google,
+        huggingface,
+        internvl,
+        llava,
+        llava_more,
+        others,
+        meta,
+        mistral,
+        qwen,
+        qwen_next,
+        video,
+    )
+    for row in maker.ROWS
 }
 
 

@@ -1,0 +1,38 @@
+"""Meta's vision-language models with images among the text tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.layouts import entries, laid_out
+
+__all__ = ["ROWS"]
+
+
+def _stacked(visual: Visual) -> list[list[Tensor]]:
+    """Pixels ``(images, tiles, ..)``, or ``(videos, frames, ..)``; the features list the tiles of all."""
+    tiles = [rows for (rows,) in entries(visual)]
+    count: int = visual.arguments["pixel_values"].shape[1]
+    return [tiles[start : start + count] for start in range(0, len(tiles), count)]
+
+
+ROWS = (
+    Family(
+        "llama4",
+        "Llama 4",
+        ("Llama4ForConditionalGeneration",),
+        text="language_model.model",
+        checkpoints=("meta-llama/Llama-4-Scout-17B-16E-Instruct",),
+    ),
+    Family(
+        "perception_lm",
+        "Perception LM",
+        ("PerceptionLMForConditionalGeneration",),
+        # One method encodes both.
+        (laid_out(IMAGE, _stacked), replace(VIDEO, method=IMAGE.method, layout=_stacked)),
+        checkpoints=("facebook/Perception-LM-1B",),
+    ),
+)

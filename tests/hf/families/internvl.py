@@ -1,0 +1,63 @@
+"""Tiny InternVL models, and OCR models with tiles of one size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import transformers
+
+from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Recipe, concatenated, finished, tiles
+
+QWEN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
+SQUARE = VISION | {"image_size": [24, 24], "patch_size": [4, 4]}
+
+
+def _internvl(attention: str) -> Any:
+    config = transformers.InternVLConfig(
+        vision_config=SQUARE,
+        text_config=transformers.Qwen2Config(**QWEN_TEXT),
+        image_token_id=IMAGE,
+        downsample_ratio=0.5,
+    )
+    return finished(transformers.InternVLForConditionalGeneration, config, attention)
+
+
+def _got_ocr2(attention: str) -> Any:
+    config = transformers.GotOcr2Config(
+        vision_config={
+            "hidden_size": 32,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 4,
+            "window_size": 8,
+            "global_attn_indexes": [1],
+            "mlp_dim": 64,
+            "initializer_range": 0.02,
+        },
+        text_config=transformers.Qwen2Config(**QWEN_TEXT),
+        image_token_index=IMAGE,
+        image_seq_length=16,
+    )
+    return finished(transformers.GotOcr2ForConditionalGeneration, config, attention)
+
+
+def _qianfan_ocr(attention: str) -> Any:
+    config = transformers.QianfanOCRConfig(
+        vision_config=SQUARE,
+        text_config=transformers.Qwen3Config(**TEXT),
+        image_token_id=IMAGE,
+        downsample_ratio=0.5,
+    )
+    return finished(transformers.QianfanOCRForConditionalGeneration, config, attention)
+
+
+NINE = {"i": tiles(2, 9), "j": tiles(3, 9)}
+SIXTEEN = {"i": tiles(1, 16, side=64), "j": tiles(2, 16, side=64)}
+
+RECIPES = (
+    Recipe("internvl", _internvl, NINE, concatenated, IMAGES),
+    Recipe("got_ocr2", _got_ocr2, SIXTEEN, concatenated, IMAGES, attention=("eager",)),
+    Recipe("qianfan_ocr", _qianfan_ocr, NINE, concatenated, IMAGES),
+)

@@ -1,0 +1,137 @@
+"""Layers with linear attention: the same logits as the layers run by hand on the kept tokens alone.
+
+Such a layer carries a state through the prompt that no mask reaches, so the masked run is no oracle here.
+Each row is run without the others, without padding and without dropped tokens, on embeddings and positions
+that the plain model made. Layers need no mask then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from apet.core.errors import ApETError
+from apet.hf import apply, compressing
+from apet.methods import ApET, Stage2
+from tests.hf.families import RECIPES
+from tests.hf.families.masked_run import dropped
+from tests.hf.families.recipe import batch
+from tests.hf.test_families import STEPS, TOLERANCE, built, chosen, run, spied_units
+
+LINEAR = [recipe for recipe in RECIPES.values() if recipe.short]
+CASES = [
+    pytest.param(recipe, prompt, id=f"{recipe.name}-{prompt}")
+    for recipe in LINEAR
+    for prompt in recipe.prompts
+]
+
+
+@contextmanager
+def recorded(text: Any) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Embeddings and rotary positions of every call of a text model."""
+    calls: list[tuple[Tensor, Tensor]] = []
+
+    def note(module: Any, args: Any, kwargs: Any) -> None:
+        calls.append((kwargs["inputs_embeds"], kwargs["position_ids"][-3:]))
+
+    handle = text.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def by_hand(
+    model: Any, calls: list[tuple[Tensor, Tensor]], row: int, first: Tensor, second: Tensor, layer: int
+) -> list[Tensor]:
+    """Logits of one row: of the prompt's last kept tokens, then of every step.
+
+    Args:
+        model: The plain model.
+        calls: What its text model got for the whole prompt and for every step.
+        row: The row.
+        first: ``(L,)`` bool, the tokens that stage 1 leaves.
+        second: ``(L,)`` bool, those that both stages leave.
+        layer: The layer of stage 2.
+    """
+    text = model.base_model.language_model
+    cache, logits = DynamicCache(config=text.config), []
+    for step, (embeds, positions) in enumerate(calls):
+        hidden, places = embeds[row : row + 1], positions[:, row : row + 1]
+        if step == 0:
+            hidden, places = hidden[:, first], places[..., first]
+        rotary = text.rotary_emb(hidden, places)
+        for number, block in enumerate(text.layers):
+            if step == 0 and number == layer:
+                left = second[first]
+                hidden, rotary = hidden[:, left], tuple(part[:, left] for part in rotary)
+            hidden = block(hidden, position_embeddings=rotary, past_key_values=cache)
+        logits.append(model.lm_head(text.norm(hidden))[0])
+    return logits
+
+
+@pytest.mark.parametrize("stage", ["stage 1", "stage 2", "both"])
+@pytest.mark.parametrize(("recipe", "prompt"), CASES)
+def test_logits_match_the_short_run(recipe, prompt, stage):
+    model = built(recipe.name)
+    inputs = batch(recipe, recipe.prompts[prompt])
+    with spied_units(model) as units, compressing(model, chosen(recipe, stage, merge=False)) as session:
+        compressed, logits, fed = run(model, inputs, None)
+        results = session.images
+    with recorded(model.base_model.language_model) as calls:
+        plain, _, _ = run(model, inputs, fed)
+    assert len(calls) == 1 + STEPS
+    gone, later = dropped(model.config, inputs["input_ids"], results, units)
+    assert gone.any() or later.any()
+    first = inputs["attention_mask"].bool() & ~gone
+    second = first & ~later
+    errors, moved = [], []
+    for row in range(len(first)):
+        expected = by_hand(model, calls, row, first[row], second[row], recipe.layer)
+        errors.append((compressed.logits[row, second[row]] - expected[0]).abs().max())
+        errors += [(a[row] - b[-1]).abs().max() for a, b in zip(logits, expected, strict=True)]
+        moved.append((plain.logits[row, second[row]] - expected[0]).abs().max())
+    assert max(moved) > 10 * TOLERANCE, "the prompt hardly depends on what was dropped"
+    assert max(errors) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in LINEAR])
+def test_stage_2_before_full_attention_is_refused(name):
+    model = built(name)
+    assert model.config.text_config.layer_types.index("full_attention") == 1
+    with pytest.raises(ApETError, match="between 2 and 3"):
+        apply(model, ApET(4, stage2=Stage2(1, 2)))
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in LINEAR])
+def test_a_second_turn_of_several_tokens(name):
+    """More than one token on a compressed cache, in rows of different lengths, as one token at a time."""
+    recipe = RECIPES[name]
+    model = built(name)
+    inputs = batch(recipe, recipe.prompts["image"])
+    words = torch.randint(3, 59, (2, 3), generator=torch.Generator().manual_seed(7))
+    mask = inputs["attention_mask"]
+
+    def turn(cache: Any, begin: int, end: int) -> Tensor:
+        so_far = torch.cat([mask, mask.new_ones(2, end)], 1)
+        count = so_far.cumsum(1)[:, begin - end :] - 1
+        places = (count + model.base_model.rope_deltas).expand(3, -1, -1)
+        return model(
+            input_ids=words[:, begin:end],
+            attention_mask=so_far,
+            position_ids=places,
+            past_key_values=cache,
+        ).logits
+
+    with compressing(model, chosen(recipe, "both")):
+        together = turn(model(**inputs).past_key_values, 0, 3)
+        cache = model(**inputs).past_key_values
+        for number in range(3):
+            alone = turn(cache, number, number + 1)
+            assert (alone[:, 0] - together[:, number]).abs().max() < TOLERANCE
