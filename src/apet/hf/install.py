@@ -46,6 +46,12 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
         )
     if method.stage2 is None:
         return
+    if getattr(text.config, "num_kv_shared_layers", 0):
+        raise ApETError(
+            operation,
+            f"stage2 on {family.title} with layers that share keys and values",
+            "a method without stage 2: those layers see what an earlier one stored",
+        )
     deep = getattr(getattr(base.config, "vision_config", None), "deepstack_visual_indexes", None)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)

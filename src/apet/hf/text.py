@@ -76,8 +76,9 @@ class TextStage(Stage):
             return None
         if getattr(output, "past_key_values", None) is not None:
             adopt(output.past_key_values, make_record(prompt, self.lease, self.method))
-        restore = expand_map(final_index(prompt), prompt.length)
-        output.last_hidden_state = take(output.last_hidden_state, restore, 1)
+        final, hidden = final_index(prompt), output.last_hidden_state
+        if not hidden.shape[1] == 1 < final.shape[1]:  # else the model handed back the last token alone
+            output.last_hidden_state = take(hidden, expand_map(final, prompt.length), 1)
         return output
 
     def _report(self, call: Call, prompt: Prompt) -> None:
