@@ -32,6 +32,7 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     for images, rows in tokens.blocks(RESIDUAL):
         block = tokens.block(images, rows)
         own = span[images]
+        # Not baddbmm: a single column would go to a matrix-vector routine, see `product`.
         residual = block - product(product(block, own.mT), own)
         errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1)
     return errors

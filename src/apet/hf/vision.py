@@ -109,8 +109,8 @@ class VisionStage(Stage):
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages)
         if done.kept is not None:
             output = features.rebuild(
-                _spread(done.short, done.kept, features.rows),
-                tuple(_spread(x, done.kept, old) for x, old in zip(done.deep, features.deep, strict=True)),
+                _spread(done.short, done.kept, encoded.total),
+                tuple(_spread(x, done.kept, encoded.total) for x in done.deep),
             )
         return output, encoded
 
@@ -139,11 +139,10 @@ class VisionStage(Stage):
         encoding = self._current()
         if encoding is None or encoding.shape is None or encoding.rows is None:
             return None
-        *outer, width = *encoding.shape[:-1], output.shape[-1]
-        rows = encoding.rows.to(output.device)
-        full = output.new_zeros(math.prod(outer), width)
+        outer, width = encoding.shape[:-1], output.shape[-1]
+        full = _spread(output.reshape(-1, width), encoding.rows, math.prod(outer))
         encoding.shape = encoding.rows = None
-        return full.index_copy(0, rows, output.reshape(-1, width)).view(*outer, width)
+        return full.view(*outer, width)
 
     def _current(self) -> Encoding | None:
         encoding = encoding_in_progress.get()
@@ -166,6 +165,6 @@ class VisionStage(Stage):
         return [Unit(encoding.modality, first + number, 0, rows) for number, (rows,) in enumerate(images)]
 
 
-def _spread(short: Tensor, kept: Tensor, like: Tensor) -> Tensor:
+def _spread(short: Tensor, kept: Tensor, total: int) -> Tensor:
     """Kept rows at their places among zeros."""
-    return torch.zeros_like(like).index_copy(0, kept, short)
+    return short.new_zeros(total, short.shape[-1]).index_copy(0, kept.to(short.device), short)

@@ -13,8 +13,8 @@ from tests.hf.families.recipe import (
     END,
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     START,
-    TEXT,
     VIDEO,
     Piece,
     Recipe,
@@ -44,7 +44,7 @@ VISION: dict[str, Any] = {
     "out_hidden_size": 64,
 }
 ROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
-GLM_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"} | {"rope_parameters": ROPE}
+GLM_TEXT = PLAIN_TEXT | {"rope_parameters": ROPE}
 EXPERTS = {
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,

@@ -10,10 +10,10 @@ import transformers
 from torch import Tensor
 from transformers import LlamaConfig, MistralConfig
 
-from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Piece, Recipe, finished, tiles
+from tests.hf.families.recipe import IMAGE, IMAGES, PLAIN_TEXT, TEXT, VISION, Piece, Recipe, finished, tiles
 
 TOWER = {"vision_config": VISION, "image_token_id": IMAGE}
-GRANITE_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"} | {
+GRANITE_TEXT = PLAIN_TEXT | {
     "embedding_multiplier": 1.0,
     "residual_multiplier": 1.0,
     "attention_multiplier": 0.25,

@@ -6,16 +6,25 @@ from typing import Any
 
 import transformers
 
-from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Recipe, concatenated, finished, tiles
+from tests.hf.families.recipe import (
+    IMAGE,
+    IMAGES,
+    PLAIN_TEXT,
+    TEXT,
+    VISION,
+    Recipe,
+    concatenated,
+    finished,
+    tiles,
+)
 
-QWEN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
 SQUARE = VISION | {"image_size": [24, 24], "patch_size": [4, 4]}
 
 
 def _internvl(attention: str) -> Any:
     config = transformers.InternVLConfig(
         vision_config=SQUARE,
-        text_config=transformers.Qwen2Config(**QWEN_TEXT),
+        text_config=transformers.Qwen2Config(**PLAIN_TEXT),
         image_token_id=IMAGE,
         downsample_ratio=0.5,
     )
@@ -36,7 +45,7 @@ def _got_ocr2(attention: str) -> Any:
             "mlp_dim": 64,
             "initializer_range": 0.02,
         },
-        text_config=transformers.Qwen2Config(**QWEN_TEXT),
+        text_config=transformers.Qwen2Config(**PLAIN_TEXT),
         image_token_index=IMAGE,
         image_seq_length=16,
     )

@@ -11,6 +11,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, MistralConfig, Qwen2Conf
 from tests.hf.families.recipe import (
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     SAME,
     TEXT,
     VIDEO,
@@ -23,7 +24,6 @@ from tests.hf.families.recipe import (
 )
 from tests.hf.tiny import tiny_llava
 
-QWEN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
 PINPOINTS = [[24, 48], [48, 24], [48, 48]]
 
 
@@ -61,7 +61,7 @@ def _tiles(height: int, width: int, rows: int, columns: int) -> Any:
 def _onevision(attention: str) -> Any:
     config = transformers.LlavaOnevisionConfig(
         vision_config=SiglipVisionConfig(**VISION),
-        text_config=Qwen2Config(**QWEN_TEXT),
+        text_config=Qwen2Config(**PLAIN_TEXT),
         image_token_index=IMAGE,
         video_token_index=VIDEO,
         image_grid_pinpoints=PINPOINTS,

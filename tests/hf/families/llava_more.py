@@ -9,11 +9,12 @@ import torch
 import transformers
 from transformers import CLIPVisionConfig, LlamaConfig, Qwen2Config, SiglipVisionConfig
 
-from tests.hf.families.llava import PINPOINTS, QWEN_TEXT
+from tests.hf.families.llava import PINPOINTS
 from tests.hf.families.llava import RECIPES as LLAVA
 from tests.hf.families.recipe import (
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     SAME,
     TEXT,
     VIDEO,
@@ -82,7 +83,7 @@ def _fast(attention: str) -> Any:
             layer_scale_init_value=1.0,
             hidden_size=32,
         ),
-        text_config=Qwen2Config(**QWEN_TEXT),
+        text_config=Qwen2Config(**PLAIN_TEXT),
         image_token_index=IMAGE,
     )
     only_text: Any = {"": attention, "text_config": attention, "vision_config": "eager"}

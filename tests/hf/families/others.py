@@ -9,11 +9,11 @@ import torch
 import transformers
 from torch import Tensor
 
-from tests.hf.families.llava import QWEN_TEXT
 from tests.hf.families.recipe import (
     END,
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     START,
     TEXT,
     VIDEO,
@@ -33,7 +33,7 @@ BREAK = 59
 def _ovis2(attention: str) -> Any:
     config = transformers.Ovis2Config(
         vision_config=VISION | {"vocab_size": 32, "hidden_stride": 2, "num_visual_indicator_tokens": 3},
-        text_config=QWEN_TEXT | {"model_type": "qwen2"},
+        text_config=PLAIN_TEXT | {"model_type": "qwen2"},
         image_token_id=IMAGE,
         visual_indicator_token_ids=[START, BREAK, END],
         vocab_size=TEXT["vocab_size"],
@@ -57,7 +57,7 @@ def _lfm2(*kinds: str) -> Callable[[str], Any]:
         config = transformers.Lfm2VlConfig(
             vision_config=vision
             | {"model_type": "siglip2_vision_model", "num_patches": 36, "vision_use_head": False},
-            text_config=QWEN_TEXT | {"model_type": "lfm2", "layer_types": list(kinds)},
+            text_config=PLAIN_TEXT | {"model_type": "lfm2", "layer_types": list(kinds)},
             image_token_id=IMAGE,
             projector_hidden_size=64,
         )

@@ -13,6 +13,7 @@ from tests.hf.families.recipe import (
     END,
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     START,
     TEXT,
     VIDEO,
@@ -30,7 +31,7 @@ IDS = {
     "vision_end_token_id": END,
 }
 ROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
-QWEN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"} | {"rope_parameters": ROPE}
+QWEN_TEXT = PLAIN_TEXT | {"rope_parameters": ROPE}
 
 
 def _qwen2(attention: str) -> Any:

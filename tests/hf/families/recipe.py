@@ -27,6 +27,8 @@ TEXT: dict[str, Any] = {
     "bos_token_id": BOS_TOKEN,
     "eos_token_id": None,
 }
+PLAIN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
+"""For text models whose head size is the width over the heads."""
 VISION: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 64,

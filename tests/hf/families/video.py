@@ -14,6 +14,7 @@ from tests.hf.families.recipe import (
     END,
     IMAGE,
     IMAGES,
+    PLAIN_TEXT,
     START,
     TEXT,
     VIDEO,
@@ -24,7 +25,6 @@ from tests.hf.families.recipe import (
     finished,
 )
 
-PLAIN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
 PLACEHOLDERS = {"image_token_id": IMAGE, "video_token_id": VIDEO}
 VISION: dict[str, Any] = {
     "hidden_size": 32,

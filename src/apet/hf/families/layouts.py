@@ -24,13 +24,10 @@ def laid_out(modality: Modality, layout: Layout) -> Modality:
 
 def entries(visual: Visual) -> list[list[Tensor]]:
     """Every entry is an image; an entry ``(tiles, n)`` has ``tiles`` parts."""
-    images, start = [], 0
-    for shape in visual.entries:
-        count = math.prod(shape)
-        rows = torch.arange(start, start + count)
-        images.append(list(rows.chunk(shape[0])) if len(shape) > 1 else [rows])
-        start += count
-    return images
+    return [
+        list(rows.chunk(shape[0])) if len(shape) > 1 else [rows]
+        for rows, shape in zip(_rows(visual), visual.entries, strict=True)
+    ]
 
 
 def equal_parts(size: Callable[[Any], int]) -> Layout:
@@ -38,7 +35,7 @@ def equal_parts(size: Callable[[Any], int]) -> Layout:
 
     def layout(visual: Visual) -> list[list[Tensor]]:
         images = []
-        for (rows,) in entries(replace(visual, entries=_flat(visual))):
+        for rows in _rows(visual):
             images += [[part] for part in rows.split(size(visual.base)) if len(part)]
         return images
 
@@ -50,8 +47,7 @@ def frames_of_grid(argument: str) -> Layout:
 
     def layout(visual: Visual) -> list[list[Tensor]]:
         grid = torch.as_tensor(visual.arguments[argument]).tolist()
-        videos = entries(replace(visual, entries=_flat(visual)))
-        return [list(rows.chunk(int(frames))) for (rows,), (frames, *_) in zip(videos, grid, strict=True)]
+        return [list(rows.chunk(int(frames))) for rows, (frames, *_) in zip(_rows(visual), grid, strict=True)]
 
     return layout
 
@@ -60,8 +56,7 @@ def trailing_newline(frames: Callable[[Visual], int]) -> Layout:
     """Entries of so many frames with one newline token at the end."""
 
     def layout(visual: Visual) -> list[list[Tensor]]:
-        videos = entries(replace(visual, entries=_flat(visual)))
-        return [list(rows[:-1].chunk(frames(visual))) for (rows,) in videos]
+        return [list(rows[:-1].chunk(frames(visual))) for rows in _rows(visual)]
 
     return layout
 
@@ -107,5 +102,7 @@ def anyres(visual: Visual) -> list[list[Tensor]]:
     return images
 
 
-def _flat(visual: Visual) -> tuple[tuple[int, ...], ...]:
-    return tuple((math.prod(shape),) for shape in visual.entries)
+def _rows(visual: Visual) -> list[Tensor]:
+    """The row numbers of every entry."""
+    counts = [math.prod(shape) for shape in visual.entries]
+    return list(torch.arange(sum(counts)).split(counts))

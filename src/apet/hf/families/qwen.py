@@ -5,30 +5,30 @@ from __future__ import annotations
 from apet.hf.families.family import IMAGE, VIDEO, Family
 from apet.hf.families.layouts import frames_of_grid, laid_out
 
-__all__ = ["ROWS"]
+__all__ = ["INPUTS", "ROWS"]
 
-_INPUTS = (IMAGE, laid_out(VIDEO, frames_of_grid("video_grid_thw")))
+INPUTS = (IMAGE, laid_out(VIDEO, frames_of_grid("video_grid_thw")))
 
 ROWS = (
     Family(
         "qwen2_vl",
         "Qwen2-VL",
         ("Qwen2VLForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen2-VL-7B-Instruct",),
     ),
     Family(
         "qwen2_5_vl",
         "Qwen2.5-VL",
         ("Qwen2_5_VLForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen2.5-VL-7B-Instruct",),
     ),
     Family(
         "qwen3_vl",
         "Qwen3-VL",
         ("Qwen3VLForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen3-VL-8B-Instruct",),
     ),
 )

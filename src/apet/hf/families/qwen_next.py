@@ -5,33 +5,31 @@ Linear attention takes whatever tokens are left; stage 2 comes behind the first 
 
 from __future__ import annotations
 
-from apet.hf.families.family import IMAGE, VIDEO, Family
-from apet.hf.families.layouts import frames_of_grid, laid_out
+from apet.hf.families.family import Family
+from apet.hf.families.qwen import INPUTS
 
 __all__ = ["ROWS"]
-
-_INPUTS = (IMAGE, laid_out(VIDEO, frames_of_grid("video_grid_thw")))
 
 ROWS = (
     Family(
         "qwen3_vl_moe",
         "Qwen3-VL MoE",
         ("Qwen3VLMoeForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen3-VL-30B-A3B-Instruct",),
     ),
     Family(
         "qwen3_5",
         "Qwen3.5",
         ("Qwen3_5ForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen3.5-27B",),
     ),
     Family(
         "qwen3_5_moe",
         "Qwen3.5 MoE",
         ("Qwen3_5MoeForConditionalGeneration",),
-        _INPUTS,
+        INPUTS,
         checkpoints=("Qwen/Qwen3.5-35B-A3B",),
     ),
 )

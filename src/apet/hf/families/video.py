@@ -10,6 +10,7 @@ from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import frames_of_grid, laid_out
+from apet.hf.families.qwen import INPUTS
 
 __all__ = ["ROWS"]
 
@@ -28,7 +29,7 @@ ROWS = (
         "video_llama_3",
         "VideoLLaMA3",
         ("VideoLlama3ForConditionalGeneration",),
-        (IMAGE, laid_out(VIDEO, frames_of_grid(_GRID))),
+        INPUTS,
         checkpoints=("lkhl/VideoLLaMA3-2B-Image-HF",),
     ),
     Family(
@@ -48,7 +49,7 @@ ROWS = (
         "exaone4_5",
         "EXAONE 4.5",
         ("Exaone4_5_ForConditionalGeneration",),
-        (IMAGE, laid_out(VIDEO, frames_of_grid(_GRID))),
+        INPUTS,
         checkpoints=("LGAI-EXAONE/EXAONE-4.5-33B",),
     ),
     # Clips of several frames do not get through transformers' own get_video_features (5.23): images only.
