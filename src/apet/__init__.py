@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from apet import embedded, methods
-    from apet.core import ApETError, Compression, Selection, compress, compress_ragged
+    from apet.core import ApETError, Compression, Segment, Selection, compress, compress_ragged
     from apet.hf import Session, apply, compressing, remove, session, supported_models
     from apet.methods import ApET, Method, Random, Stage2
 
@@ -23,6 +23,7 @@ __all__ = [
     "Compression",
     "Method",
     "Random",
+    "Segment",
     "Selection",
     "Session",
     "Stage2",
@@ -39,7 +40,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("ApETError", "Compression", "Selection", "compress", "compress_ragged"), "apet.core"),
+    **dict.fromkeys(
+        ("ApETError", "Compression", "Segment", "Selection", "compress", "compress_ragged"), "apet.core"
+    ),
     **dict.fromkeys(("ApET", "Method", "Random", "Stage2"), "apet.methods"),
     **dict.fromkeys(("Session", "apply", "compressing", "remove", "session", "supported_models"), "apet.hf"),
 }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import apet.core.grouping as grouping
 import apet.core.ragged as ragged
 from apet.core import ApETError, compress, compress_ragged, group_segments
 
@@ -52,7 +53,7 @@ def test_equal_segments_run_as_one_dense_batch(draw, monkeypatch):
 def test_dense_batches_are_bounded(draw, monkeypatch):
     segments = [draw(20, 8, seed=i) for i in range(5)]
     whole = compress_ragged(segments, 4)
-    monkeypatch.setattr(ragged, "_CPU_BYTES", 2 * 20 * 8 * 4)
+    monkeypatch.setattr(grouping, "_CPU_BYTES", 2 * 20 * 8 * 4)
     assert group_segments(segments, [4] * 5) == [[0, 1], [2, 3], [4]]
     for one, other in zip(whole, compress_ragged(segments, 4), strict=True):
         assert_same(one, other)

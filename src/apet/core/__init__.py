@@ -1,15 +1,18 @@
 """The tensor core: decide which visual tokens stay, and carry the decision out. It imports torch alone.
 
-One subject per file: `budget` (how many), `basis` and `dpc` (step 1), `residual` (step 2), `merge` (step
-3), `blocks` (reading in float32 without a copy), `selection` (the decision), `compress` and `ragged` (the
-calls).
+One subject per file: `budget` (how many), `basis` and `dpc` (step 1), `residual` (step 2), `measure` (both),
+`merge` (step 3), `blocks` (reading in float32 without a copy), `selection` (the decision), `compress` and
+`ragged` (the calls). Where errors decide how many stay: `segment` (of what), `frames` (what a video repeats)
+and `allocate` (the bound or the total).
 """
 
 from apet.core.basis import BASES, Basis
-from apet.core.budget import check_keep, resolve_keep
+from apet.core.budget import Keep, Sharing, check_keep, resolve_keep
 from apet.core.compress import compress, select
 from apet.core.errors import ApETError
-from apet.core.ragged import compress_ragged, group_segments
+from apet.core.grouping import group_segments
+from apet.core.ragged import compress_ragged
+from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
 __all__ = [
@@ -17,7 +20,10 @@ __all__ = [
     "ApETError",
     "Basis",
     "Compression",
+    "Keep",
+    "Segment",
     "Selection",
+    "Sharing",
     "check_keep",
     "compress",
     "compress_ragged",

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from apet.core.basis import Basis, pick_basis
-from apet.core.blocks import read_tokens
-from apet.core.budget import resolve_keep
-from apet.core.check import (
-    check_basis,
-    check_basis_size,
-    check_flag,
-    check_ridge,
-    check_seed,
-    check_start,
-    check_tokens,
-)
+from apet.core.allocate import allocate
+from apet.core.basis import Basis
+from apet.core.budget import Budget, Keep, resolve_keep
+from apet.core.check import check_flag, check_tokens
+from apet.core.errors import ApETError
+from apet.core.measure import score
 from apet.core.merge import nearest_kept, top_rows
 from apet.core.precision import plain_arithmetic
-from apet.core.residual import approximation_errors
+from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
 __all__ = ["compress", "select"]
@@ -27,8 +23,11 @@ __all__ = ["compress", "select"]
 
 def compress(
     tokens: Tensor,
-    keep: int | float,
+    keep: Keep | None = None,
     *,
+    tolerance: float | None = None,
+    min_keep: int | float | None = None,
+    max_keep: int | float | None = None,
     basis_size: int = 10,
     basis: Basis = "fps",
     start: int | Tensor | None = None,
@@ -49,10 +48,23 @@ def compress(
     CPU, bit for bit the same for an image alone and in a batch. On other devices it is so up to rounding:
     only a choice between tokens that float32 cannot tell apart can differ.
 
+    Exactly one of ``keep`` and ``tolerance`` is given. Under a tolerance K is the smallest number for which
+    the squared errors of the dropped tokens sum to at most ``tolerance`` times the sum of all tokens' squared
+    norms. The bound is a share of the norms and not of the errors: then a blank page, whose errors are small,
+    keeps little, and a dense one much; as a share of the errors both would keep as much. Errors are those
+    with the whole basis, so K is at least M, a larger tolerance never keeps more, and the result is that of
+    ``keep=K``.
+
     Args:
         tokens: Visual tokens, ``(N, d)`` or ``(B, N, d)``, of any float dtype, on any device.
         keep: How many tokens to keep: an int, 1 to N, or a share of N in (0, 1]; see
-            `apet.core.resolve_keep`.
+            `apet.core.resolve_keep`. For one image also a callable that is given its `Segment` and tells
+            one of these.
+        tolerance: Share of the squared norms in [0, 1), for one image: images of a batch would keep
+            different numbers, so they go to `compress_ragged`.
+        min_keep: With a tolerance, the least tokens to keep (int or share); all where there are fewer. It
+            holds where the two bounds cross.
+        max_keep: With a tolerance, the most tokens to keep (int or share). The error may then be larger.
         basis_size: Number of basis tokens M. One that is larger than K is cut to K, since basis tokens are
             always kept.
         basis: How basis tokens are picked: ``"fps"`` (farthest point sampling), ``"dpc"`` (density peak
@@ -76,16 +88,16 @@ def compress(
         ApETError: If an argument is not valid, or a token is not finite. The message names it.
     """
     check_flag("merge", merge, "compress")
-    selection = select(
-        tokens,
-        keep,
-        basis_size=basis_size,
-        basis=basis,
-        start=start,
-        seed=seed,
-        ridge=ridge,
-        check_finite=check_finite,
-    )
+    options: dict[str, Any] = {
+        "basis_size": basis_size,
+        "basis": basis,
+        "start": start,
+        "seed": seed,
+        "ridge": ridge,
+        "check_finite": check_finite,
+    }
+    count = _count(tokens, Budget(keep, tolerance, min_keep, max_keep), options)
+    selection = select(tokens, count, **options)
     return Compression(
         indices=selection.indices,
         assignment=selection.assignment,
@@ -93,6 +105,24 @@ def compress(
         basis=selection.basis,
         tokens=selection.apply(tokens, dim=-2, merge=merge),
     )
+
+
+def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | float:
+    """A count or a share for `select`; what depends on the image is worked out for one image only."""
+    if not budget.needs_errors and not callable(budget.keep):
+        return budget.keep  # type: ignore[return-value]
+    batch = check_tokens(tokens, "compress")
+    batch = batch if batch.ndim == 3 else batch.unsqueeze(0)
+    if len(batch) > 1:
+        got = "a callable keep" if callable(budget.keep) else f"tolerance={budget.tolerance}"
+        expected = (
+            "one image, or apet.compress_ragged(list(tokens), ..), since each keeps a number of its own"
+        )
+        raise ApETError("compress", f"{got} for a batch of {len(batch)} images", expected)
+    about = Segment("image", 0, 0, batch.shape[1])
+    if not budget.needs_errors:
+        return budget.count(about)
+    return allocate(budget, [batch[0]], [about], lambda _, x, limit: score(x, limit, **options).measured())[0]
 
 
 @torch.no_grad()
@@ -107,25 +137,28 @@ def select(
     ridge: float = 1e-5,
     check_finite: bool = True,
 ) -> Selection:
-    """Decides as `compress` does, without carrying it out; same arguments, same errors."""
+    """Decides as `compress` does for a count or a share, without carrying it out; same errors."""
     operation = "compress"
     x = check_tokens(tokens, operation)
     x = x if x.ndim == 3 else x.unsqueeze(0)
-    batch, total, _ = x.shape
+    total = x.shape[1]
     kept = resolve_keep(keep, total, operation)
-    basis = check_basis(basis, operation)
-    count = min(check_basis_size(basis_size, operation), kept)
-    first = check_start(start, (batch, total), x.device, basis, operation)
-    seed = check_seed(seed, operation)
-    ridge = check_ridge(ridge, operation)
-    check_flag("check_finite", check_finite, operation)
+    scored = score(
+        x,
+        kept,
+        basis_size=basis_size,
+        basis=basis,
+        start=start,
+        seed=seed,
+        ridge=ridge,
+        check_finite=check_finite,
+        operation=operation,
+    )
+    errors, read = scored.errors, scored.read
     with plain_arithmetic(x.device):
-        read = read_tokens(x, check_finite, operation)
-        picked = pick_basis(read, count, basis, first, seed)
-        errors = approximation_errors(read, picked, ridge)
-        indices = top_rows(errors, kept, always=picked)
+        indices = top_rows(errors, kept, always=scored.basis)
         assignment = nearest_kept(read, indices)
         if read.scale is not None:
             errors = errors / read.scale.unsqueeze(1)
-    result = Selection(indices=indices, assignment=assignment, errors=errors, basis=picked)
+    result = Selection(indices=indices, assignment=assignment, errors=errors, basis=scored.basis)
     return result if tokens.ndim == 3 else result.unbatch()[0]

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from apet.core.allocate import allocate
 from apet.core.basis import Basis
-from apet.core.budget import resolve_keep
+from apet.core.budget import Budget, Keep, Sharing
 from apet.core.check import check_basis, check_start, check_tokens
 from apet.core.compress import compress
 from apet.core.errors import ApETError
+from apet.core.grouping import group_segments
+from apet.core.measure import Measured, score
+from apet.core.segment import Segment
 from apet.core.selection import Compression
 
-__all__ = ["compress_ragged", "group_segments"]
-
-# Segments of a group are copied side by side; more than this at once would only cost memory.
-_CPU_BYTES, _OTHER_BYTES = 1 << 22, 1 << 28
-
-
-def group_segments(segments: Sequence[Tensor], kept: Sequence[int]) -> list[list[int]]:
-    """Groups segments that can share a dense batch: those of the same length and the same kept count.
-
-    Args:
-        segments: Tensors ``(n_i, d)`` of one width, dtype and device.
-        kept: Tokens to keep of each.
-
-    Returns:
-        Segment numbers per batch, ascending in each, batches of bounded size.
-    """
-    groups: dict[tuple[int, int], list[int]] = {}
-    for number, (segment, count) in enumerate(zip(segments, kept, strict=True)):
-        groups.setdefault((len(segment), count), []).append(number)
-    batches = []
-    for numbers in groups.values():
-        first = segments[numbers[0]]
-        limit = _CPU_BYTES if first.device.type == "cpu" else _OTHER_BYTES
-        size = max(1, limit // (first.numel() * first.element_size()))
-        batches += [numbers[at : at + size] for at in range(0, len(numbers), size)]
-    return batches
+__all__ = ["compress_ragged"]
 
 
 def compress_ragged(
     segments: Sequence[Tensor],
-    keep: int | float | Sequence[int | float],
+    keep: Keep | Sequence[int | float] | None = None,
     *,
+    tolerance: float | None = None,
+    min_keep: int | float | None = None,
+    max_keep: int | float | None = None,
+    budget: Sharing = "each",
+    about: Sequence[Segment] | None = None,
     basis_size: int = 10,
     basis: Basis = "fps",
     start: int | Tensor | None = None,
@@ -59,9 +45,23 @@ def compress_ragged(
     Segments of equal length and budget run as one dense batch, without padding. Each gets what `compress`
     gives it alone.
 
+    With ``budget="shared"`` the segments share one total: that of ``keep`` for each, given to where the
+    errors are largest, or under a tolerance the smallest one that keeps the bound over all of them together.
+    Every segment keeps its basis (cut to its own ``keep``) or ``min_keep``.
+
+    A frame of a video that repeats the one before costs little under a tolerance and in a shared budget: its
+    tokens' errors are at most their distance to the tokens at the same places one frame earlier. Only
+    neighbouring frames are compared, so what changes slowly stays by ``min_keep`` and the basis alone.
+
     Args:
         segments: Visual tokens ``(n_i, d)``, of one width, dtype and device.
-        keep: One budget for all, or one per segment.
+        keep: One budget for all (a callable is given each `Segment`), or one per segment.
+        tolerance: As in `compress`, for each segment or, shared, for all of them.
+        min_keep: As in `compress`, for each segment; also with a shared budget.
+        max_keep: As in `compress`, for each segment; also with a shared budget.
+        budget: ``"each"`` or ``"shared"``.
+        about: What the segments are, for a callable and for video, whose frames stand in order. None: each
+            is an image of its own.
         basis_size: As in `compress`.
         basis: As in `compress`.
         start: As in `compress`; a tensor has one entry per segment.
@@ -82,7 +82,7 @@ def compress_ragged(
         )
     if not segments:
         return []
-    kept = _budgets(segments, keep)
+    about = _about(segments, about)
     for number, segment in enumerate(segments):
         first = segments[0]
         if (segment.shape[1], segment.dtype, segment.device) != (first.shape[1], first.dtype, first.device):
@@ -91,6 +91,23 @@ def compress_ragged(
                 "compress", got, f"width {first.shape[1]}, {first.dtype} on {first.device}, as segment 0"
             )
     starts = _starts(segments, start, check_basis(basis, "compress"))
+    options: dict[str, Any] = {
+        "basis_size": basis_size,
+        "basis": basis,
+        "seed": seed,
+        "ridge": ridge,
+        "check_finite": check_finite,
+    }
+
+    def own(numbers: list[int]) -> dict[str, Any]:
+        return {**options, "start": None if starts is None else starts[numbers]}
+
+    def measure(numbers: list[int], tokens: Tensor, limit: int) -> Measured:
+        with _naming(numbers):
+            return score(tokens, limit, **own(numbers)).measured()
+
+    plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
+    kept = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else even
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
@@ -98,41 +115,63 @@ def compress_ragged(
             if len(numbers) == 1
             else torch.stack([segments[i] for i in numbers])
         )
-        try:
-            dense = compress(
-                tokens,
-                kept[numbers[0]],
-                basis_size=basis_size,
-                basis=basis,
-                start=None if starts is None else starts[numbers],
-                seed=seed,
-                ridge=ridge,
-                merge=merge,
-                check_finite=check_finite,
-            )
-        except ApETError as error:
-            where = "segment" if len(numbers) == 1 else "segments"
-            raise ApETError(
-                error.operation, f"{error.got} ({where} {', '.join(map(str, numbers))})", error.expected
-            ) from None
+        with _naming(numbers):
+            dense = compress(tokens, kept[numbers[0]], merge=merge, **own(numbers))
         results.update(zip(numbers, dense.unbatch(), strict=True))
     return [results[number] for number in range(len(segments))]
 
 
-def _budgets(segments: Sequence[Tensor], keep: int | float | Sequence[int | float]) -> list[int]:
-    """Checks every segment and resolves its budget, naming the segment in errors."""
-    per_segment = isinstance(keep, Sequence) and not isinstance(keep, str)
-    if per_segment and len(keep) != len(segments):  # type: ignore[arg-type]
-        raise ApETError("compress", f"{len(keep)} budgets for {len(segments)} segments", "one for each")  # type: ignore[arg-type]
-    kept = []
+@contextmanager
+def _naming(numbers: Sequence[int]) -> Iterator[None]:
+    """Adds the segments to errors."""
+    try:
+        yield
+    except ApETError as error:
+        where = "segment" if len(numbers) == 1 else "segments"
+        got = f"{error.got} ({where} {', '.join(map(str, numbers))})"
+        raise ApETError(error.operation, got, error.expected) from None
+
+
+def _about(segments: Sequence[Tensor], about: Sequence[Segment] | None) -> list[Segment]:
+    """Checks every segment; says what they are, or checks what was said."""
     for number, segment in enumerate(segments):
-        own = keep[number] if per_segment else keep  # type: ignore[index]
-        try:
+        with _naming([number]):
             check_tokens(segment, "compress", ndims=(2,))
-            kept.append(resolve_keep(own, len(segment)))  # type: ignore[arg-type]
-        except ApETError as error:
-            raise ApETError(error.operation, f"{error.got} (segment {number})", error.expected) from None
-    return kept
+    if about is None:
+        return [Segment("image", number, 0, len(segment)) for number, segment in enumerate(segments)]
+    if len(about) != len(segments):
+        raise ApETError("compress", f"about of {len(about)} for {len(segments)} segments", "one for each")
+    for number, (segment, one) in enumerate(zip(segments, about, strict=True)):
+        if (
+            not isinstance(one, Segment)
+            or one.tokens != len(segment)
+            or one.frames < 1
+            or one.tokens % one.frames
+        ):
+            expected = f"a Segment of {len(segment)} tokens, in frames of equal length"
+            raise ApETError("compress", f"{one!r} (segment {number})", expected)
+    return list(about)
+
+
+def _budgets(
+    about: Sequence[Segment], keep: Keep | Sequence[int | float] | None, *rest: Any
+) -> tuple[list[Budget], list[int]]:
+    """The budget of every segment, and the tokens that its count gives; none under a tolerance."""
+    if isinstance(keep, Sequence) and not isinstance(keep, str):
+        if len(keep) != len(about):
+            raise ApETError("compress", f"{len(keep)} budgets for {len(about)} segments", "one for each")
+        plans = []
+        for number, one in enumerate(keep):
+            with _naming([number]):
+                plans.append(Budget(one, *rest))
+    else:
+        plans = [Budget(keep, *rest)] * len(about)
+    if plans[0].keep is None:
+        return plans, []
+    return plans, [
+        plan.count(segment, f"segment {number}")
+        for number, (plan, segment) in enumerate(zip(plans, about, strict=True))
+    ]
 
 
 def _starts(segments: Sequence[Tensor], start: int | Tensor | None, basis: Basis) -> Tensor | None:

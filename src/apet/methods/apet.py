@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
 from apet.core.basis import Basis
-from apet.core.check import check_basis, check_basis_size, check_ridge, check_seed
+from apet.core.check import check_basis, check_basis_size, check_ridge, check_seed, check_tokens
 from apet.core.compress import select
 from apet.core.errors import ApETError
+from apet.core.measure import Measured, score
 from apet.core.selection import Selection
 from apet.methods.base import Method, Stage2
 
@@ -37,6 +38,8 @@ class ApET(Method):
     ridge: float = 1e-5
     seed: int = 0
 
+    measures: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Checks the fields.
 
@@ -56,21 +59,25 @@ class ApET(Method):
             raise ApETError(
                 "ApET", f"start={self.start} with basis={self.basis!r}", "a start with basis='fps' only"
             )
-        if self.stage2 is not None and isinstance(self.keep, int) and self.start >= self.keep:
-            expected = f"less than keep={self.keep}, since stage 2 starts among the tokens kept by stage 1"
-            raise ApETError("ApET", f"start={self.start} with stage2", expected)
+        if self.stage2 is not None:
+            name = "min_keep" if self.allowance.needs_errors else "keep"
+            least = getattr(self, name)
+            if least is None or (isinstance(least, int) and self.start >= least):
+                expected = f"less than {name}={least}, since stage 2 starts among the tokens kept by stage 1"
+                raise ApETError("ApET", f"start={self.start} with stage2", expected)
 
     def select(self, tokens: Tensor, keep: int) -> Selection:
         """Decides by approximation error; see `apet.core.compress` and `Method.select`."""
-        return select(
-            tokens,
-            keep,
-            basis_size=self.basis_size,
-            basis=self.basis,
-            start=self.start,
-            seed=self.seed,
-            ridge=self.ridge,
-        )
+        return select(tokens, keep, **self._options)
+
+    def measure(self, tokens: Tensor, limit: int) -> Measured:
+        """Finds errors without deciding; see `Method.measure`."""
+        return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured()
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        names = ("basis_size", "basis", "start", "seed", "ridge")
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def paper(cls, average: int, num_layers: int, num_tokens: int = 576) -> Self:

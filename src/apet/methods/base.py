@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
+import torch
 from torch import Tensor
 
-from apet.core.budget import check_keep
+from apet.core.budget import Budget, Keep, Sharing, check_keep
 from apet.core.check import check_flag
 from apet.core.errors import ApETError
+from apet.core.measure import Measured
 from apet.core.selection import Selection
 
 __all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
@@ -28,7 +30,8 @@ class Stage2:
         layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
             the paper's choice for 32 layers.
         keep: Visual tokens per unit after it: an int, or a share in (0, 1] of the unit's *original* tokens,
-            those before stage 1. It has to be at most what stage 1 keeps.
+            those before stage 1. It has to be at most what stage 1 keeps; behind a tolerance or a shared
+            budget, which decide for themselves, it is cut to that.
     """
 
     layer: int
@@ -50,7 +53,16 @@ class Method(ABC):
     """A way to compress visual tokens, with everything that an integration needs to know about it.
 
     Attributes:
-        keep: Visual tokens kept of each unit in stage 1: an int, or a share in (0, 1].
+        keep: Visual tokens kept of each unit in stage 1: an int, a share in (0, 1], or a callable that is
+            given the unit's `Segment` and tells one of these. None under a tolerance. Methods are equal if
+            they have the same callable.
+        tolerance: An error bound in place of a count: the fewest tokens of each unit for which what is
+            dropped has at most this share of the unit's squared norms in squared error; see
+            `apet.core.compress`.
+        min_keep: The least tokens of a unit under a tolerance or a shared budget, an int or a share.
+        max_keep: The most tokens of a unit under a tolerance or a shared budget, an int or a share.
+        budget: ``"each"``: every unit has its own. ``"shared"``: the images of a prompt share what they would
+            have together, and so do its videos; see `apet.core.compress_ragged`.
         merge: Whether dropped tokens are averaged into kept ones.
         positions: ``"own"``: kept tokens have the positions that they had in the full sequence.
             ``"contiguous"``: positions are counted anew over the shorter one.
@@ -62,13 +74,21 @@ class Method(ABC):
             a video; ``"whole"``: each image and each video.
     """
 
-    keep: int | float
+    keep: Keep | None = None
     _: KW_ONLY
+    tolerance: float | None = None
+    min_keep: int | float | None = None
+    max_keep: int | float | None = None
+    budget: Sharing = "each"
     merge: bool = True
     positions: Positions = "own"
     stage2: Stage2 | None = None
     at: At = "auto"
     unit: Granularity = "part"
+
+    measures: ClassVar[bool] = False
+    """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
+    basis. A method that sets it takes a tolerance and a shared budget."""
 
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first.
@@ -77,7 +97,13 @@ class Method(ABC):
             ApETError: If a field is not valid.
         """
         name = type(self).__name__
-        object.__setattr__(self, "keep", check_keep(self.keep, name))
+        allowance = self.allowance
+        for field in ("keep", "tolerance", "min_keep", "max_keep"):  # as plain numbers
+            object.__setattr__(self, field, getattr(allowance, field))
+        if allowance.needs_errors and not self.measures:
+            asked = "budget='shared'" if self.tolerance is None else f"tolerance={self.tolerance}"
+            expected = "keep tokens for each: the method computes no approximation errors"
+            raise ApETError(name, asked, expected)
         check_flag("merge", self.merge, name)
         for field, literal in (("positions", Positions), ("at", At), ("unit", Granularity)):
             value, choices = getattr(self, field), get_args(literal)
@@ -90,8 +116,32 @@ class Method(ABC):
         if not isinstance(stage2, Stage2):
             raise ApETError(name, f"stage2={stage2!r}", "a Stage2 or None")
         # An int and a share can be compared only once the number of tokens is known.
-        if type(stage2.keep) is type(self.keep) and stage2.keep > self.keep:
-            raise ApETError(name, f"stage2.keep={stage2.keep!r}", f"at most keep={self.keep!r}")
+        keep = self.keep
+        if not self.allowance.needs_errors and type(stage2.keep) is type(keep) and stage2.keep > keep:
+            raise ApETError(name, f"stage2.keep={stage2.keep!r}", f"at most keep={keep!r}")
+
+    @property
+    def allowance(self) -> Budget:
+        """All fields that say how many tokens stay in stage 1, as one."""
+        name = type(self).__name__
+        return Budget(self.keep, self.tolerance, self.min_keep, self.max_keep, self.budget, name)
+
+    @torch.no_grad()
+    def measure(self, tokens: Tensor, limit: int) -> Measured:
+        """Finds approximation errors, for a tolerance or a shared budget; for methods that have them.
+
+        Args:
+            tokens: Visual tokens ``(B, N, d)``.
+            limit: Most tokens that will be kept of each image, 1 to N.
+
+        Raises:
+            ApETError: If the tokens are not finite.
+        """
+        decision = self.select(tokens, limit)
+        norms = torch.linalg.vector_norm(
+            tokens, dim=-1, dtype=torch.promote_types(tokens.dtype, torch.float32)
+        )
+        return Measured(decision.errors, norms, decision.basis)
 
     @abstractmethod
     def select(self, tokens: Tensor, keep: int) -> Selection:

@@ -1,0 +1,85 @@
+"""Video: what a frame repeats of the one before it is no error of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from apet.core.segment import Segment
+
+__all__ = ["squared_errors"]
+
+
+def squared_errors(
+    errors: Tensor, segments: Sequence[Tensor], about: Sequence[Segment], unit: Tensor, *, pooled: bool
+) -> Tensor:
+    """What dropping each token costs, in squared error.
+
+    A dropped token can be told from the basis of its segment, or from the token at the same place one frame
+    before: its error is the smaller of the approximation error and the distance to that token. In a still
+    video only the first frame has errors.
+
+    Where frames share one bound or one budget, a token stands for the later ones that repeat it: what each
+    of them would lose is added to it. Otherwise a video of many equal frames, which has many times the
+    squared norm of one, would be allowed to lose as many times more of the only frame that says anything.
+
+    Only neighbours are compared, so a slow change shows in no frame; the basis tokens of every frame stay.
+
+    Args:
+        errors: Approximation errors ``(S, W)``, zeros behind a segment's end, in a unit of the segment.
+        segments: The tokens ``(n_i, d)``.
+        about: What the segments are.
+        unit: The unit of each segment's errors in that of the tokens, ``(S,)``.
+        pooled: Whether all segments of a video share one bound or one budget.
+
+    Returns:
+        ``(S, W)``, in squared units of the segments.
+    """
+    squared = errors.square()
+    for video in _videos(about):
+        passed_on: Tensor | None = None
+        for later, earlier in zip(reversed(video), reversed(video[:-1]), strict=False):
+            (segment, place), (before, place_before) = later, earlier
+            apart = _distance(segments[segment][place], segments[before][place_before], errors.dtype)
+            apart = apart / unit[segment]
+            own = squared[segment, place]
+            if passed_on is not None:
+                own = own + passed_on
+            repeats = apart < errors[segment, place]
+            passed_on = own * repeats if pooled or segment == before else None
+            squared[segment, place] = torch.where(repeats, apart.square(), own)
+        if passed_on is not None:
+            squared[video[0]] += passed_on
+    return squared
+
+
+def _videos(about: Sequence[Segment]) -> list[list[tuple[int, slice]]]:
+    """The frames of every video, in order: the number of a segment, and the frame's tokens in it."""
+    videos: list[list[tuple[int, slice]]] = []
+    last: Segment | None = None
+    for number, segment in enumerate(about):
+        if segment.modality != "video":
+            last = None
+            continue
+        size = segment.tokens // segment.frames
+        frames = [(number, slice(at, at + size)) for at in range(0, segment.tokens, size)]
+        follows = (
+            last is not None
+            and (segment.image, segment.part) == (last.image, last.part + 1)
+            and size == last.tokens // last.frames
+        )
+        if follows:
+            videos[-1] += frames
+        else:
+            videos.append(frames)
+        last = segment
+    return videos
+
+
+def _distance(a: Tensor, b: Tensor, wide: torch.dtype) -> Tensor:
+    """Distances of the rows of two frames ``(n, d)``, formed before they are squared."""
+    at_least = torch.promote_types(a.dtype, torch.float32)
+    apart: Tensor = torch.linalg.vector_norm(a.to(at_least) - b.to(at_least), dim=-1, dtype=wide)
+    return apart

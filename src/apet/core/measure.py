@@ -1,0 +1,91 @@
+"""Steps 1 and 2 by themselves: how badly a few basis tokens explain every token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from apet.core.basis import Basis, pick_basis
+from apet.core.blocks import Tokens, read_tokens
+from apet.core.check import check_basis, check_basis_size, check_flag, check_ridge, check_seed, check_start
+from apet.core.precision import plain_arithmetic, wide_dtype
+from apet.core.residual import approximation_errors
+
+__all__ = ["Measured", "Scored", "score"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What an error bound or a shared budget is worked out from, for a batch of images.
+
+    Attributes:
+        errors: Approximation error of each token, ``(B, N)``.
+        norms: Euclidean norm of each token, ``(B, N)``, in the same unit.
+        basis: Tokens that are kept whatever the budget, ``(B, M)`` int64.
+    """
+
+    errors: Tensor
+    norms: Tensor
+    basis: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Tokens that have been read, their basis, and their errors in the unit in which they were read."""
+
+    read: Tokens
+    basis: Tensor
+    errors: Tensor
+
+    def measured(self) -> Measured:
+        """Errors and norms in the unit of the tokens."""
+        wide = wide_dtype(self.errors.device)
+        errors, norms = self.errors.to(wide), self.read.norms.to(wide)
+        if self.read.scale is not None:
+            scale = self.read.scale.to(wide).unsqueeze(1)
+            errors, norms = errors / scale, norms / scale
+        return Measured(errors, norms, self.basis)
+
+
+@torch.no_grad()
+def score(
+    x: Tensor,
+    limit: int,
+    *,
+    basis_size: int = 10,
+    basis: Basis = "fps",
+    start: int | Tensor | None = None,
+    seed: int = 0,
+    ridge: float = 1e-5,
+    check_finite: bool = True,
+    operation: str = "compress",
+) -> Scored:
+    """Picks basis tokens and finds every token's error.
+
+    Args:
+        x: Visual tokens ``(B, N, d)``, checked by `apet.core.check.check_tokens`.
+        limit: Most tokens that will be kept: the basis is cut to it.
+        basis_size: As in `apet.core.compress`, like all that follow.
+        basis: As there.
+        start: As there.
+        seed: As there.
+        ridge: As there.
+        check_finite: As there.
+        operation: What to name in errors.
+
+    Raises:
+        ApETError: If an argument is not valid, or a token is not finite.
+    """
+    batch, total, _ = x.shape
+    basis = check_basis(basis, operation)
+    count = min(check_basis_size(basis_size, operation), limit)
+    first = check_start(start, (batch, total), x.device, basis, operation)
+    seed = check_seed(seed, operation)
+    ridge = check_ridge(ridge, operation)
+    check_flag("check_finite", check_finite, operation)
+    with plain_arithmetic(x.device):
+        read = read_tokens(x, check_finite, operation)
+        picked = pick_basis(read, count, basis, first, seed)
+        return Scored(read, picked, approximation_errors(read, picked, ridge))

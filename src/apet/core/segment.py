@@ -1,0 +1,30 @@
+"""What a budget is given to: an image, a tile, a frame or a video."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Segment"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Where some visual tokens come from, as a callable budget is told it.
+
+    Attributes:
+        modality: ``"image"`` or ``"video"``.
+        image: Number of the image, or of the video, among those of the call.
+        part: Number of the tile or frame in it; 0 where it is whole.
+        tokens: Its visual tokens, N.
+        frames: Frames in it, one after another and of equal length. 1 for an image, a tile or a frame, and
+            for a video whose frames are not known.
+    """
+
+    modality: str
+    image: int
+    part: int
+    tokens: int
+    frames: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.modality} {self.image}, part {self.part}"
