@@ -46,3 +46,16 @@ def farthest(x, count, start):
 def cosine(a, b):
     size = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b) / size if size > 0 else 0.0
+
+
+def restate_count(x, tolerance, least=1, most=None, basis_size=10):
+    """Tokens kept under an error bound, by trying every number of them."""
+    x = np.asarray(x, dtype=np.float64)
+    most = len(x) if most is None else most
+    answer = restate(x, most, basis_size)
+    bound = tolerance * (x**2).sum()
+    lost = sorted((answer.errors[i] ** 2 for i in range(len(x)) if i not in set(answer.basis)), reverse=True)
+    for kept in range(max(least, len(answer.basis)), most):
+        if sum(lost[kept - len(answer.basis) :]) <= bound:
+            return kept
+    return most

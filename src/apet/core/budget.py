@@ -76,11 +76,11 @@ def resolve_keep(keep: int | float, n: int, operation: str = "compress") -> int:
 
 
 def _check_tolerance(tolerance: object, operation: str) -> float:
-    expected = "a float in [0, 1) (share of the squared norms)"
+    expected = "a float in (0, 1) (share of the squared norms)"
     if isinstance(tolerance, bool) or not isinstance(tolerance, numbers.Real):
         raise ApETError(operation, f"tolerance={tolerance!r} of type {type(tolerance).__name__}", expected)
     share = float(tolerance)
-    if not 0.0 <= share < 1.0:
+    if not 0.0 < share < 1.0:
         raise ApETError(operation, f"tolerance={share!r}", expected)
     return share
 

@@ -60,7 +60,7 @@ def compress(
         keep: How many tokens to keep: an int, 1 to N, or a share of N in (0, 1]; see
             `apet.core.resolve_keep`. For one image also a callable that is given its `Segment` and tells
             one of these.
-        tolerance: Share of the squared norms in [0, 1), for one image: images of a batch would keep
+        tolerance: Share of the squared norms in (0, 1), for one image: images of a batch would keep
             different numbers, so they go to `compress_ragged`.
         min_keep: With a tolerance, the least tokens to keep (int or share); all where there are fewer. It
             holds where the two bounds cross.

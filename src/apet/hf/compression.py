@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from apet.core.budget import resolve_keep
-from apet.core.errors import ApETError
+from apet.hf.budgets import stage1_counts
+from apet.hf.clock import Clock
 from apet.hf.decide import decide
 from apet.hf.results import StageSelection
 from apet.hf.state import Unit
@@ -36,7 +36,11 @@ class Compressed:
 
 
 def compress_units(
-    method: Method, rows: Tensor, units: Sequence[Unit], deep: tuple[Tensor, ...] = ()
+    method: Method,
+    rows: Tensor,
+    units: Sequence[Unit],
+    deep: tuple[Tensor, ...] = (),
+    counts: Sequence[int] | None = None,
 ) -> Compressed:
     """Compress every unit of a call.
 
@@ -45,6 +49,7 @@ def compress_units(
         rows: ``(R, d)`` the feature rows.
         units: What has a budget of its own; they do not overlap.
         deep: Features of the same rows for later layers, which get the same decision.
+        counts: How many of the rows belong to each row of the batch, in order; None if that is not known.
 
     Returns:
         The decisions and the rows that are left.
@@ -52,11 +57,12 @@ def compress_units(
     Raises:
         ApETError: If the method refuses the tokens or the budget.
     """
-    keeps = [resolve_keep(method.keep, unit.tokens) for unit in units]
-    _check_order(method, units, keeps)
     places = [unit.rows.to(rows.device) for unit in units]
+    segments = [rows[place] for place in places]
+    with Clock(rows.device) as counting:
+        keeps = stage1_counts(method, segments, units, counts)
     stages: list[StageSelection | None] = [None] * len(units)
-    groups = decide(method, [rows[place] for place in places], keeps)
+    groups = decide(method, segments, keeps)
     if not groups:
         return Compressed(tuple(stages), None, rows, deep)
     stays = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
@@ -71,22 +77,8 @@ def compress_units(
         stays[kept] = True
         for slot, number in enumerate(group.members):
             candidates = torch.arange(units[number].tokens, device=rows.device)
-            stages[number] = group.stage(slot, candidates, merged[0][slot])
+            stage = group.stage(slot, candidates, merged[0][slot])
+            stages[number] = replace(stage, counting=(counting, len(units)))
     left = stays.nonzero()[:, 0]
     short, *deep_short = (x[left] for x in layers)
     return Compressed(tuple(stages), left, short, tuple(deep_short))
-
-
-def _check_order(method: Method, units: Sequence[Unit], keeps: Sequence[int]) -> None:
-    """Refuse a stage 2 that asks for more than stage 1 leaves: an int and a share compare only here."""
-    stage2 = method.stage2
-    if stage2 is None:
-        return
-    for unit, keep in zip(units, keeps, strict=True):
-        later = resolve_keep(stage2.keep, unit.tokens)
-        if later > keep:
-            raise ApETError(
-                "forward",
-                f"stage2.keep={stage2.keep!r} ({later} of {unit.tokens} tokens) behind {keep} in stage 1",
-                "at most what stage 1 keeps",
-            )

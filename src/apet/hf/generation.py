@@ -45,7 +45,7 @@ def guard_generate(
                     "prefill_chunk_size=None: a prompt with compressed images is taken in one piece",
                 )
         session.begin()
-        token = generation_in_progress.set(Generation(lease, _rows(args, kwargs)))
+        token = generation_in_progress.set(Generation(lease, _rows(args, kwargs), _ids(args, kwargs)))
         try:
             return original(*args, **kwargs)
         finally:
@@ -61,6 +61,13 @@ def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
         if isinstance(given, Tensor):
             return given.shape[0]
     return None
+
+
+def _ids(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """The token ids that the caller passed to ``generate``."""
+    first = args[0] if args else None
+    given = (kwargs.get("input_ids"), kwargs.get("inputs"), first)
+    return next((x for x in given if isinstance(x, Tensor) and not x.is_floating_point()), None)
 
 
 def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
+from apet.hf.budgets import later_count
 from apet.hf.cache import CacheRecord, is_static, record_of
 from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
@@ -90,11 +90,12 @@ class LayerStage(Stage):
             copies.setdefault(placed.number, []).append(place)
         units = list(copies)
         leads = [copies[unit][0] for unit in units]
-        groups = decide(
-            self.method,
-            [hidden[call.placed[lead].row, slots[lead]] for lead in leads],
-            [resolve_keep(self.stage2.keep, call.units[unit].tokens) for unit in units],
-        )
+        segments = [hidden[call.placed[lead].row, slots[lead]] for lead in leads]
+        keeps = [
+            later_count(self.method, self.stage2, call.units[unit], len(segment))
+            for unit, segment in zip(units, segments, strict=True)
+        ]
+        groups = decide(self.method, segments, keeps)
         if not groups:
             return hidden
         keep = prompt.valid.to(device, copy=True)

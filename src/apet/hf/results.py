@@ -35,11 +35,16 @@ class StageSelection:
     tokens: Tensor
     clock: Clock = field(repr=False)
     share: int = field(default=1, repr=False)
+    counting: tuple[Clock, int] | None = field(default=None, repr=False)
 
     @property
     def seconds(self) -> float:
-        """Time spent selecting: this image's share of the batch it was selected in."""
-        return self.clock.seconds / self.share
+        """Time spent selecting: this image's share of the batch it was selected in.
+
+        With it goes a share of the time that it took to find how many tokens each image of the call keeps.
+        """
+        counting = 0.0 if self.counting is None else self.counting[0].seconds / self.counting[1]
+        return counting + self.clock.seconds / self.share
 
     @property
     def selection(self) -> Selection:

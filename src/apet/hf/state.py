@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from apet.core.segment import Segment
 from apet.hf.cache import Lease
 from apet.hf.results import StageSelection
 
@@ -34,17 +35,24 @@ class Unit:
         image: Number of the image or video in the call of the feature method.
         part: Number of the tile or frame in it; 0 where it is whole.
         rows: ``(N,)`` long, on the CPU, ascending: its rows among all feature rows of the call.
+        frames: Frames in it, one after another and of equal length, where that is known; else 1.
     """
 
     modality: str
     image: int
     part: int
     rows: Tensor
+    frames: int = 1
 
     @property
     def tokens(self) -> int:
         """Visual tokens, N."""
         return self.rows.shape[0]
+
+    @property
+    def segment(self) -> Segment:
+        """What a budget is told of it."""
+        return Segment(self.modality, self.image, self.part, self.tokens, self.frames)
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,13 @@ class Generation:
     Attributes:
         lease: The compression that the call belongs to.
         rows: Rows that the caller passed, or None if that is not known.
+        ids: The caller's ``input_ids``, or None if that is not known.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
     """
 
     lease: Lease
     rows: int | None
+    ids: Tensor | None = None
     encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
@@ -89,6 +99,7 @@ class Encoding:
         lease: The compression that the call belongs to.
         modality: What is encoded.
         sizes: The call's ``image_sizes``, if it has any.
+        counts: Placeholders in each row of the batch, for a shared budget.
         units: Units that the projector's hook has met so far.
         stages: Their selections.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
@@ -98,6 +109,7 @@ class Encoding:
     lease: Lease
     modality: str
     sizes: Any = None
+    counts: list[int] | None = None
     units: list[Unit] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None

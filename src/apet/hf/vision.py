@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.budgets import shared_outside_a_prompt
 from apet.hf.cache import Lease
 from apet.hf.compression import compress_units
 from apet.hf.families import Family, Modality
@@ -65,7 +66,12 @@ class VisionStage(Stage):
             arguments = signature.bind_partial(*args, **kwargs).arguments
             arguments |= arguments.pop("kwargs", {})
             modality = self._modality(modalities, arguments)
-            encoding = Encoding(self.lease, modality.name, sizes=arguments.get("image_sizes"))
+            encoding = Encoding(
+                self.lease,
+                modality.name,
+                sizes=arguments.get("image_sizes"),
+                counts=self._counts(modality) if self.method.budget == "shared" else None,
+            )
             token = encoding_in_progress.set(encoding)
             try:
                 output = original(*args, **kwargs)
@@ -77,7 +83,7 @@ class VisionStage(Stage):
                     self.lease, modality.name, total, tuple(encoding.units), tuple(encoding.stages)
                 )
             else:
-                output, encoded = self._behind(output, modality, arguments)
+                output, encoded = self._behind(output, modality, arguments, encoding.counts)
             if not isinstance(output, tuple):
                 setattr(output, _ATTRIBUTE, encoded)
             for running in (call_in_progress.get(), generation_in_progress.get()):
@@ -95,7 +101,19 @@ class VisionStage(Stage):
         found = (one for one in modalities[1:] if given is not None and pixels.get(one.name) is given)
         return next(found, modalities[0])
 
-    def _behind(self, output: Any, modality: Modality, arguments: dict[str, Any]) -> tuple[Any, Encoded]:
+    def _counts(self, modality: Modality) -> list[int]:
+        """Placeholders in each row of the batch that the encoded features belong to."""
+        call, generation = call_in_progress.get(), generation_in_progress.get()
+        if call is not None and call.lease is self.lease and modality.name in call.placeholders:
+            return list(call.placeholders[modality.name].sum(1).tolist())
+        if generation is not None and generation.lease is self.lease and generation.ids is not None:
+            placeholder = getattr(self.base.config, modality.placeholder)
+            return list(torch.eq(generation.ids, placeholder).sum(1).tolist())
+        raise shared_outside_a_prompt()
+
+    def _behind(
+        self, output: Any, modality: Modality, arguments: dict[str, Any], counts: list[int] | None
+    ) -> tuple[Any, Encoded]:
         """Decide on finished features, and put merged rows and zeros in their places."""
         features = Features.of(output)
         visual = Visual(self.base, arguments, features.entries)
@@ -103,9 +121,10 @@ class VisionStage(Stage):
         units = []
         for number, parts in enumerate(images):
             if self.method.unit == "whole":
-                parts = [torch.cat(list(parts)).sort().values]  # noqa: PLW2901
-            units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
-        done = compress_units(self.method, features.rows, units, features.deep)
+                units.append(_whole(modality.name, number, parts))
+            else:
+                units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
+        done = compress_units(self.method, features.rows, units, features.deep, counts)
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages)
         if done.kept is not None:
             output = features.rebuild(
@@ -120,8 +139,15 @@ class VisionStage(Stage):
         if encoding is None:
             return None
         features = args[0]
+        if encoding.units and self.method.budget == "shared":
+            raise ApETError(
+                "forward",
+                "budget='shared' where the projector is called once per image",
+                "at='projector_output', or budget='each'",
+            )
         units = self._units(features, encoding)
-        done = compress_units(self.method, features.reshape(-1, features.shape[-1]), units)
+        rows = features.reshape(-1, features.shape[-1])
+        done = compress_units(self.method, rows, units, counts=encoding.counts)
         encoding.units += units
         encoding.stages += done.stages
         if done.kept is None:
@@ -163,6 +189,14 @@ class VisionStage(Stage):
         images = entries(Visual(self.base, {}, tuple((length,) for length in lengths)))
         first = len(encoding.units)
         return [Unit(encoding.modality, first + number, 0, rows) for number, (rows,) in enumerate(images)]
+
+
+def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Unit:
+    """An image or video as one unit; of a video the frames are known where each has as many tokens."""
+    rows = torch.cat(list(parts))
+    ordered = rows.sort().values
+    even = modality == "video" and len({len(part) for part in parts}) == 1 and torch.equal(rows, ordered)
+    return Unit(modality, number, 0, ordered, len(parts) if even else 1)
 
 
 def _spread(short: Tensor, kept: Tensor, total: int) -> Tensor:

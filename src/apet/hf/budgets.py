@@ -1,0 +1,107 @@
+"""How many tokens every unit of a call keeps, in both stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from apet.core.allocate import allocate
+from apet.core.budget import resolve_keep
+from apet.core.errors import ApETError
+from apet.hf.state import Unit
+from apet.methods import Method, Stage2
+
+__all__ = ["later_count", "shared_outside_a_prompt", "stage1_counts"]
+
+
+def stage1_counts(
+    method: Method, segments: Sequence[Tensor], units: Sequence[Unit], rows: Sequence[int] | None
+) -> list[int]:
+    """The tokens that stage 1 keeps of every unit.
+
+    Args:
+        method: The method.
+        segments: The tokens ``(N, d)`` of every unit.
+        units: The units.
+        rows: Feature rows of each row of the batch; needed for a shared budget.
+
+    Raises:
+        ApETError: If a budget does not fit a unit, or stage 2 asks for more than stage 1 leaves.
+    """
+    budget = method.allowance
+    about = [unit.segment for unit in units]
+    even = [] if budget.keep is None else [budget.count(segment) for segment in about]
+    if not budget.needs_errors:
+        _check_order(method, units, even)
+        return even
+    if not units:
+        return []
+    groups = _groups(units, rows) if budget.sharing == "shared" else None
+    return allocate(
+        budget, segments, about, lambda _, tokens, limit: method.measure(tokens, limit), even, groups
+    )
+
+
+def _groups(units: Sequence[Unit], rows: Sequence[int] | None) -> list[list[int]]:
+    """The numbers of the units in each row of the batch: models fill placeholders with features in order.
+
+    Raises:
+        ApETError: If that is not known.
+    """
+    if rows is None:
+        raise shared_outside_a_prompt()
+    groups: list[list[int]] = []
+    number = end = 0
+    for count in rows:
+        end += count
+        group = []
+        while number < len(units) and int(units[number].rows[-1]) < end:
+            group.append(number)
+            number += 1
+        if group:
+            groups.append(group)
+    if number < len(units):
+        raise ApETError(
+            "forward",
+            f"{sum(rows)} {units[0].modality} placeholders in {len(rows)} rows for {len(units)} units of "
+            f"{sum(unit.tokens for unit in units)} visual tokens",
+            "as many placeholders in each row as its images have tokens",
+        )
+    return groups
+
+
+def shared_outside_a_prompt() -> ApETError:
+    """The error for features whose prompt is not known."""
+    return ApETError(
+        "forward",
+        "budget='shared' for features that are encoded apart from their prompt",
+        "pixels in a call of the model with input_ids, or budget='each'",
+    )
+
+
+def later_count(method: Method, stage2: Stage2, unit: Unit, left: int) -> int:
+    """The tokens that stage 2 keeps of a unit of which stage 1 left so many."""
+    if method.allowance.needs_errors and isinstance(stage2.keep, int):
+        return min(stage2.keep, left)
+    later = resolve_keep(stage2.keep, unit.tokens)
+    return min(later, left) if method.allowance.needs_errors else later
+
+
+def _check_order(method: Method, units: Sequence[Unit], keeps: Sequence[int]) -> None:
+    """Refuse a stage 2 that asks for more than stage 1 leaves: an int and a share compare only here.
+
+    Raises:
+        ApETError: If it does.
+    """
+    stage2 = method.stage2
+    if stage2 is None:
+        return
+    for unit, keep in zip(units, keeps, strict=True):
+        later = later_count(method, stage2, unit, keep)
+        if later > keep:
+            raise ApETError(
+                "forward",
+                f"stage2.keep={stage2.keep!r} ({later} of {unit.tokens} tokens) behind {keep} in stage 1",
+                "at most what stage 1 keeps",
+            )
