@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -16,7 +18,11 @@ __all__ = ["later_count", "shared_outside_a_prompt", "stage1_counts"]
 
 
 def stage1_counts(
-    method: Method, segments: Sequence[Tensor], units: Sequence[Unit], rows: Sequence[int] | None
+    method: Method,
+    segments: Sequence[Tensor],
+    units: Sequence[Unit],
+    total: int,
+    counts: Sequence[int] | None,
 ) -> list[int]:
     """The tokens that stage 1 keeps of every unit.
 
@@ -24,7 +30,8 @@ def stage1_counts(
         method: The method.
         segments: The tokens ``(N, d)`` of every unit.
         units: The units.
-        rows: Feature rows of each row of the batch; needed for a shared budget.
+        total: Feature rows of the call.
+        counts: How many of these belong to each row of the batch; needed for a shared budget.
 
     Raises:
         ApETError: If a budget does not fit a unit, or stage 2 asks for more than stage 1 leaves.
@@ -37,38 +44,27 @@ def stage1_counts(
         return even
     if not units:
         return []
-    groups = _groups(units, rows) if budget.sharing == "shared" else None
+    groups = _groups(units, total, counts) if budget.sharing == "shared" else None
     return allocate(
         budget, segments, about, lambda _, tokens, limit: method.measure(tokens, limit), even, groups
     )
 
 
-def _groups(units: Sequence[Unit], rows: Sequence[int] | None) -> list[list[int]]:
-    """The numbers of the units in each row of the batch: models fill placeholders with features in order.
-
-    Raises:
-        ApETError: If that is not known.
-    """
-    if rows is None:
+def _groups(units: Sequence[Unit], total: int, counts: Sequence[int] | None) -> list[list[int]]:
+    """The numbers of the units in each row of the batch: models fill placeholders with features in order."""
+    if counts is None:
         raise shared_outside_a_prompt()
-    groups: list[list[int]] = []
-    number = end = 0
-    for count in rows:
-        end += count
-        group = []
-        while number < len(units) and int(units[number].rows[-1]) < end:
-            group.append(number)
-            number += 1
-        if group:
-            groups.append(group)
-    if number < len(units):
+    ends = list(itertools.accumulate(counts))
+    rows = [bisect.bisect_right(ends, int(unit.rows[0])) for unit in units]
+    last = [bisect.bisect_right(ends, int(unit.rows[-1])) for unit in units]
+    if ends[-1] != total or rows != last:
         raise ApETError(
             "forward",
-            f"{sum(rows)} {units[0].modality} placeholders in {len(rows)} rows for {len(units)} units of "
-            f"{sum(unit.tokens for unit in units)} visual tokens",
+            f"{sum(counts)} {units[0].modality} placeholders in {len(counts)} rows for {total} visual tokens "
+            f"(of {len(units)} images, tiles or frames)",
             "as many placeholders in each row as its images have tokens",
         )
-    return groups
+    return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
 
 
 def shared_outside_a_prompt() -> ApETError:

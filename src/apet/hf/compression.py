@@ -60,7 +60,7 @@ def compress_units(
     places = [unit.rows.to(rows.device) for unit in units]
     segments = [rows[place] for place in places]
     with Clock(rows.device) as counting:
-        keeps = stage1_counts(method, segments, units, counts)
+        keeps = stage1_counts(method, segments, units, len(rows), counts)
     stages: list[StageSelection | None] = [None] * len(units)
     groups = decide(method, segments, keeps)
     if not groups:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
-from apet.hf.families.layouts import anyres, laid_out, trailing_newline
+from apet.hf.families.layouts import anyres, entries, laid_out, trailing_newline
 
 __all__ = ["ROWS"]
 
@@ -13,6 +15,12 @@ _ANYRES = laid_out(IMAGE, anyres)
 def _frames(visual: Visual) -> int:
     count: int = visual.arguments["pixel_values_videos"].shape[1]
     return count
+
+
+def _single_frames(visual: Visual) -> list[list[Tensor]]:
+    """Pixels ``(videos, frames, ..)``; the features list the frames of all videos."""
+    frames, count = [rows for (rows,) in entries(visual)], _frames(visual)
+    return [frames[start : start + count] for start in range(0, len(frames), count)]
 
 
 ROWS = (
@@ -41,7 +49,7 @@ ROWS = (
         "video_llava",
         "Video-LLaVA",
         ("VideoLlavaForConditionalGeneration",),
-        (IMAGE, VIDEO),
+        (IMAGE, laid_out(VIDEO, _single_frames)),
         checkpoints=("LanguageBind/Video-LLaVA-7B-hf",),
     ),
 )
