@@ -54,6 +54,14 @@ def test_json_says_what_was_asked_for(picture):
     assert "uncompressed" not in report
 
 
+def test_a_tolerance_keeps_what_the_picture_needs(picture):
+    kept = [
+        _report(picture, "What does the text say?", "--tolerance", share)["kept_tokens"]
+        for share in ("0.3", "0.02")
+    ]
+    assert 10 <= kept[0] < kept[1] < 576
+
+
 def test_compare_runs_both(picture, tmp_path):
     out = tmp_path / "out.png"
     arguments = ("--compare", "--repeats", "1", "--keep", "0.2", "--stage2", "4:32", "--picture", str(out))
@@ -86,6 +94,9 @@ def test_a_model_folder_is_used(picture):
         (("--keep", "nan"), "nan"),
         (("--keep", "many"), "'many'"),
         (("--keep", "577"), "577"),
+        (("--tolerance", "1.5"), "tolerance=1.5"),
+        (("--tolerance", "some"), "'some'"),
+        (("--tolerance", "0.1", "--keep", "64"), "keep=64 and tolerance=0.1"),
         (("--stage2", "4"), "LAYER:KEEP"),
         (("--stage2", "\u00b2:3"), "LAYER:KEEP"),
         (("--stage2", "99:32"), "99"),

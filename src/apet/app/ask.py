@@ -24,12 +24,16 @@ __all__ = ["Answer", "Request", "answer_request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line. ``repeats`` is 0 without ``--compare``."""
+    """What was asked for on the command line, with one of ``keep`` and ``tolerance``.
+
+    ``repeats`` is 0 without ``--compare``.
+    """
 
     picture: Path
     question: str
     model: str | None
-    keep: int | float
+    keep: int | float | None
+    tolerance: float | None
     stage2: Stage2 | None
     repeats: int
     picture_out: Path | None
@@ -112,7 +116,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
     """
     if not request.question.strip():
         raise ApETError("ask", "an empty question", "a question in words")
-    method = ApET(request.keep, stage2=request.stage2)
+    method = ApET(request.keep, tolerance=request.tolerance, stage2=request.stage2)
     picture = open_picture(request.picture)
     if request.picture_out is not None:
         check_picture_path(request.picture_out)

@@ -33,8 +33,17 @@ def ask(
         typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     keep: Annotated[
-        str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")
-    ] = "64",
+        str | None,
+        typer.Option(
+            help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).", show_default="64"
+        ),
+    ] = None,
+    tolerance: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep as few as this share of error allows (0.05), in place of --keep.", show_default=False
+        ),
+    ] = None,
     stage2: Annotated[
         str | None,
         typer.Option(
@@ -61,13 +70,16 @@ def ask(
 ) -> None:
     """Answer a question about a picture from a few of its visual tokens."""
     from apet.app.ask import Request, answer_request
-    from apet.app.options import parse_keep, parse_stage2
+    from apet.app.options import parse_budget, parse_stage2
+
+    count, share = parse_budget(keep, tolerance)
 
     request = Request(
         picture=picture,
         question=question,
         model=model,
-        keep=parse_keep(keep),
+        keep=count,
+        tolerance=share,
         stage2=parse_stage2(stage2),
         repeats=repeats if compare else 0,
         picture_out=picture_out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apet.core.errors import ApETError
 from apet.methods import Stage2
 
-__all__ = ["parse_keep", "parse_stage2"]
+__all__ = ["parse_budget", "parse_keep", "parse_stage2"]
 
 
 def parse_keep(text: str, option: str = "--keep") -> int | float:
@@ -20,6 +20,22 @@ def parse_keep(text: str, option: str = "--keep") -> int | float:
         except ValueError:
             continue
     raise ApETError(f"ask {option}", repr(text), "a number of tokens such as 64, or a share such as 0.11")
+
+
+def parse_budget(keep: str | None, tolerance: str | None) -> tuple[int | float | None, float | None]:
+    """The count and the tolerance of a method: 64 tokens where neither is given.
+
+    Raises:
+        ApETError: If one is no number; what does not go together is refused where it is used.
+    """
+    if tolerance is None:
+        return parse_keep("64" if keep is None else keep), None
+    try:
+        share = float(tolerance)
+    except ValueError:
+        expected = "a share of error such as 0.05"
+        raise ApETError("ask --tolerance", repr(tolerance), expected) from None
+    return None if keep is None else parse_keep(keep), share
 
 
 def parse_stage2(text: str | None) -> Stage2 | None:

@@ -64,10 +64,14 @@ def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
 
 
 def _ids(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-    """The token ids that the caller passed to ``generate``."""
+    """The new token ids, behind what a cache holds, that the caller passed to ``generate``."""
+    cache: Any = kwargs.get("past_key_values")
+    held = 0 if cache is None else int(cache.get_seq_length())
     first = args[0] if args else None
-    given = (kwargs.get("input_ids"), kwargs.get("inputs"), first)
-    return next((x for x in given if isinstance(x, Tensor) and not x.is_floating_point()), None)
+    for given in (kwargs.get("input_ids"), kwargs.get("inputs"), first):
+        if isinstance(given, Tensor) and not given.is_floating_point():
+            return given[:, held:]
+    return None
 
 
 def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., Any]:

@@ -81,7 +81,7 @@ class Generation:
     Attributes:
         lease: The compression that the call belongs to.
         rows: Rows that the caller passed, or None if that is not known.
-        ids: The caller's ``input_ids``, or None if that is not known.
+        ids: The new ids among the caller's ``input_ids``, or None if that is not known.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
     """
 
