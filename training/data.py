@@ -35,15 +35,17 @@ def lay_out(tokenizer: PreTrainedTokenizerFast, turns: list[Question], number: i
 
     Returns:
         ``ids`` and ``targets`` (the next token inside an answer, else ``IGNORE``), each ``(number, SLOTS)``
-        int64; ``spots`` and ``gaps``, each ``(number, SLOTS, 2)`` float32. A spot stands at the last token of
-        the words that name a shape: its centre, from -1 to 1 across and down the picture. A gap stands at the
-        last token of a question about two shapes: how far the first lies behind the second, in quarters of
-        the picture, cut to -1 to 1. Both are NaN elsewhere. Rows without a question are padding.
+        int64; ``spots`` and ``gaps``, each ``(number, SLOTS, 2)``, and ``claims``, ``(number, SLOTS, 1)``,
+        float32, all NaN where there is nothing to tell. A spot stands at the last token of the words that
+        name a shape: its centre, from -1 to 1 across and down the picture. The others stand at the last
+        token of a question about two shapes. The gap is how far the first lies behind the second, in quarters
+        of the picture, cut to -1 to 1; the claim, where the question says which way the first lies, is the
+        gap that way. Rows without a question are padding.
     """
     ids = torch.full((number, SLOTS), tokenizer.pad_token_id)
     targets = torch.full((number, SLOTS), IGNORE)
     spots = torch.full((number, SLOTS, 2), torch.nan)
-    gaps = spots.clone()
+    gaps, claims = spots.clone(), spots[..., :1].clone()
     for row, turn in enumerate(turns):
         encoded = tokenizer(turn.text + "\n", add_special_tokens=False, return_offsets_mapping=True)
         asked, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
@@ -54,10 +56,13 @@ def lay_out(tokenizer: PreTrainedTokenizerFast, turns: list[Question], number: i
             (_, first), (_, second) = turn.named
             gap = torch.tensor([first.x - second.x, first.y - second.y])
             gaps[row, len(asked) - 1] = (gap / (SIZE / 4)).clamp(-1, 1)
+            if any(turn.direction):
+                way = torch.tensor(turn.direction, dtype=torch.float32)
+                claims[row, len(asked) - 1] = gaps[row, len(asked) - 1] @ way
         answered = [*tokenizer(turn.answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         ids[row, : len(asked) + len(answered)] = torch.tensor(asked + answered)
         targets[row, len(asked) - 1 : len(asked) + len(answered) - 1] = torch.tensor(answered)
-    return {"ids": ids, "targets": targets, "spots": spots, "gaps": gaps}
+    return {"ids": ids, "targets": targets, "spots": spots, "gaps": gaps, "claims": claims}
 
 
 class Scenes(IterableDataset[dict[str, Tensor]]):

@@ -36,6 +36,7 @@ class Heads(nn.Module):
         self.read = nn.Linear(vision, sum(CLASSES.values()))
         self.spots = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, 2))
         self.gaps = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, 2))
+        self.claims = nn.Sequential(nn.LayerNorm(text), nn.Linear(text, 1))
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Logits per target, ``(..., classes)``, of features ``(..., width)``."""
@@ -136,8 +137,9 @@ def answer_loss(
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Cross-entropy of the answers' tokens, and the error of the places that they need.
 
-    Half-way up the decoder, the words that name a shape must tell where it is. One layer below the top, the
-    end of a question about two shapes must tell how far one lies behind the other.
+    Half-way up the decoder, the words that name a shape must tell where it is. A layer later, the end of a
+    question about two shapes must tell how far one lies behind the other, and below the top layer, how far it
+    lies the way that the question asks about.
     """
     core = model.model
     text = core.language_model
@@ -153,16 +155,19 @@ def answer_loss(
     seen = visual.shape[1] + 1
     mask = torch.full((seen, seen), -1e4, device=x.device, dtype=x.dtype).triu(1)
     top = len(text.layers)
-    reads = {top // 2: ("spots", heads.spots), top - 2: ("gaps", heads.gaps)}
+    middle = top // 2
+    reads = {middle: "spots", middle + 1: "gaps", top - 2: "claims"}
     places, scores = x.new_zeros((), dtype=torch.float32), dict[str, Tensor]()
     for number, layer in enumerate(text.layers):
         x = layer(x, attention_mask=mask, position_embeddings=rotary, slots=slots)
         if number in reads:
-            name, head = reads[number]
+            name = reads[number]
             wanted = batch[name].flatten(1, 2)
             there = ~wanted[..., 0].isnan()
-            error = (head(x[:, seen:][there]).float() - wanted[there]).abs()
-            places = places + error.sum() / (2 * max(len(error), 1))
+            error = (getattr(heads, name)(x[:, seen:][there]).float() - wanted[there]).abs()
+            # Under absolute errors a claim stayed at a guess of zero, the middle of two equal halves.
+            cost = error.square() if name == "claims" else error
+            places = places + cost.sum() / max(cost.numel(), 1)
             scores[name] = error.detach().mean()
     target = batch["targets"].flatten(1)
     wanted = target != IGNORE

@@ -98,3 +98,11 @@ def test_named_shapes_are_in_the_words(asked):
         assert tuple(name for name, _ in asked[text].named) == words
         for name, shape in asked[text].named:
             assert set(name.split()) <= {shape.colour, shape.shape}
+
+
+def test_directions_are_those_that_the_words_claim(asked):
+    directions = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+    told = {text: question.direction for text, question in asked.items() if any(question.direction)}
+    assert len(told) > 8
+    assert all(any(words in text for words, way in directions.items() if way == told[text]) for text in told)
+    assert not any(asked[text].direction != (0, 0) for text in asked if "further left" in text)

@@ -18,6 +18,7 @@ def test_a_question_is_laid_out():
         "is the red star left of the blue circle?",
         "yes",
         (("red star", star), ("blue circle", circle)),
+        (-1, 0),
     )
     row = lay_out(tokenizer, [turn], 2)
     assert row["ids"].shape == row["targets"].shape == (2, SLOTS)
@@ -35,6 +36,8 @@ def test_a_question_is_laid_out():
     (end,) = (~row["gaps"][0].isnan()).all(-1).nonzero()[:, 0]
     assert tokenizer.decode(row["ids"][0, end]) == "\n"
     assert row["gaps"][0, end].tolist() == pytest.approx([-1, 20 / 84])
+    assert row["claims"][0, end].tolist() == [1]
+    assert int((~row["claims"][0].isnan()).sum()) == 1
     assert (row["ids"][1] == tokenizer.pad_token_id).all()
     assert row["spots"][1].isnan().all()
 
@@ -66,4 +69,5 @@ def test_unlikeness_is_nothing_where_empty_patches_are_the_same():
 def test_heads_read_every_target():
     heads = Heads(8, 4)
     assert heads.spots(torch.zeros(3, 4)).shape == heads.gaps(torch.zeros(3, 4)).shape == (3, 2)
+    assert heads.claims(torch.zeros(3, 4)).shape == (3, 1)
     assert heads(torch.zeros(2, 5, 8))["shape"].shape[:2] == (2, 5)

@@ -23,6 +23,8 @@ class Question:
     answer: str
     named: tuple[tuple[str, Shape], ...] = ()
     """The words of the question that name one shape of the scene, and that shape."""
+    direction: tuple[int, int] = (0, 0)
+    """Where the first named shape is said to lie from the second: a unit step across or down, or none."""
 
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -47,6 +49,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "ink": ("what does the {a} text say?", "what is written in {a}?", "read the {a} text."),
 }
 """Wordings, by kind of question; ``{a}`` and ``{b}`` stand for what is asked about."""
+
+DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 _Made = tuple[str, str, str, str, tuple[Shape, ...]] | None
 """Kind, ``{a}``, ``{b}``, answer, and the shapes that ``{a}`` and ``{b}`` name."""
@@ -178,5 +182,6 @@ def ask(
             continue
         kind, a, b, answer, shapes = made
         text = _pick(rng, list(TEMPLATES[kind])).format(a=a, b=b)
-        found.setdefault(text, Question(str(skill), text, answer, tuple(zip((a, b), shapes, strict=False))))
+        named = tuple(zip((a, b), shapes, strict=False))
+        found.setdefault(text, Question(str(skill), text, answer, named, DIRECTIONS.get(kind, (0, 0))))
     return list(found.values())
