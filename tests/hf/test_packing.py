@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from apet.core.errors import ApETError
-from apet.hf.cache import Lease
 from apet.hf.masks import columns_mask, continue_index, remap, remap_keys
 from apet.hf.packing import expand_map, invert, pack, take
 from apet.hf.placing import place
+from apet.hf.record import Lease
 from apet.hf.state import Encoded, Unit
 
 KEEP = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1]]).bool()
@@ -44,7 +44,7 @@ def test_remap_of_4d_masks(dtype, keys, heads):
     old = torch.rand(2, heads, 6, keys) > 0.4
     blocked = False if dtype == torch.bool else torch.finfo(dtype).min
     mask = old if dtype == torch.bool else torch.zeros(old.shape, dtype=dtype).masked_fill(~old, blocked)
-    out = remap(mask, INDEX)
+    out = remap(mask, INDEX, width=keys if keys > 6 else 0)
     assert out.shape == (2, heads, 4, 4 if keys == 6 else 9)
     for row in range(2):
         for i in range(4):

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
-from apet.hf.cache import Lease, is_empty, is_static, record_of
+from apet.hf.cache import is_static, record_of, tokens_in
 from apet.hf.families import Family, Modality
+from apet.hf.record import Lease, check_lease
 from apet.hf.resume import translate_step
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Encoded, call_in_progress, generation_in_progress
 from apet.hf.vision import encoded_of
 from apet.methods import Method
 
-__all__ = ["BaseStage", "check_fresh", "modalities_in"]
+__all__ = ["BaseStage", "modalities_in"]
 
 
 class BaseStage(Stage):
@@ -39,17 +40,21 @@ class BaseStage(Stage):
         """Open a call if there are images or videos.
 
         Raises:
-            ApETError: If images come with a filled cache, with features that were not encoded under this
-                compression, or with stage 2 and a sliding window that is too short.
+            ApETError: If images come with a cache that another compression filled, with features that were
+                not encoded under this one, or with stage 2 and a sliding window that is too short.
         """
-        record = record_of(kwargs.get("past_key_values")) if self.family.base_masks else None
-        if record is not None:  # the base model is about to build masks for the columns that the cache holds
+        cache = kwargs.get("past_key_values")
+        record = record_of(cache)
+        changed = None
+        if record is not None and self.family.base_masks:
+            # The base model is about to build masks for the columns that the cache holds.
             kwargs = translate_step(kwargs, record)
+            changed = args, kwargs
         inputs = _by_name(module, args, kwargs)
         present = modalities_in(inputs, self.family)
         if not present:
-            return None if record is None else (args, kwargs)
-        check_fresh(inputs.get("past_key_values"))
+            return changed
+        check_lease(record, self.lease)
         encoded = {}
         for modality in present:
             features = (inputs.get("mm_encoder_outputs") or {}).get(modality.name)
@@ -58,11 +63,11 @@ class BaseStage(Stage):
         placeholders = {modality.name: self._placeholders(module, inputs, modality) for modality in present}
         if self.method.stage2 is not None:
             length = placeholders[present[0].name].shape[1]
-            check_window(self.config, length, inputs.get("past_key_values"))
+            check_window(self.config, tokens_in(cache) + length, cache)
             check_checkpointing(module)
         pixels = {modality.name: inputs.get(modality.pixels) for modality in present}
         call_in_progress.set(Call(self.lease, placeholders, pixels, encoded))
-        return None
+        return changed
 
     def _encoded(self, features: Any, modality: Modality) -> Encoded:
         """The decisions on features that were encoded before."""
@@ -102,20 +107,6 @@ def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:
         for modality in family.modalities
         if features.get(modality.name) is not None or inputs.get(modality.pixels) is not None
     ]
-
-
-def check_fresh(cache: Any) -> None:
-    """Refuse images on top of a filled cache.
-
-    Raises:
-        ApETError: If the cache holds something.
-    """
-    if not is_empty(cache):
-        raise ApETError(
-            "forward",
-            f"a new image with a KV cache that already holds {int(cache.get_seq_length())} tokens",
-            "an empty cache; further turns on a compressed prompt can add text only",
-        )
 
 
 def check_window(config: Any, length: int, cache: Any) -> None:

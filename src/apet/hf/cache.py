@@ -13,8 +13,6 @@ pass on it raises, because the plain model would place masks and positions wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,71 +20,9 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from apet.core.errors import ApETError
+from apet.hf.record import CacheRecord
 
-__all__ = ["CacheRecord", "Lease", "adopt", "is_empty", "is_static", "record_of"]
-
-
-class Lease:
-    """The right to use the caches of one installed compression; ended by ``remove``."""
-
-    def __init__(self) -> None:
-        self.active = True
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Lease:
-        return self  # a copied cache hangs on the same compression
-
-
-@dataclass
-class CacheRecord:
-    """What a compressed cache must remember about its prompt.
-
-    Attributes:
-        lease: The compression that filled the cache.
-        prompt: Prompt length in tokens, ``L``.
-        first: ``(B, n1)`` index map from the columns of the layers before stage 2 to prompt tokens.
-        second: ``(B, n2)`` index map from the columns of the layers from stage 2 on to those of ``first``;
-            None if stage 2 dropped nothing.
-        layer: First layer behind stage 2; without meaning if ``second`` is None.
-        tail: How many of the prompt's last tokens may be cropped: behind the last dropped one, in every row.
-        shift: ``(B, 1)``, how far contiguous numbering moved the following positions; None for own positions.
-        full_first: Whether ``first`` has no empty slot.
-        full_second: Whether ``second`` has none.
-        memo: A mask of the step in progress and its translation, so that the layers share one copy.
-    """
-
-    lease: Lease
-    prompt: int
-    first: Tensor
-    second: Tensor | None
-    layer: int
-    tail: int
-    shift: Tensor | None
-    full_first: bool
-    full_second: bool
-    memo: tuple[Any, Any] | None = None
-
-    def dropped(self, layer_idx: int) -> int:
-        """Prompt tokens that a layer does not hold."""
-        if self.second is not None and layer_idx >= self.layer:
-            return self.prompt - self.second.shape[1]
-        return self.prompt - self.first.shape[1]
-
-    def lead(self, layer_idx: int) -> int:
-        """Columns that the layers before stage 2 hold beyond those of a layer."""
-        return self.dropped(layer_idx) - self.dropped(-1)
-
-    def move_rows(self, move: Callable[[Tensor], Tensor]) -> None:
-        """Apply a change of the batch dimension to every table."""
-        self.first = move(self.first)
-        self.second = None if self.second is None else move(self.second)
-        self.shift = None if self.shift is None else move(self.shift)
-
-    def shorten(self, tokens: int) -> None:
-        """Forget the prompt's last tokens."""
-        self.prompt -= tokens
-        self.tail -= tokens
-        self.first = self.first[:, : self.first.shape[1] - tokens]
-        self.second = None if self.second is None else self.second[:, : self.second.shape[1] - tokens]
+__all__ = ["adopt", "is_static", "record_of", "tokens_in"]
 
 
 class _CompressedCache(Cache):
@@ -201,7 +137,7 @@ def is_static(cache: Any) -> bool:
     return cache is not None and bool(cache.is_compileable)
 
 
-def is_empty(cache: Any) -> bool:
-    """Whether a cache holds nothing yet."""
+def tokens_in(cache: Any) -> int:
+    """Tokens that a cache speaks of, dropped ones included; 0 without a cache."""
     with torch.no_grad():
-        return cache is None or int(cache.get_seq_length()) == 0
+        return 0 if cache is None else int(cache.get_seq_length())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,17 +58,33 @@ class Features:
 
     def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...]) -> Any:
         """The output with other rows in the same form; an output object is changed in place."""
-        new = _like(_read(self.output), rows)
-        if isinstance(self.output, Tensor | list | tuple):
+        return self._put(
+            self.output,
+            _like(_read(self.output), rows),
+            [_like(layer, x) for layer, x in zip(getattr(self.output, _DEEP, None) or (), deep, strict=True)]
+            if deep
+            else [],
+        )
+
+    def part(self, rows: Tensor) -> Any:
+        """A new output with some of the rows, as one entry."""
+        deep = [
+            _one(layer, x[rows])
+            for layer, x in zip(getattr(self.output, _DEEP, None) or (), self.deep, strict=True)
+        ]
+        return self._put(copy.copy(self.output), _one(_read(self.output), self.rows[rows]), deep)
+
+    @staticmethod
+    def _put(output: Any, new: Any, deep: list[Any]) -> Any:
+        """Put features into an output, in place if it is an object."""
+        if isinstance(output, Tensor | list | tuple):
             return new
-        output = self.output
         for name in _FIELDS:
             if getattr(output, name, None) is not None:
                 setattr(output, name, new)
                 break
         if deep:
-            old = getattr(output, _DEEP)
-            setattr(output, _DEEP, [_like(layer, x) for layer, x in zip(old, deep, strict=True)])
+            setattr(output, _DEEP, deep)
         return output
 
 
@@ -84,6 +101,13 @@ def _parts(found: Any) -> list[Tensor]:
     if isinstance(found, list | tuple) and all(isinstance(part, Tensor) for part in found):
         return list(found)
     return []
+
+
+def _one(found: Any, rows: Tensor) -> Any:
+    """Rows as a single entry, in the form that the entries had."""
+    if isinstance(found, Tensor):
+        return rows if found.dim() < 3 else rows[None]
+    return type(found)([rows])
 
 
 def _like(found: Any, rows: Tensor) -> Any:

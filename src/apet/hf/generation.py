@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.base import check_fresh, modalities_in
-from apet.hf.cache import Lease, is_static, record_of
+from apet.hf.base import modalities_in
+from apet.hf.cache import is_static, record_of
 from apet.hf.families import Family
+from apet.hf.record import Lease, check_lease
 from apet.hf.resume import translate
 from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress
@@ -35,15 +37,7 @@ def guard_generate(
     @functools.wraps(original)
     def generate(*args: Any, **kwargs: Any) -> Any:
         if modalities_in(kwargs, family):
-            check_fresh(kwargs.get("past_key_values"))
-            config = kwargs.get("generation_config") or getattr(model, "generation_config", None)
-            chunk = kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None))
-            if chunk is not None:
-                raise ApETError(
-                    "generate",
-                    f"prefill_chunk_size={chunk} with images",
-                    "prefill_chunk_size=None: a prompt with compressed images is taken in one piece",
-                )
+            check_options(model, kwargs, lease)
         session.begin()
         token = generation_in_progress.set(Generation(lease, _rows(args, kwargs), _ids(args, kwargs)))
         try:
@@ -52,6 +46,38 @@ def guard_generate(
             generation_in_progress.reset(token)
 
     return generate
+
+
+def check_options(model: Any, kwargs: dict[str, Any], lease: Lease) -> None:
+    """Refuse ways to generate from images that cannot be right, before anything is encoded.
+
+    Raises:
+        ApETError: If the cache was filled under another compression; if images come with a prefill in chunks
+            on embeddings, or of a model that encodes images within its forward pass; or with a paged cache.
+    """
+    check_lease(record_of(kwargs.get("past_key_values")), lease)
+
+    def option(name: str) -> Any:
+        config = kwargs.get("generation_config") or model.generation_config
+        return kwargs.get(name, getattr(config, name, None))
+
+    chunk = option("prefill_chunk_size")
+    if chunk is not None and "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
+        raise ApETError(
+            "generate",
+            f"prefill_chunk_size={chunk} with images",
+            "prefill_chunk_size=None, where the model encodes images within its forward pass",
+        )
+    if chunk is not None and kwargs.get("inputs_embeds") is not None:
+        raise ApETError(
+            "generate", f"prefill_chunk_size={chunk} with images and inputs_embeds", "input_ids alone"
+        )
+    if option("cache_implementation") == "paged":
+        raise ApETError(
+            "generate",
+            "cache_implementation='paged' with images",
+            "another cache: transformers' continuous batching takes token ids alone",
+        )
 
 
 def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
@@ -88,14 +114,13 @@ def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., 
         if not is_static(cache):
             return original(input_ids, *args, **kwargs)
         record, mask = record_of(cache), kwargs.get("attention_mask")
-        if record is not None and (mask is None or mask.dim() == 2):
-            if mask is None and not record.full_first:
-                new = kwargs.get("next_sequence_length") or input_ids.shape[1]
-                kwargs["attention_mask"] = translate(None, record, int(cache.get_seq_length()) + new)
-            elif mask is not None:
-                kwargs["attention_mask"] = translate(mask, record, mask.shape[1])
-            return original(input_ids, *args, **kwargs)
-        inputs = original(input_ids, *args, **kwargs)
+        translated = mask
+        if record is not None and mask is None and not record.full_first:
+            new = kwargs.get("next_sequence_length") or input_ids.shape[1]
+            translated = translate(None, record, int(cache.get_seq_length()) + new)
+        elif record is not None and mask is not None and mask.dim() == 2:
+            translated = translate(mask, record, mask.shape[1])
+        inputs = original(input_ids, *args, **{**kwargs, "attention_mask": translated})
         if modalities_in(inputs, family):
             inputs["attention_mask"] = mask
         return inputs

@@ -11,10 +11,11 @@ from torch import nn
 
 from apet.core.errors import ApETError
 from apet.hf.base import BaseStage
-from apet.hf.cache import Lease
+from apet.hf.chunks import wrap_prefill
 from apet.hf.families import Family
 from apet.hf.generation import guard_generate, wrap_prepare
 from apet.hf.layers import RECURRENT, LayerStage
+from apet.hf.record import Lease
 from apet.hf.sessions import Session
 from apet.hf.text import TextStage
 from apet.hf.vision import VisionStage
@@ -131,6 +132,7 @@ class Installed:
                 "prepare_inputs_for_generation",
                 wrap_prepare(model.prepare_inputs_for_generation, family),
             )
+            self._replace(model, "_prefill", wrap_prefill(model._prefill, model.config, family, lease))
         _forget_compiled(self._model)
 
     def _replace(self, owner: nn.Module, name: str, value: Any) -> None:

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.budgets import later_count
-from apet.hf.cache import CacheRecord, is_static, record_of
+from apet.hf.cache import is_static, record_of
 from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
 from apet.hf.packing import pack, take
+from apet.hf.prefill import make_record
+from apet.hf.record import CacheRecord
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt
 from apet.hf.text import TextStage
@@ -51,24 +53,20 @@ class LayerStage(Stage):
         def before(
             module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-            record = record_of(kwargs.get("past_key_values"))
-            if record is not None:
-                if record.second is None or number in self.recurrent:  # their masks cover this step alone
-                    return None
-                return args, self._decode(number, args, kwargs, record)
-            call = self.text.current()
-            if call is None or call.prompt is None:
-                return None
+            record, call = record_of(kwargs.get("past_key_values")), self.text.current()
+            prompt = None if call is None else call.prompt
             hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
-            if number == self.stage2.layer:
-                hidden = self._select(hidden, call, call.prompt)
-            if call.prompt.second is None:
-                return None
-            kwargs = self._shorten(number, hidden, kwargs, call.prompt, call.prompt.second)
-            rest = tuple(_fit(value, call.prompt, call.prompt.second) for value in rest)
-            if args:
-                return (hidden, *rest), kwargs
-            return (), {**kwargs, "hidden_states": hidden}
+            if call is not None and prompt is not None and number == self.stage2.layer:
+                hidden = self._select(hidden, call, prompt)
+            if prompt is not None and prompt.second is not None and prompt.record is not None:
+                kwargs = self._shorten(number, hidden, kwargs, prompt, prompt.second, prompt.record)
+                rest = tuple(
+                    take(value, prompt.second, 1) if _per_token(value, prompt) else value for value in rest
+                )
+                return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
+            if record is None or record.second is None or number in self.recurrent:
+                return None  # the masks of recurrent layers cover this step alone
+            return args, self._decode(number, hidden, kwargs, record)
 
         return before
 
@@ -116,11 +114,17 @@ class LayerStage(Stage):
                         candidates = _candidates(call, unit, device)
                         prompt.stages[unit] = group.stage(slot, candidates, tokens[slot])
         prompt.second = pack(keep).to(prompt.index.device)
-        prompt.full_second = bool((prompt.second >= 0).all())
+        prompt.record = make_record(prompt, self.method)
         return take(hidden, prompt.second, 1)
 
     def _shorten(
-        self, number: int, hidden: Tensor, kwargs: dict[str, Any], prompt: Prompt, index: Tensor
+        self,
+        number: int,
+        hidden: Tensor,
+        kwargs: dict[str, Any],
+        prompt: Prompt,
+        index: Tensor,
+        record: CacheRecord,
     ) -> dict[str, Any]:
         """Fit a layer's keyword arguments to the sequence behind stage 2, in prefill."""
         kwargs = dict(kwargs)
@@ -139,35 +143,44 @@ class LayerStage(Stage):
         once("position_embeddings", lambda given: _rotary(given, index))
         once("position_ids", lambda ids: ids[..., : index.shape[1]])
         for name in kwargs.keys() - _FITTED:  # such as the kinds of tokens, by which experts are chosen
-            value = kwargs[name]
-            if isinstance(value, Tensor) and value.dim() > 1 and value.shape[:2] == prompt.index.shape:
+            if _per_token(kwargs[name], prompt):
                 once(name, lambda old: take(old, index, 1))
-        mask = kwargs.get("attention_mask")
-        if isinstance(mask, Tensor):
-            once("attention_mask", lambda old: remap(old, index))
-        elif number in self.recurrent:
-            kwargs["attention_mask"] = None if prompt.full_second else (index >= 0).to(hidden.device)
-        elif mask is not None or not prompt.full_second:
+        mask, cache = kwargs.get("attention_mask"), kwargs.get("past_key_values")
+        keys = index if record.second is None else record.second
+        if number in self.recurrent:
+            kwargs["attention_mask"] = None if bool((index >= 0).all()) else (index >= 0).to(hidden.device)
+        elif isinstance(mask, Tensor):
+            width = mask.shape[-1] if is_static(cache) else 0
+            once("attention_mask", lambda old: remap(old, index, keys, width=width))
+        elif mask is not None or not record.full_second:
             if prompt.built is None:
-                cache, keys = kwargs.get("past_key_values"), index.shape[1]
-                if cache is not None:
-                    keys = cache.get_mask_sizes(keys, number)[0]
-                prompt.built = build_causal(hidden, index >= 0, 0, keys, self.config)
+                prompt.built = self._build(number, hidden, cache, keys >= 0, prompt.before)
             kwargs["attention_mask"] = prompt.built
         return kwargs
 
+    def _build(self, number: int, hidden: Tensor, cache: Any, valid: Tensor, record: CacheRecord) -> Any:
+        """A mask over the columns that the layers behind stage 2 hold, where none could be translated.
+
+        Args:
+            number: Number of the layer.
+            hidden: ``(B, q, D)`` states that it gets.
+            cache: The cache before this step, or None.
+            valid: ``(B, m)`` bool over its columns, with those of this step.
+            record: The record of the cache before this step.
+        """
+        queries, keys = hidden.shape[1], valid.shape[1]
+        if cache is not None:
+            keys = cache.get_mask_sizes(queries, number)[0]
+            keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
+        return build_causal(hidden, valid, valid.shape[1] - queries, keys, self.config)
+
     def _decode(
-        self,
-        number: int,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        record: CacheRecord,
+        self, number: int, hidden: Tensor, kwargs: dict[str, Any], record: CacheRecord
     ) -> dict[str, Any]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
         mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
         if mask is None and record.full_second:
             return kwargs
-        hidden = args[0] if args else kwargs["hidden_states"]
         if torch.compiler.is_compiling():
             return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record)}
         if record.memo is None or record.memo[0] is not mask:
@@ -179,12 +192,9 @@ class LayerStage(Stage):
         second = record.first if record.second is None else record.second
         queries, first = hidden.shape[1], record.first.shape[1]
         if not isinstance(mask, Tensor):
-            lead = first - second.shape[1]
-            past = int(cache.get_query_offset(number)) - lead
+            past = int(cache.get_query_offset(number)) - record.lead(number)
             valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
-            keys = cache.get_mask_sizes(queries, number)[0]
-            keys -= 0 if is_static(cache) else lead
-            return build_causal(hidden, valid, past, keys, self.config)
+            return self._build(number, hidden, cache, valid, record)
         width = mask.shape[-1]
         if mask.dim() == 4 and is_static(cache):
             return remap_keys(mask, continue_index(second, width, width, first))
@@ -213,8 +223,6 @@ def _rotary(given: Any, index: Tensor) -> Any:
     return tuple(_rotary(part, index) for part in given)
 
 
-def _fit(value: Any, prompt: Prompt, index: Tensor) -> Any:
-    """Shorten an input of a layer that has a row per token, ``(B, first, ..)``."""
-    if isinstance(value, Tensor) and value.dim() > 2 and value.shape[:2] == prompt.index.shape:
-        return take(value, index, 1)
-    return value
+def _per_token(value: Any, prompt: Prompt) -> bool:
+    """Whether an input of a layer has a row per token, ``(B, first, ..)``."""
+    return isinstance(value, Tensor) and value.dim() > 1 and value.shape[:2] == prompt.index.shape

@@ -23,28 +23,27 @@ def _blocked(mask: Tensor) -> bool | float:
     return False if mask.dtype == torch.bool else torch.finfo(mask.dtype).min
 
 
-def remap(mask: Tensor, index: Tensor) -> Tensor:
-    """Select queries and keys of a prefill mask by an index map.
+def remap(mask: Tensor, queries: Tensor, keys: Tensor | None = None, *, width: int = 0) -> Tensor:
+    """Select queries and keys of a mask by index maps.
 
-    ``new[b, h, i, j] = old[b, h, index[b, i], index[b, j]]``, hidden where ``index[b, j]`` is -1. Columns
-    beyond the prompt (a static cache is longer than it) stay hidden, and the key length does not change for
-    them.
+    ``new[b, h, i, j] = old[b, h, queries[b, i], keys[b, j]]``, hidden where ``keys[b, j]`` is -1.
 
     Args:
-        mask: ``(B or 1, L)`` padding mask, or ``(B or 1, H, L, K)`` with ``K >= L``, bool or additive.
-        index: ``(B, n)`` index map.
+        mask: ``(B or 1, K)`` padding mask, or ``(B or 1, H, L, K)``, bool or additive.
+        queries: ``(B, n)`` index map.
+        keys: ``(B, m)`` index map; the same as ``queries`` if None.
+        width: Keys that the attention sees; those beyond ``m`` are hidden (a static cache is longer than what
+            it holds).
 
     Returns:
-        ``(B, n)``, or ``(B, H, n, n)``; ``(B, H, n, K)`` if ``K > L``.
+        ``(B, m)``, or ``(B, H, n, max(m, width))``.
     """
-    index = index.to(mask.device)
+    keys = queries if keys is None else keys
     if mask.dim() == 2:
-        return take(mask, index, 1).masked_fill(index < 0, 0)
-    queries, keys = mask.shape[-2:]
-    rows = take(mask.transpose(0, 1), index, 2).transpose(0, 1)
-    if keys > queries:
-        index = torch.nn.functional.pad(index, (0, keys - index.shape[1]), value=-1)
-    return remap_keys(rows, index)
+        return remap_keys(mask, keys)
+    rows = take(mask.transpose(0, 1), queries, 2).transpose(0, 1)
+    missing = max(width - keys.shape[1], 0)
+    return remap_keys(rows, torch.nn.functional.pad(keys, (0, missing), value=-1))
 
 
 def columns_mask(mask: Tensor | None, index: Tensor, *, full: bool, prompt: int, total: int) -> Tensor | None:
@@ -64,7 +63,7 @@ def columns_mask(mask: Tensor | None, index: Tensor, *, full: bool, prompt: int,
         if full:
             return None
         mask = index.new_ones(index.shape[0], total)
-    return torch.cat([remap(mask[:, :prompt], index), mask[:, prompt:]], dim=1)
+    return torch.cat([remap_keys(mask[:, :prompt], index), mask[:, prompt:]], dim=1)
 
 
 def continue_index(index: Tensor, columns: int, keys: int, start: int) -> Tensor:
@@ -88,14 +87,14 @@ def remap_keys(mask: Tensor, index: Tensor) -> Tensor:
     """Select the keys of a mask: ``(B or 1, .., K)`` to ``(B, .., n)``, hidden where the index map is -1."""
     index = index.to(mask.device)
     if mask.dim() == 2:
-        return remap(mask, index)
+        return take(mask, index, 1).masked_fill(index < 0, 0)
     heads, queries = mask.shape[1:3]
     keys = index[:, None, None, :].expand(-1, heads, queries, -1)
     out = mask.expand(index.shape[0], -1, -1, -1).gather(3, keys.clamp(min=0))
     return out.masked_fill(keys < 0, _blocked(mask))
 
 
-def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: Any) -> Any:
+def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: Any, *, offset: int = 0) -> Any:
     """Make a causal mask with padding, in the form that the model's attention implementation takes.
 
     Needed where no mask was given although some rows are shorter than others, and where a mask cannot be
@@ -107,6 +106,7 @@ def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: An
         past: Columns in the cache before this step.
         keys: Columns that the attention sees (more than ``m`` with a static cache).
         config: The text model's config.
+        offset: Filled columns that the attention no longer sees, behind a sliding window.
 
     Returns:
         A mask, a block mask, or None where none is needed.
@@ -117,7 +117,7 @@ def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: An
         q_length=hidden.shape[1],
         kv_length=keys,
         q_offset=past,
-        kv_offset=0,
+        kv_offset=offset,
         mask_function=causal_mask_function,
         attention_mask=valid.to(hidden.device),
         allow_is_causal_skip=True,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["expand_map", "invert", "pack", "take"]
+__all__ = ["expand_map", "invert", "moved_by", "numbers", "pack", "take"]
 
 
 def pack(keep: Tensor) -> Tensor:
@@ -45,6 +45,16 @@ def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
     source = x.expand(*x.shape[: dim - 1], rows, *x.shape[dim:])
     view = index.view(*(1,) * (dim - 1), rows, width, *(1,) * (x.dim() - dim - 1))
     return source.gather(dim, view.expand(*source.shape[:dim], width, *source.shape[dim + 1 :]))
+
+
+def numbers(like: Tensor, start: int, stop: int) -> Tensor:
+    """Columns that follow one by one: ``(B, stop - start)``, with the rows and the device of another map."""
+    return torch.arange(start, stop, device=like.device).expand(like.shape[0], -1)
+
+
+def moved_by(index: Tensor, columns: int) -> Tensor:
+    """An index map into columns that now lie so much further right; empty slots stay empty."""
+    return (index + columns).masked_fill(index < 0, -1)
 
 
 def invert(index: Tensor, length: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Stage 1 at the text model: shorten the prompt, and remember it for the cache."""
+"""Stage 1 at the text model: shorten a prompt or a further turn, and remember it for the cache."""
 
 from __future__ import annotations
 
@@ -8,33 +8,38 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.cache import CacheRecord, Lease
-from apet.hf.masks import remap
-from apet.hf.packing import invert, pack, take
+from apet.hf.masks import build_causal, remap
+from apet.hf.packing import invert, moved_by, numbers, pack, take
 from apet.hf.placing import place
+from apet.hf.record import CacheRecord
 from apet.hf.state import Call, Prompt
 from apet.methods import Method
 
 __all__ = ["final_index", "make_record", "shorten"]
 
 
-def shorten(kwargs: dict[str, Any], call: Call, method: Method, axes: int) -> dict[str, Any]:
+def shorten(
+    kwargs: dict[str, Any], call: Call, method: Method, before: CacheRecord, seen: int, config: Any
+) -> dict[str, Any]:
     """Drop the columns of dropped tokens, and with them those of padding, from the text model's inputs.
 
     The layers get plain counting ``position_ids``; the real positions go to ``call.prompt`` for the rotary
-    embedding.
+    embedding. On a filled cache, masks already speak of the columns that it holds, and then of the tokens of
+    this turn; only the latter are dropped.
 
     Args:
         kwargs: The text model's keyword arguments; changed in place.
         call: The running call; gets ``units``, ``placed``, ``copies`` and ``prompt``.
         method: The method, for ``positions``.
-        axes: Axes of the rotary positions, where a token has several; ``position_ids`` may have one more.
+        before: Record of the cache.
+        seen: Tokens before this turn.
+        config: The text model's config.
 
     Returns:
         ``kwargs``.
 
     Raises:
-        ApETError: If placeholders and images do not match.
+        ApETError: If placeholders and images do not match, or a mask cannot be shortened.
     """
     embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
     rows, length, _ = embeds.shape
@@ -42,10 +47,11 @@ def shorten(kwargs: dict[str, Any], call: Call, method: Method, axes: int) -> di
     _place_all(call, device)
     keep = torch.ones(rows, length, dtype=torch.bool, device=device)
     if isinstance(mask, Tensor) and mask.dim() == 2:
-        keep &= mask.to(device).bool()
+        keep &= mask[:, -length:].to(device).bool()
     if all(stage is None for stage in call.stages):
-        index = torch.arange(length, device=device).expand(rows, -1)
-        call.prompt = Prompt(length, index, keep, [placed.columns for placed in call.placed])
+        index = numbers(embeds, 0, length)
+        slots = [placed.columns for placed in call.placed]
+        call.prompt = Prompt(before, seen, length, index, keep, slots)
         return kwargs
 
     kept: list[Tensor] = []
@@ -60,14 +66,17 @@ def shorten(kwargs: dict[str, Any], call: Call, method: Method, axes: int) -> di
     valid = index >= 0
     slot_of = invert(index, length)
     slots = [slot_of[placed.row, columns] for placed, columns in zip(call.placed, kept, strict=True)]
-    prompt = call.prompt = Prompt(length, index, valid, slots)
+    prompt = call.prompt = Prompt(before, seen, length, index, valid, slots)
     given = kwargs.pop("position_ids", None)
+    section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
+    axes = len(section) if section else 3
     if given is not None and given.dim() == 3 and given.shape[0] > axes:  # Qwen: the first feeds masks only
         given = given[1:]
     _set_positions(prompt, given, contiguous=method.positions == "contiguous")
 
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
-    kwargs["position_ids"] = torch.arange(index.shape[1], device=device)[None]
+    held = seen - before.dropped(-1)
+    kwargs["position_ids"] = torch.arange(held, held + index.shape[1], device=device)[None]
     _shorten_deepstack(kwargs, keep)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
@@ -77,14 +86,50 @@ def shorten(kwargs: dict[str, Any], call: Call, method: Method, axes: int) -> di
             kwargs[name] = moved & valid if value.dtype == torch.bool and value.dim() == 2 else moved
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
-            kind: None if one is None and bool(valid.all()) else _remap(one, index, valid)
-            for kind, one in mask.items()
+            kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
         }
     elif isinstance(mask, Tensor) and mask.dim() > 2:
-        kwargs["attention_mask"] = remap(mask, index)
-    elif mask is not None or not bool(valid.all()):
-        kwargs["attention_mask"] = valid.long()
+        kwargs["attention_mask"] = _shorten_mask(mask, prompt, held, kwargs, config, "full_attention")
+    elif mask is not None:
+        kwargs["attention_mask"] = torch.cat([mask[:, :-length].long(), valid.to(mask.device).long()], dim=1)
+    elif not bool(valid.all()):
+        kwargs["attention_mask"] = torch.nn.functional.pad(valid.long(), (held, 0), value=1)
     return kwargs
+
+
+def _shorten_mask(
+    mask: Any, prompt: Prompt, held: int, kwargs: dict[str, Any], config: Any, kind: str
+) -> Any:
+    """Shorten a mask that covers queries and keys: one of the base model's, or a caller's own.
+
+    Args:
+        mask: ``(B, H, L, K)``, or ``(B, K)`` for FlashAttention, or None where none was needed.
+        prompt: The turn.
+        held: Columns that the cache holds.
+        kwargs: The text model's arguments, those of the shorter sequence.
+        config: The text model's config.
+        kind: Kind of the layers that it is for.
+    """
+    if mask is not None and not isinstance(mask, Tensor):
+        raise ApETError(
+            "forward",
+            f"an attention mask of type {type(mask).__name__} that the base model built",
+            "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
+        )
+    cache, index, valid = kwargs.get("past_key_values"), prompt.index, prompt.valid
+    kinds = getattr(config, "layer_types", None) or ()
+    width, offset = held + index.shape[1], 0
+    if cache is not None:
+        layer = kinds.index(kind) if kind in kinds else 0
+        width, offset = cache.get_mask_sizes(index.shape[1], layer)
+    if mask is None:
+        if bool(valid.all()):
+            return None
+        filled = torch.nn.functional.pad(valid, (held, 0), value=True)
+        return build_causal(kwargs["inputs_embeds"], filled, held, width, config, offset=offset)
+    past = min(held, mask.shape[-1] - prompt.length)  # less behind a sliding window
+    keys = torch.cat([numbers(index, 0, past), moved_by(index, past)], dim=1)
+    return remap(mask, index, keys, width=width)
 
 
 def _place_all(call: Call, device: torch.device) -> None:
@@ -96,22 +141,6 @@ def _place_all(call: Call, device: torch.device) -> None:
         call.placed += placed
     if len(call.encoded) > 1:
         call.placed.sort(key=lambda placed: (placed.row, int(placed.columns[0])))
-
-
-def _remap(mask: Any, index: Tensor, valid: Tensor) -> Tensor:
-    """One of the masks that a base model built; None left causal masking to the kernel."""
-    if isinstance(mask, Tensor):
-        return remap(mask, index)
-    if mask is not None:
-        raise ApETError(
-            "forward",
-            f"an attention mask of type {type(mask).__name__} that the base model built",
-            "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
-        )
-    width = index.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool, device=index.device).tril()
-    # A padding row sees itself, since a softmax over nothing is NaN.
-    return (causal & valid[:, None, None, :]) | torch.eye(width, dtype=torch.bool, device=index.device)
 
 
 def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
@@ -128,14 +157,17 @@ def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
 def _set_positions(prompt: Prompt, given: Tensor | None, *, contiguous: bool) -> None:
     """Set the rotary positions of the slots, and how far the tokens behind the prompt move."""
     device = prompt.index.device
-    given = torch.arange(prompt.length, device=device)[None] if given is None else given.to(device)
-    own = take(given, prompt.index, given.dim() - 1)
+    if given is None:
+        given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
+    own = take(given.to(device), prompt.index, given.dim() - 1)
     if contiguous:
         first = own.masked_fill(~prompt.valid, torch.iinfo(own.dtype).max).amin(-1, keepdim=True)
         count = prompt.valid.long().cumsum(1) - 1
         prompt.positions = (first + count).masked_fill(~prompt.valid, 0)
         shift = own.amax(-1) - prompt.positions.amax(-1)
         prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
+        if prompt.before.shift is not None:  # the given positions were moved by it
+            prompt.shift = prompt.shift + prompt.before.shift
     else:
         prompt.positions = own.masked_fill(~prompt.valid, 0)
 
@@ -147,18 +179,11 @@ def final_index(prompt: Prompt) -> Tensor:
     return take(prompt.index, prompt.second, 1).masked_fill(prompt.second < 0, -1)
 
 
-def make_record(prompt: Prompt, lease: Lease, method: Method) -> CacheRecord:
-    """What the cache of this prompt must remember."""
+def make_record(prompt: Prompt, method: Method) -> CacheRecord:
+    """What the cache must remember after this turn."""
+    layer = 0 if method.stage2 is None else method.stage2.layer
+    record = prompt.before.grown(prompt.seen, prompt.length, prompt.index, prompt.second, layer)
     kept = invert(final_index(prompt), prompt.length) >= 0
-    tail = int(kept.flip(1).long().cumprod(1).sum(1).min())
-    return CacheRecord(
-        lease=lease,
-        prompt=prompt.length,
-        first=prompt.index,
-        second=prompt.second,
-        layer=0 if method.stage2 is None else method.stage2.layer,
-        tail=tail,
-        shift=prompt.shift,
-        full_first=bool((prompt.index >= 0).all()),
-        full_second=prompt.full_second,
-    )
+    record.tail = int(kept.flip(1).long().cumprod(1).sum(1).min())
+    record.shift = prompt.before.shift if prompt.shift is None else prompt.shift
+    return record

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.cache import CacheRecord, is_static
+from apet.hf.cache import is_static
 from apet.hf.masks import columns_mask
+from apet.hf.record import CacheRecord
 
 __all__ = ["resume", "translate", "translate_step"]
+
+
+_PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 
 
 def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | None:
@@ -19,20 +23,31 @@ def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | 
     return columns_mask(mask, record.first, full=record.full_first, prompt=record.prompt, total=total)
 
 
+def _fit(mask: Any, record: CacheRecord, cache: Any, queries: int) -> Any:
+    """Translate a step's mask if it is a 2D one over all tokens; any other is left alone."""
+    if (mask is None and record.full_first) or not (mask is None or _is_2d(mask)):
+        return mask
+    total = int(cache.get_seq_length()) + queries
+    return mask if mask is not None and mask.shape[1] != total else translate(mask, record, total)
+
+
+def _is_2d(mask: Any) -> bool:
+    return isinstance(mask, Tensor) and mask.dim() == 2
+
+
 def translate_step(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
-    """Translate the 2D mask in a base model's arguments, before it builds the layers' masks from it.
+    """Translate what a base model builds the layers' masks from: the 2D mask, and kinds of tokens.
 
     Positions that would be counted by a mask must be given, since the translated mask has fewer ones.
     """
-    mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
-    if isinstance(mask, dict) or (isinstance(mask, Tensor) and mask.dim() > 2) or is_static(cache):
-        return kwargs
-    given = kwargs.get("inputs_embeds")
+    cache, given = kwargs["past_key_values"], kwargs.get("inputs_embeds")
     queries = (kwargs["input_ids"] if given is None else given).shape[1]
-    total = int(cache.get_seq_length()) + queries
-    if mask is not None and mask.shape[1] != total:
-        return kwargs
-    return {**kwargs, "attention_mask": translate(mask, record, total)}
+    new = {**kwargs, "attention_mask": _fit(kwargs.get("attention_mask"), record, cache, queries)}
+    for name in _PER_TOKEN:
+        kinds = kwargs.get(name)
+        if kinds is not None and kinds.shape[1] > queries:  # those of the whole sequence
+            new[name] = translate(kinds, record, kinds.shape[1])
+    return new
 
 
 def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
@@ -55,13 +70,7 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
     queries = embeds.shape[1]
     if not torch.compiler.is_compiling():
         record.memo = None
-    if (mask is None and record.full_first) or isinstance(mask, dict):
-        pass
-    elif mask is None or (isinstance(mask, Tensor) and mask.dim() == 2):
-        total = int(cache.get_seq_length()) + queries
-        if mask is None or mask.shape[1] == total:
-            kwargs["attention_mask"] = translate(mask, record, total)
-    elif isinstance(mask, Tensor) and not is_static(cache):
+    if isinstance(mask, Tensor) and mask.dim() > 2 and not is_static(cache):
         held = cache.get_mask_sizes(queries, 0)[0]
         if mask.shape[-1] != held:
             raise ApETError(
@@ -69,6 +78,9 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
                 f"a 4D attention mask of {mask.shape[-1]} columns on a compressed cache",
                 f"a 2D mask over the whole sequence, or a 4D one over the {held} columns that are held",
             )
+    new = _fit(mask, record, cache, queries)
+    if new is not mask:
+        kwargs["attention_mask"] = new
     if record.shift is not None:
         positions = kwargs.get("position_ids")
         if positions is None:

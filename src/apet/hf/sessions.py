@@ -100,18 +100,24 @@ class Session:
         with self._lock:
             self._latest = ()
 
-    def record(self, images: Sequence[ImageResult]) -> None:
-        """Store the results of a compressed prefill; called by the hooks."""
-        self._own.images = tuple(images)
+    def record(self, images: Sequence[ImageResult], *, more: bool = False) -> None:
+        """Store the results of a compressed prefill; called by the hooks.
+
+        Args:
+            images: One result per image.
+            more: Whether they belong to the prefill whose results were stored last, as its next chunk.
+        """
+        own = sorted((*self.images, *images), key=lambda image: image.row) if more else images
+        self._own.images = tuple(own)
         with self._lock:
             old = self._totals
-            self._latest = tuple(images)
+            self._latest = tuple(own)
             self._totals = Totals(
-                prefills=old.prefills + 1,
+                prefills=old.prefills + (not more),
                 images=old.images + len(images),
-                tokens=old.tokens + self.visual_tokens,
-                kept_stage1=old.kept_stage1 + self.kept_stage1,
-                kept_stage2=old.kept_stage2 + self.kept_stage2,
+                tokens=old.tokens + sum(image.tokens for image in images),
+                kept_stage1=old.kept_stage1 + sum(image.tokens_stage1 for image in images),
+                kept_stage2=old.kept_stage2 + sum(image.tokens_stage2 for image in images),
             )
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from apet.core.segment import Segment
-from apet.hf.cache import Lease
+from apet.hf.record import CacheRecord, Lease
 from apet.hf.results import StageSelection
 
 __all__ = [
@@ -83,11 +83,13 @@ class Generation:
         rows: Rows that the caller passed, or None if that is not known.
         ids: The new ids among the caller's ``input_ids``, or None if that is not known.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
+        chunk: Number of the running chunk of a chunked prefill.
     """
 
     lease: Lease
     rows: int | None
     ids: Tensor | None = None
+    chunk: int = 0
     encoded: dict[str, Encoded] = field(default_factory=dict)
 
 
@@ -133,29 +135,34 @@ class Placed:
 
 @dataclass
 class Prompt:
-    """The prompt after stage 1, and what stage 2 adds.
+    """The prompt, or a further turn of it, after stage 1, and what stage 2 adds.
 
     Attributes:
-        length: Tokens before compression, ``L``.
+        before: Record of the cache before this forward pass.
+        seen: Tokens before this forward pass.
+        length: Tokens of this forward pass before compression, ``L``.
         index: ``(B, first)`` index map to the original columns.
         valid: ``(B, first)`` bool, which slots are real tokens.
         slots: Per placed unit, ``(C,)`` the slots of the tokens that stage 1 kept.
         second: ``(B, second)`` index map to the slots of stage 1, or None if stage 2 dropped nothing.
-        full_second: Whether ``second`` has no empty slot.
+        record: Record of the cache behind stage 2, if that dropped something.
         stages: Stage 2's selection, by the unit's number in ``Call.units``.
         positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
             the plain count.
-        shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None.
+        shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None; that of
+            earlier turns included.
         moved: Inputs of the layers and what they became, so that all layers share one copy.
         built: The mask of the layers behind stage 2 where none could be translated.
     """
 
+    before: CacheRecord
+    seen: int
     length: int
     index: Tensor
     valid: Tensor
     slots: list[Tensor]
     second: Tensor | None = None
-    full_second: bool = True
+    record: CacheRecord | None = None
     stages: dict[int, StageSelection] = field(default_factory=dict)
     positions: Tensor | None = None
     shift: Tensor | None = None

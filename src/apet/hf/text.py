@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from apet.core.errors import ApETError
-from apet.hf.cache import Lease, adopt, record_of
+from apet.hf.cache import adopt, record_of, tokens_in
 from apet.hf.packing import expand_map, take
 from apet.hf.prefill import final_index, make_record, shorten
+from apet.hf.record import CacheRecord, Lease, check_lease
 from apet.hf.results import ImageResult
 from apet.hf.resume import resume
 from apet.hf.sessions import Session
@@ -37,22 +37,21 @@ class TextStage(Stage):
     def before(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Gather the kept rows in prefill; translate masks and positions in decode."""
-        record = record_of(kwargs.get("past_key_values"))
+        """Translate masks and positions to what a compressed cache holds; gather the kept rows in prefill.
+
+        A call that compiles is a step of decoding: it has no call state, and neither has text.
+        """
+        cache, kwargs = kwargs.get("past_key_values"), dict(kwargs)
+        record = record_of(cache)
         if record is not None:
-            if record.lease is not self.lease:
-                raise ApETError(
-                    "forward",
-                    "a KV cache that was filled under another compression",
-                    "a new cache, or the compression that filled this one",
-                )
-            return args, resume(dict(kwargs), record)
+            check_lease(record, self.lease)
+            kwargs = resume(kwargs, record)
         call = self.current()
         if call is None or not any(encoded.total for encoded in call.encoded.values()):
-            return None
-        rope = getattr(module.config, "rope_parameters", None) or {}
-        section = rope.get("mrope_section")
-        return args, shorten(dict(kwargs), call, self.method, len(section) if section else 3)
+            return None if record is None else (args, kwargs)
+        embeds = kwargs["inputs_embeds"]
+        before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
+        return args, shorten(kwargs, call, self.method, before, tokens_in(cache), module.config)
 
     def rotary(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -75,7 +74,7 @@ class TextStage(Stage):
         if prompt.positions is None and prompt.second is None:  # everything was kept
             return None
         if getattr(output, "past_key_values", None) is not None:
-            adopt(output.past_key_values, make_record(prompt, self.lease, self.method))
+            adopt(output.past_key_values, prompt.record or make_record(prompt, self.method))
         final, hidden = final_index(prompt), output.last_hidden_state
         if not hidden.shape[1] == 1 < final.shape[1]:  # else the model handed back the last token alone
             output.last_hidden_state = take(hidden, expand_map(final, prompt.length), 1)
@@ -83,11 +82,11 @@ class TextStage(Stage):
 
     def _report(self, call: Call, prompt: Prompt) -> None:
         """Hand the results to the session, one per image of the caller's rows."""
-        copies = call.copies
+        copies, more = call.copies, False
         generation = generation_in_progress.get()
         if generation is not None and generation.lease is self.lease and generation.rows:
             # Older transformers repeats pixels, not features, so copies look like images of their own.
-            copies = prompt.index.shape[0] // generation.rows
+            copies, more = prompt.index.shape[0] // generation.rows, generation.chunk > 0
         self.session.record(
             [
                 ImageResult(
@@ -101,7 +100,8 @@ class TextStage(Stage):
                 )
                 for placed in call.placed
                 if placed.row % copies == 0
-            ]
+            ],
+            more=more,
         )
 
     def current(self) -> Call | None:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.budgets import shared_outside_a_prompt
-from apet.hf.cache import Lease
 from apet.hf.compression import compress_units
 from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 from apet.hf.features import Features
+from apet.hf.record import Lease
 from apet.hf.stage import Stage
 from apet.hf.state import (
     Encoded,
@@ -30,7 +30,7 @@ from apet.hf.state import (
 )
 from apet.methods import Method
 
-__all__ = ["VisionStage", "encoded_of"]
+__all__ = ["VisionStage", "attach", "encoded_of"]
 
 _ATTRIBUTE = "apet_encoded"
 
@@ -39,6 +39,12 @@ def encoded_of(output: Any) -> Encoded | None:
     """The decisions that travel with the output of a feature method; None if it was not compressed."""
     found: Encoded | None = getattr(output, _ATTRIBUTE, None)
     return found
+
+
+def attach(output: Any, encoded: Encoded) -> None:
+    """Let the decisions travel with the output of a feature method."""
+    if not isinstance(output, tuple):
+        setattr(output, _ATTRIBUTE, encoded)
 
 
 class VisionStage(Stage):
@@ -84,8 +90,7 @@ class VisionStage(Stage):
                 )
             else:
                 output, encoded = self._behind(output, modality, arguments, encoding.counts)
-            if not isinstance(output, tuple):
-                setattr(output, _ATTRIBUTE, encoded)
+            attach(output, encoded)
             for running in (call_in_progress.get(), generation_in_progress.get()):
                 if running is not None and running.lease is self.lease:
                     running.encoded[modality.name] = encoded
