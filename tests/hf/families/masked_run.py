@@ -50,15 +50,16 @@ def dropped(
 
 @contextmanager
 def masked(text: Any, real: Tensor, first: Tensor, second: Tensor, layer: int) -> Iterator[None]:
-    """Run the plain model with columns masked: ``first`` in all layers, ``second`` from ``layer`` on."""
+    """Run the plain model with columns masked: ``first`` in all layers, ``second`` from ``layer`` on.
+
+    Columns beyond those that are given are seen. The sequence may come in several calls on one cache.
+    """
     hooks = []
 
     def columns(number: int, keys: int) -> Tensor:
-        visible = torch.ones(real.shape[0], keys, dtype=torch.bool)
-        visible[:, : real.shape[1]] = real & ~first
-        if number >= layer:
-            visible[:, : real.shape[1]] &= ~second
-        return visible[:, None, None, :]
+        known = real & ~first & ~second if number >= layer else real & ~first
+        beyond = torch.nn.functional.pad(known, (0, max(keys - real.shape[1], 0)), value=True)
+        return beyond[:, None, None, :keys]
 
     for number, block in enumerate(text.layers):
 
