@@ -9,6 +9,8 @@ from transformers.masking_utils import flash_attention_mask
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
+from tests.hf.test_oracle import TOLERANCE
+from tests.hf.test_turns import made, take_turns, worst
 from tests.hf.tiny import IMAGE_TOKEN, prompts, tiny_llava
 
 OPTIONS = {"max_new_tokens": 4, "do_sample": False, "suppress_tokens": [IMAGE_TOKEN]}
@@ -39,13 +41,30 @@ def flash_like(module, query, key, value, attention_mask, scaling=None, dropout=
     return out.transpose(1, 2).contiguous(), None
 
 
-@pytest.fixture(scope="module")
-def flash():
+def flash_mode(model):
+    """Let a model's text part use the emulation."""
     AttentionInterface.register("flash_like", flash_like)
     AttentionMaskInterface.register("flash_like", flash_attention_mask)
-    model = tiny_llava()
     model.model.language_model.config._attn_implementation = "flash_like"
+
+
+@pytest.fixture(scope="module")
+def flash():
+    model = tiny_llava()
+    flash_mode(model)
     return model
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("rows", ["one", "ragged batch"])
+def test_a_second_turn_with_images(llava, flash, rows, stage):
+    turns = made(rows)
+    PACKED.clear()
+    with compressing(llava, method(stage)), compressing(flash, method(stage)):
+        expected, _, _, _ = take_turns(llava, turns)
+        got, _, _, _ = take_turns(flash, turns)
+    assert worst(got, expected) < TOLERANCE
+    assert not any(PACKED)
 
 
 @pytest.mark.parametrize("positions", ["own", "contiguous"])

@@ -38,10 +38,10 @@ def own_positions(model: Any, turn: dict[str, Tensor]) -> Tensor:
 
 
 def take_turns(
-    model: Any, turns: list[dict[str, Tensor]], fed: list[list[Tensor]] | None
+    model: Any, turns: list[dict[str, Tensor]], fed: list[list[Tensor]] | None, cache: Any = None
 ) -> tuple[list[Tensor], list[list[Tensor]]]:
     """Read every turn and decode a few tokens after it; with given tokens if there are any."""
-    logits, used, cache = [], [], None
+    logits, used = [], []
     rows = len(turns[0]["input_ids"])
     whole = {name: torch.empty(rows, 0, dtype=torch.long) for name in ("attention_mask", *TYPES)}
     after = torch.zeros(1, rows, 1, dtype=torch.long)

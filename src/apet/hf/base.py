@@ -20,7 +20,10 @@ from apet.hf.state import Call, Encoded, call_in_progress, generation_in_progres
 from apet.hf.vision import encoded_of
 from apet.methods import Method
 
-__all__ = ["BaseStage", "modalities_in"]
+__all__ = ["RECURRENT", "BaseStage", "check_rows", "modalities_in"]
+
+RECURRENT = ("linear_attention", "conv")
+"""Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
 
 
 class BaseStage(Stage):
@@ -41,7 +44,8 @@ class BaseStage(Stage):
 
         Raises:
             ApETError: If images come with a cache that another compression filled, with features that were
-                not encoded under this one, or with stage 2 and a sliding window that is too short.
+                not encoded under this one, or with stage 2 and a sliding window that is too short; if rows of
+                a further turn could differ in length where layers carry a state.
         """
         cache = kwargs.get("past_key_values")
         record = record_of(cache)
@@ -55,6 +59,10 @@ class BaseStage(Stage):
         if not present:
             return changed
         check_lease(record, self.lease)
+        seen = tokens_in(cache)
+        check_masks(self.config, self.family)
+        if seen:
+            check_rows(self.config, _rows(inputs))
         encoded = {}
         for modality in present:
             features = (inputs.get("mm_encoder_outputs") or {}).get(modality.name)
@@ -63,7 +71,7 @@ class BaseStage(Stage):
         placeholders = {modality.name: self._placeholders(module, inputs, modality) for modality in present}
         if self.method.stage2 is not None:
             length = placeholders[present[0].name].shape[1]
-            check_window(self.config, tokens_in(cache) + length, cache)
+            check_window(self.config, seen + length, cache)
             check_checkpointing(module)
         pixels = {modality.name: inputs.get(modality.pixels) for modality in present}
         call_in_progress.set(Call(self.lease, placeholders, pixels, encoded))
@@ -109,6 +117,35 @@ def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:
     ]
 
 
+def check_masks(config: Any, family: Family) -> None:
+    """Refuse block masks that the base model builds: their blocks cannot be picked apart.
+
+    Raises:
+        ApETError: If it would build them.
+    """
+    if family.base_masks and config._attn_implementation == "flex_attention":
+        raise ApETError(
+            "forward",
+            f"flex_attention for {family.title}, whose masks come from its base model",
+            "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
+        )
+
+
+def check_rows(config: Any, rows: int) -> None:
+    """Refuse several rows on a filled cache where layers carry a state through padding.
+
+    Raises:
+        ApETError: If the text model has such layers.
+    """
+    if rows > 1 and set(RECURRENT).intersection(getattr(config, "layer_types", None) or ()):
+        raise ApETError(
+            "forward",
+            f"new images on a filled cache (a further turn, or a prefill in chunks) in {rows} rows, where "
+            "layers carry a state through the padding between them",
+            "one row at a time",
+        )
+
+
 def check_window(config: Any, length: int, cache: Any) -> None:
     """Refuse stage 2 where layers of one mask would see different parts of a sliding window or a chunk.
 
@@ -146,6 +183,11 @@ def check_checkpointing(module: nn.Module) -> None:
             f"stage 2 with gradient checkpointing on transformers {transformers.__version__}",
             "a newer transformers, no gradient checkpointing, or a method without stage 2",
         )
+
+
+def _rows(inputs: dict[str, Any]) -> int:
+    ids: Tensor | None = inputs.get("input_ids")
+    return int((inputs["inputs_embeds"] if ids is None else ids).shape[0])
 
 
 def _by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

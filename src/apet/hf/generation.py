@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.base import modalities_in
+from apet.hf.base import check_rows, modalities_in
 from apet.hf.cache import is_static, record_of
 from apet.hf.families import Family
 from apet.hf.record import Lease, check_lease
@@ -37,7 +37,7 @@ def guard_generate(
     @functools.wraps(original)
     def generate(*args: Any, **kwargs: Any) -> Any:
         if modalities_in(kwargs, family):
-            check_options(model, kwargs, lease)
+            check_options(model, family, kwargs, lease, _rows(args, kwargs))
         session.begin()
         token = generation_in_progress.set(Generation(lease, _rows(args, kwargs), _ids(args, kwargs)))
         try:
@@ -48,12 +48,13 @@ def guard_generate(
     return generate
 
 
-def check_options(model: Any, kwargs: dict[str, Any], lease: Lease) -> None:
+def check_options(model: Any, family: Family, kwargs: dict[str, Any], lease: Lease, rows: int | None) -> None:
     """Refuse ways to generate from images that cannot be right, before anything is encoded.
 
     Raises:
         ApETError: If the cache was filled under another compression; if images come with a prefill in chunks
-            on embeddings, or of a model that encodes images within its forward pass; or with a paged cache.
+            on embeddings, of a model that encodes images within its forward pass, or of several rows where
+            layers carry a state; or with a paged cache.
     """
     check_lease(record_of(kwargs.get("past_key_values")), lease)
 
@@ -72,6 +73,9 @@ def check_options(model: Any, kwargs: dict[str, Any], lease: Lease) -> None:
         raise ApETError(
             "generate", f"prefill_chunk_size={chunk} with images and inputs_embeds", "input_ids alone"
         )
+    if chunk is not None:
+        copies = max(option("num_beams") or 1, option("num_return_sequences") or 1)
+        check_rows(family.text_of(model.base_model).config, (rows or 1) * copies)
     if option("cache_implementation") == "paged":
         raise ApETError(
             "generate",

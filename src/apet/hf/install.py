@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from apet.core.errors import ApETError
-from apet.hf.base import BaseStage
+from apet.hf.base import RECURRENT, BaseStage
 from apet.hf.chunks import wrap_prefill
 from apet.hf.families import Family
 from apet.hf.generation import guard_generate, wrap_prepare
-from apet.hf.layers import RECURRENT, LayerStage
+from apet.hf.layers import LayerStage
 from apet.hf.record import Lease
 from apet.hf.sessions import Session
 from apet.hf.text import TextStage

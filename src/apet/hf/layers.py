@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.base import RECURRENT
 from apet.hf.budgets import later_count
 from apet.hf.cache import is_static, record_of
 from apet.hf.decide import decide
@@ -21,10 +22,7 @@ from apet.hf.state import Call, Prompt
 from apet.hf.text import TextStage
 from apet.methods import Method, Stage2
 
-__all__ = ["RECURRENT", "LayerStage"]
-
-RECURRENT = ("linear_attention", "conv")
-"""Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
+__all__ = ["LayerStage"]
 
 _FITTED = {"attention_mask", "hidden_states", "position_embeddings", "position_ids"}
 
