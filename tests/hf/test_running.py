@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from accelerate import cpu_offload
-from transformers import LlavaConfig, LlavaForConditionalGeneration, PixtralVisionConfig
+from accelerate import cpu_offload, dispatch_model
+from torch._dynamo.utils import counters
+from transformers import (
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PixtralVisionConfig,
+    StaticCache,
+)
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
@@ -17,34 +24,84 @@ OPTIONS = {"max_new_tokens": 6, "do_sample": False}
 
 @pytest.fixture(scope="module")
 def compiled():
-    """A model whose decode steps are traced in one graph; counts the graphs."""
+    """A model whose decode steps are traced by dynamo, and run as traced."""
     model = tiny_llava()
-    graphs = []
-
-    def backend(graph, _):
-        graphs.append(graph)
-        return graph
 
     def compiled_call(_):
         torch._dynamo.reset()
-        return torch.compile(model.__call__, backend=backend, fullgraph=True)
+        counters.clear()
+        return torch.compile(model.__call__, backend="eager")
 
     model.get_compiled_call = compiled_call
     model._valid_auto_compile_criteria = lambda *_, **__: True
-    return model, graphs
+    return model
+
+
+def check_one_graph():
+    """Every step since the last generation began ran the same graph, with no break in it."""
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert not counters["recompiles"]
 
 
 @pytest.mark.parametrize("rows", ["equal", "level"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_compiled_decode_is_one_graph(llava, compiled, rows, stage):
-    """``fullgraph`` fails on a graph break; a second graph would be a recompile between steps."""
-    model, graphs = compiled
-    graphs.clear()
     inputs = prompts(PROMPTS[rows])
-    with compressing(llava, method(stage)), compressing(model, method(stage)):
-        out = model.generate(**inputs, cache_implementation="static", **OPTIONS)
+    with compressing(llava, method(stage)), compressing(compiled, method(stage)):
+        out = compiled.generate(**inputs, cache_implementation="static", **OPTIONS)
+        check_one_graph()
         assert torch.equal(out, llava.generate(**inputs, **OPTIONS))
-    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_compiled_decode_behind_a_second_image(llava, compiled, stage):
+    inputs, more = prompts(PROMPTS["one"]), prompts([["i", 4]], seed=2)
+    outputs = []
+    with compressing(llava, method(stage)), compressing(compiled, method(stage)):
+        for model in (llava, compiled):
+            cache = StaticCache(config=llava.config.get_text_config(), max_cache_len=128)
+            cache = model(**inputs, past_key_values=cache).past_key_values
+            ids = torch.cat([inputs["input_ids"], more["input_ids"]], 1)
+            given = {"input_ids": ids, "pixel_values": more["pixel_values"], "past_key_values": cache}
+            outputs.append(model.generate(**given, disable_compile=model is llava, **OPTIONS))
+        check_one_graph()
+    assert torch.equal(*outputs)
+
+
+def test_the_counters_would_notice(compiled):
+    """A step that looks at a value breaks the graph, and one of another shape compiles anew."""
+    inputs = prompts(PROMPTS["one"])
+    hook = compiled.model.language_model.norm.register_forward_hook(lambda *args: print(end=""))
+    compiled.generate(**inputs, cache_implementation="static", **OPTIONS)
+    hook.remove()
+    with pytest.raises(AssertionError):
+        check_one_graph()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_assisted_decoding(llava, stage):
+    """A text model drafts, the compressed model decides."""
+    assistant = LlamaForCausalLM(llava.config.text_config).eval()
+    assistant.generation_config.pad_token_id = assistant.generation_config.eos_token_id = None
+    inputs = prompts(PROMPTS["one"])
+    with compressing(llava, method(stage)):
+        expected = llava.generate(**inputs, **OPTIONS)
+        assert torch.equal(llava.generate(**inputs, **OPTIONS, assistant_model=assistant), expected)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_device_map(llava, stage, tmp_path):
+    """Parts of the model that are dispatched by name, some of them kept off the device."""
+    model = tiny_llava()
+    names = ["vision_tower", "multi_modal_projector", "language_model.embed_tokens", "language_model.norm"]
+    names += ["language_model.rotary_emb", *(f"language_model.layers.{number}" for number in (0, 1))]
+    places = {f"model.{name}": "cpu" for name in names} | {"lm_head": "cpu"}
+    away = [f"model.language_model.layers.{number}" for number in (2, 3)]
+    dispatch_model(model, places | dict.fromkeys(away, "disk"), main_device="cpu", offload_dir=tmp_path)
+    inputs = prompts(PROMPTS["ragged"])
+    with compressing(llava, method(stage)), compressing(model, method(stage)):
+        assert torch.equal(model.generate(**inputs, **OPTIONS), llava.generate(**inputs, **OPTIONS))
 
 
 @pytest.mark.parametrize("stage", STAGES)

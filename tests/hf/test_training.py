@@ -40,6 +40,33 @@ def test_loss_equals_that_of_the_short_sequence(llava, stage):
     assert out.loss.item() == pytest.approx(total / count, rel=1e-5)
 
 
+@pytest.mark.parametrize("positions", ["own", "contiguous"])
+def test_loss_equals_that_of_a_short_run_by_hand(llava, positions):
+    """The plain text model on the kept embeddings alone, row by row, with the labels of kept tokens."""
+    inputs, labels = labelled("ragged")
+    ids = inputs["input_ids"]
+    own = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    chosen = method("stage 1", positions=positions)
+    with compressing(llava, chosen) as session:
+        loss = llava(**inputs, position_ids=own, labels=labels).loss
+        first, _ = dropped_columns(ids, session.images)
+        rows = llava.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
+    embeds = llava.get_input_embeddings()(ids)
+    embeds[ids == IMAGE_TOKEN] = torch.cat(list(rows))
+    total, count = 0.0, 0
+    for row in range(2):
+        stays = inputs["attention_mask"][row].bool() & ~first[row]
+        places = own[row, stays] if positions == "own" else torch.arange(int(stays.sum()))
+        hidden = llava.model.language_model(
+            inputs_embeds=embeds[row, stays][None], position_ids=places[None], attention_mask=None
+        ).last_hidden_state
+        targets = labels[row, stays][1:]
+        logits = llava.lm_head(hidden)[0, :-1]
+        total += cross_entropy(logits, targets, ignore_index=-100, reduction="sum").item()
+        count += int((targets != -100).sum())
+    assert loss.item() == pytest.approx(total / count, rel=1e-4)
+
+
 @pytest.mark.parametrize("at", ["projector_input", "projector_output"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_gradients_reach_every_part(stage, at):
