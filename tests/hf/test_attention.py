@@ -1,9 +1,11 @@
-"""FlashAttention's path, emulated on any machine with transformers' own test for packed sequences."""
+"""FlashAttention's path, emulated with transformers' own test for packed sequences; flex attention."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+import transformers.integrations.flex_attention as integration
+from torch.nn.attention import flex_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import flash_attention_mask
 
@@ -101,3 +103,19 @@ def test_gapped_positions_without_a_cache_or_mask(llava):
     with compressing(llava, method("stage 1")):
         cached = llava(**inputs).logits
         torch.testing.assert_close(llava(**inputs, use_cache=False).logits, cached)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_flex_attention(llava, monkeypatch, stage):
+    """With torch's attention uncompiled: transformers compiles it, which takes long on a CPU."""
+
+    def uncompiled(query, key, value, training=False, **kwargs):
+        return flex_attention.flex_attention(query, key, value, **kwargs)
+
+    monkeypatch.setattr(integration, "compile_friendly_flex_attention", uncompiled)
+    model = tiny_llava()
+    model.model.language_model.config._attn_implementation = "flex_attention"
+    inputs = prompts(PROMPTS["ragged"])
+    steps = {**OPTIONS, "max_new_tokens": 2}
+    with compressing(llava, method(stage)), compressing(model, method(stage)):
+        assert torch.equal(model.generate(**inputs, **steps), llava.generate(**inputs, **steps))

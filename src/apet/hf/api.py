@@ -32,9 +32,12 @@ def apply(model: nn.Module, method: Method) -> Session:
     length that the layer saw. Padding is dropped with the dropped tokens. Features that
     ``model.get_image_features`` returns meanwhile keep their number, with zeros for dropped tokens.
 
-    With a filled compressed cache, a further turn may add text. What could only be answered wrongly is
-    refused with an `ApETError`: a new image on a filled cache, chunked prefill with images, cropping into an
-    image, sliding windows shorter than the prompt with stage 2.
+    A filled cache, compressed or not, takes further turns of text and of new images; a model with positions
+    of several axes (Qwen) then needs its ``position_ids``, as without compression. With
+    ``prefill_chunk_size`` a chunk goes on to the end of the image that it ends in. What could only be
+    answered wrongly is refused with an `ApETError`: cropping into an image, sliding windows shorter than the
+    prompt with stage 2, further images in several rows where layers carry a state, block masks of a base
+    model.
 
     Applying an equal method again changes nothing. Do not apply or remove while another thread generates.
 
