@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.base import check_rows, modalities_in
-from apet.hf.cache import is_static, record_of
+from apet.hf.cache import is_static, record_of, tokens_in
 from apet.hf.families import Family
 from apet.hf.record import Lease, check_lease
 from apet.hf.resume import translate
@@ -95,12 +95,12 @@ def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
 
 def _ids(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
     """The new token ids, behind what a cache holds, that the caller passed to ``generate``."""
-    cache: Any = kwargs.get("past_key_values")
-    held = 0 if cache is None else int(cache.get_seq_length())
+    held, mask = tokens_in(kwargs.get("past_key_values")), kwargs.get("attention_mask")
     first = args[0] if args else None
     for given in (kwargs.get("input_ids"), kwargs.get("inputs"), first):
         if isinstance(given, Tensor) and not given.is_floating_point():
-            return given[:, held:]
+            whole = mask is None or mask.shape[1] == given.shape[1]
+            return given[:, held:] if whole else given
     return None
 
 
