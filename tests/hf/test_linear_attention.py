@@ -135,3 +135,21 @@ def test_a_second_turn_of_several_tokens(name):
         for number in range(3):
             alone = turn(cache, number, number + 1)
             assert (alone[:, 0] - together[:, number]).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in LINEAR][:1])
+def test_further_images_in_several_rows_are_refused(name):
+    """Padding between turns would run through the state; refused before anything is encoded."""
+    recipe, model = RECIPES[name], built(name)
+    inputs = batch(recipe, recipe.prompts["image"])
+    calls = []
+    with compressing(model, chosen(recipe, "stage 1")):
+        cache = model(**inputs).past_key_values
+        mask = torch.cat([inputs["attention_mask"]] * 2, 1)
+        hook = model.base_model.visual.register_forward_hook(lambda *_: calls.append(1))
+        with pytest.raises(ApETError, match="one row at a time"):
+            model(**{**inputs, "attention_mask": mask}, past_key_values=cache)
+        with pytest.raises(ApETError, match="one row at a time"):
+            model.generate(**inputs, prefill_chunk_size=8, max_new_tokens=2)
+        hook.remove()
+    assert calls == []
