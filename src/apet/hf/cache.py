@@ -30,10 +30,6 @@ class _CompressedCache(Cache):
 
     _apet_record: CacheRecord
 
-    def _columns(self, layer_idx: int = 0) -> Any:
-        """Columns that a layer holds (an int, or a tensor with a static cache)."""
-        return super().get_seq_length(layer_idx)
-
     def _check_lease(self) -> None:
         if not self._apet_record.lease.active:
             raise ApETError(
