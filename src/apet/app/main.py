@@ -89,6 +89,54 @@ def ask(
     answer_request(request, as_json=as_json)
 
 
+@app.command("eval")
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods by name, with fields if any: apet,random,apet:merge=no. All if not given.",
+            show_default=False,
+        ),
+    ] = "",
+    keep: Annotated[str, typer.Option(help="Budgets: counts or shares of the visual tokens.")] = (
+        "192,128,64,32"
+    ),
+    stage2: Annotated[
+        str, typer.Option(help="off, or paper: 1.5 times the budget up to the middle layer, then half of it.")
+    ] = "off,paper",
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Drawn tasks by name, or tasks of lmms-eval such as gqa. For the embedded model what it was "
+            "trained for if not given, else every drawn task.",
+            show_default=False,
+        ),
+    ] = "",
+    seeds: Annotated[int, typer.Option(help="Seeds of methods that draw by chance.")] = 3,
+    limit: Annotated[
+        int | None, typer.Option(help="Questions per task; 240 if not given.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of answers and report; a killed run goes on from it.")
+    ] = Path("apet-eval"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+    ] = False,
+) -> None:
+    """Compare methods and budgets: accuracy, retention, changed answers and times, with a report."""
+    from apet.app.evaluate import EvalRequest, evaluate_request
+
+    request = EvalRequest(
+        model, methods, keep, stage2, tasks, seeds, limit, output, trust_remote_code=trust_remote_code
+    )
+    evaluate_request(request, as_json=as_json)
+
+
 @app.command()
 def models() -> None:
     """List the model types that can be compressed."""

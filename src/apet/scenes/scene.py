@@ -101,12 +101,14 @@ class Scene:
     region: Region = field(default_factory=Region)
 
 
-def seeded(split: str, index: int) -> np.random.Generator:
+def seeded(split: str, index: int, stream: int = 0) -> np.random.Generator:
     """The random generator of scene ``index`` of a split: ``"train"``, ``"validation"`` or ``"test"``.
 
-    Splits never share a stream, so a scene of one split is held out from the others.
+    Splits never share a stream, so a scene of one split is held out from the others. Nor do kinds of
+    pictures that have a ``stream`` of their own; 0 is that of `sample_scene`.
     """
-    return np.random.default_rng(np.random.SeedSequence((_SPLITS[split], index)))
+    numbers = (_SPLITS[split], index) if stream == 0 else (_SPLITS[split], index, stream)
+    return np.random.default_rng(np.random.SeedSequence(numbers))
 
 
 def region_name(x: float, y: float) -> str:

@@ -1,0 +1,169 @@
+"""``apet eval``: methods and budgets compared on questions, resumable, with a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from apet.core.errors import ApETError
+from apet.evaluation.configurations import Stages
+
+__all__ = ["EvalRequest", "evaluate_request"]
+
+
+@dataclass(frozen=True)
+class EvalRequest:
+    """What was asked for on the command line, as text; empty strings stand for the defaults."""
+
+    model: str | None
+    methods: str
+    keep: str
+    stage2: str
+    tasks: str
+    seeds: int
+    limit: int | None
+    output: Path
+    trust_remote_code: bool = False
+
+
+def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
+    """Evaluates, writes the report and prints the rows, as a table or as one JSON object.
+
+    Raises:
+        ApETError: If something in the request is not right; nothing is printed then.
+    """
+    from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
+
+    tasks = _list(request.tasks, "--tasks") if request.tasks else []
+    if any(is_drawn(name) for name in tasks) or not tasks:
+        tasks = resolve_tasks(tasks) if tasks else default_tasks(embedded=request.model is None)
+    else:
+        from apet.app.forward import forward_request
+
+        forward_request(request, tasks, as_json=as_json)
+        return
+    from apet.evaluation.evaluate import BUDGETS, QUESTIONS, Wanted, evaluate
+    from apet.evaluation.report import write_report
+    from apet.methods import METHODS
+
+    wanted = Wanted(
+        methods=_list(request.methods, "--methods") if request.methods else list(METHODS),
+        keeps=parse_keeps(request.keep) if request.keep else list(BUDGETS),
+        stages=parse_stages(request.stage2) if request.stage2 else list(get_args(Stages)),
+        tasks=tasks,
+        seeds=request.seeds,
+        limit=QUESTIONS if request.limit is None else request.limit,
+    )
+    wanted.check()
+    subject = load_subject(request.model, trust_remote_code=request.trust_remote_code)
+    with _progress() as progress:
+        result = evaluate(subject, wanted, request.output, progress)
+    written = write_report(result, request.output)
+    if as_json:
+        print(json.dumps({"rows": [row.as_json() for row in result.rows]}))
+        return
+    _print(result)
+    console = Console()
+    console.print("[dim]" + ", ".join(str(path) for path in written) + "[/dim]", soft_wrap=True)
+
+
+def parse_keeps(text: str) -> list[int | float]:
+    """Budgets from ``"192,64,0.11"``.
+
+    Raises:
+        ApETError: If one is no budget.
+    """
+    from apet.core.budget import check_keep
+
+    found: list[int | float] = []
+    for part in _list(text, "--keep"):
+        number: int | float = math.nan
+        for kind in (int, float):
+            try:
+                number = kind(part)
+                break
+            except ValueError:
+                continue
+        found.append(check_keep(number, "eval --keep") if number == number else _no_budget(part))
+    return list(dict.fromkeys(found))
+
+
+def _no_budget(part: str) -> int:
+    raise ApETError("eval --keep", repr(part), "numbers of tokens such as 64, or shares such as 0.11")
+
+
+def parse_stages(text: str) -> list[Stages]:
+    """``"off"``, ``"paper"`` or both.
+
+    Raises:
+        ApETError: If one is something else.
+    """
+    found: list[Stages] = []
+    for part in _list(text, "--stage2"):
+        if part not in get_args(Stages):
+            raise ApETError("eval --stage2", repr(part), "off, paper, or both with a comma")
+        found.append("paper" if part == "paper" else "off")
+    return list(dict.fromkeys(found))
+
+
+def _list(text: str, option: str) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ApETError(f"eval {option}", repr(text), "names or numbers with commas between them")
+    return parts
+
+
+def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
+    """The model under evaluation.
+
+    Raises:
+        ApETError: If it cannot be loaded, or its processor has no chat template.
+    """
+    from apet.app.loading import load_model
+    from apet.evaluation.subject import Subject
+
+    if not Console(stderr=True).is_terminal:
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+    model, processor = load_model(name, trust_remote_code=trust_remote_code)
+    if not getattr(processor, "chat_template", None):
+        raise ApETError("eval --model", f"{name} (no chat template)", "a model whose processor has one")
+    return Subject(name or "embedded", model, processor, embedded=name is None)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on a terminal, nothing in a pipe."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda done, total, what: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+
+def _print(result: Any) -> None:
+    from apet.evaluation.markdown import tables
+
+    head, rows = tables(result)[0]
+    _print_table(head, rows)
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(*head, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)

@@ -1,0 +1,31 @@
+"""Honest evaluation: methods and budgets on questions with known answers, resumable, with reports.
+
+`evaluate` runs what is `Wanted` on a `Subject` and counts; `write_report` writes what came of it as Markdown,
+JSON and a page. ``apet eval`` is both on the command line.
+
+A new drawn task touches ``apet.scenes`` alone (see ``apet.scenes.sources``), a new method ``apet.methods``.
+"""
+
+from apet.evaluation.configurations import Configuration, plan
+from apet.evaluation.evaluate import Evaluation, Wanted, evaluate
+from apet.evaluation.report import write_report
+from apet.evaluation.statistics import Row, Summary
+from apet.evaluation.subject import Subject
+from apet.evaluation.tasks import TASKS, Case, default_tasks, draw_cases, resolve_tasks
+
+__all__ = [
+    "TASKS",
+    "Case",
+    "Configuration",
+    "Evaluation",
+    "Row",
+    "Subject",
+    "Summary",
+    "Wanted",
+    "default_tasks",
+    "draw_cases",
+    "evaluate",
+    "plan",
+    "resolve_tasks",
+    "write_report",
+]

@@ -1,0 +1,162 @@
+"""What is compared: methods, budgets, stages and seeds, as a list of configurations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from apet.core.errors import ApETError
+from apet.methods import METHODS, ApET, Method, Stage2
+
+__all__ = ["FULL", "SEEDED", "Configuration", "Stages", "build_method", "plan"]
+
+Stages = Literal["off", "paper"]
+
+FULL = "full"
+"""Name of the uncompressed model, a row of every report."""
+
+SEEDED = frozenset({"random"})
+"""Methods that draw by chance, so that they run once per seed."""
+
+_WITHOUT_BUDGET = frozenset({"none"})
+"""Methods for which the budget says nothing, so that they run once."""
+
+_WORDS = {"none": None, "true": True, "yes": True, "false": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to run the model.
+
+    Attributes:
+        method: As on the command line: a name, with fields such as ``apet:merge=no``.
+        keep: The budget that was asked for, None where there is none. With ``stage2="paper"`` it is the
+            average over decoder layers.
+        stage2: ``"off"`` or ``"paper"``: half as many again up to the middle layer, half as many behind it.
+        seed: Seed of a method that draws by chance, else None.
+        built: The method itself; None for the uncompressed model.
+    """
+
+    method: str
+    keep: int | float | None
+    stage2: Stages
+    seed: int | None
+    built: Method | None
+
+    @property
+    def name(self) -> str:
+        """The registered name, without fields."""
+        return self.method.partition(":")[0]
+
+
+def plan(
+    methods: Sequence[str],
+    keeps: Sequence[int | float],
+    stages: Sequence[Stages],
+    seeds: int,
+    layers: int,
+) -> tuple[list[Configuration], list[str]]:
+    """Every configuration, the uncompressed model first.
+
+    Args:
+        methods: Names out of ``apet.methods.METHODS``, each with fields if any: ``apet:merge=no``.
+        keeps: Budgets.
+        stages: ``"off"``, ``"paper"`` or both.
+        seeds: Seeds of methods that draw by chance.
+        layers: Decoder layers of the model.
+
+    Returns:
+        The configurations, and one line for each that its method refuses.
+
+    Raises:
+        ApETError: If a name, a field or a number is wrong, or no configuration is left.
+    """
+    if seeds < 1:
+        raise ApETError("eval --seeds", str(seeds), "an int of at least 1")
+    found = [Configuration(FULL, None, "off", None, None)]
+    refused = []
+    for spec in dict.fromkeys(methods):
+        if spec == FULL:
+            continue
+        name, fields = _parse(spec)
+        budgets: list[tuple[int | float, Stages]] = [(keep, stage) for stage in stages for keep in keeps]
+        if name in _WITHOUT_BUDGET:
+            budgets = [(keeps[0], "off")]
+        for keep, stage in budgets:
+            for seed in range(seeds) if name in SEEDED and "seed" not in fields else (None,):
+                given = fields if seed is None else {**fields, "seed": seed}
+                try:
+                    built = build_method(name, keep, stage, layers, given)
+                except ApETError as error:
+                    refused.append(f"{spec}, keep {keep}, stage 2 {stage}: {error}")
+                    break
+                asked = None if name in _WITHOUT_BUDGET else keep
+                found.append(Configuration(spec, asked, stage, seed, built))
+    if refused and len(found) == 1:
+        raise ApETError("eval", refused[0], "a configuration that its method accepts")
+    return found, refused
+
+
+def build_method(
+    name: str, keep: int | float, stages: Stages, layers: int, fields: dict[str, Any] | None = None
+) -> Method:
+    """A method at a budget.
+
+    Args:
+        name: A name out of ``apet.methods.METHODS``.
+        keep: Tokens, or a share; with ``"paper"`` their average over the decoder layers.
+        stages: ``"off"`` or ``"paper"``.
+        layers: Decoder layers of the model.
+        fields: Further fields of the method.
+
+    Raises:
+        ApETError: If the method refuses them.
+    """
+    kind: Any = METHODS[name]
+    fields = dict(fields or {})
+    if name in _WITHOUT_BUDGET:
+        bare: Method = kind(**fields)
+        return bare
+    if stages == "off":
+        return _built(kind, keep, fields)
+    if isinstance(keep, int):
+        paper = ApET.paper(keep, num_layers=layers, num_tokens=max(keep * 3, 1))
+        return _built(kind, paper.keep, {"stage2": paper.stage2, **fields})
+    if layers % 2:
+        raise ApETError("eval --stage2", f"paper for {layers} decoder layers", "an even number of layers")
+    return _built(kind, keep * 1.5, {"stage2": Stage2(layers // 2, keep / 2), **fields})
+
+
+def _built(kind: Any, keep: int | float, fields: dict[str, Any]) -> Method:
+    method: Method = kind(keep, **fields)
+    return method
+
+
+def _parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """``"apet:merge=no:basis_size=5"``: the name and its fields."""
+    name, *parts = spec.split(":")
+    if name not in METHODS:
+        known = ", ".join([FULL, *METHODS])
+        raise ApETError("eval --methods", repr(name), f"names out of: {known}")
+    known_fields = {field.name for field in dataclasses.fields(METHODS[name])} - {"keep", "stage2"}
+    fields = {}
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals or key not in known_fields:
+            expected = f"{name}:FIELD=VALUE with a field out of: {', '.join(sorted(known_fields))}"
+            raise ApETError("eval --methods", repr(spec), expected)
+        fields[key] = _value(value)
+    return name, fields
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,109 @@
+"""A report as Markdown: what every budget costs, in all and by task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apet.evaluation.configurations import FULL
+from apet.evaluation.evaluate import Evaluation
+from apet.evaluation.statistics import ALL, Row, Summary
+
+__all__ = ["notes", "tables", "to_markdown"]
+
+Table = tuple[list[str], list[list[str]]]
+"""Head and rows of a table, as text."""
+
+
+def budget_of(row: Row) -> str:
+    """A budget in words: what was asked for, and what every layer saw."""
+    steps = []
+    for number, (first, tokens) in enumerate(row.schedule):
+        count = f"{tokens:.4g}"
+        steps.append(count if number == 0 else f"{count} from layer {first}")
+    return ", then ".join(steps)
+
+
+def _overall(summary: Summary) -> list[str]:
+    row = summary.row
+    low, high = row.interval
+    retained = "" if row.retention is None else f"{row.retention:.1f}"
+    if row.method != FULL and summary.retention_interval is not None:
+        retained += " ({:.1f} to {:.1f})".format(*summary.retention_interval)
+    spread = "" if summary.seeds == 1 else "{:.1f} to {:.1f}".format(*(100 * x for x in summary.spread))
+    times = [row.select_ms, row.prefill_s, row.total_s]
+    return [
+        row.method,
+        "" if row.keep is None else f"{row.keep}",
+        budget_of(row),
+        f"{row.kept_tokens:.1f}",
+        f"{100 * row.accuracy:.1f} ({100 * low:.1f} to {100 * high:.1f})",
+        retained,
+        f"{100 * row.changed:.1f}",
+        spread,
+        *("" if time is None else f"{time:.3g}" for time in times),
+    ]
+
+
+def tables(result: Evaluation) -> tuple[Table, Table]:
+    """The two tables of a report: all questions together, and accuracy by task."""
+    overall = [summary for summary in result.summaries if summary.row.task == ALL]
+    head = ["method", "budget", "tokens by layer", "mean tokens", "accuracy %", "retention %", "changed %"]
+    head += ["seeds", "select ms", "first token s", "in all s"]
+    names = list(dict.fromkeys(s.row.task for s in result.summaries if s.row.task != ALL))
+    untrained = result.untrained()
+    by_task: dict[tuple[object, ...], dict[str, Row]] = {}
+    for summary in result.summaries:
+        row = summary.row
+        by_task.setdefault((row.method, row.keep, row.stage2), {})[row.task] = row
+    tasks: list[list[str]] = []
+    for rows in by_task.values():
+        whole = rows[ALL]
+        budget = "" if whole.keep is None else f"{whole.keep}"
+        cells = [f"{100 * rows[name].accuracy:.1f}" for name in names]
+        tasks.append([whole.method, budget, whole.stage2, *cells])
+    marked = [f"{name} (not trained)" if name in untrained else name for name in names]
+    return (head, [_overall(summary) for summary in overall]), (
+        ["method", "budget", "stage 2", *marked],
+        tasks,
+    )
+
+
+def notes(result: Evaluation) -> list[str]:
+    """What a reader has to know beside the tables."""
+    whole = next(s.row for s in result.summaries if s.row.task == ALL)
+    counts = {s.row.task: s.row.n for s in result.summaries if s.row.task != ALL}
+    asked = ", ".join(f"{name} {count}" for name, count in counts.items())
+    lines = [
+        f"Model: {result.model}. {whole.n} questions about drawn pictures of the split "
+        f"`{result.wanted.split}` ({asked}); an answer is right if it is the same but for case, spaces and a "
+        "full stop.",
+        "In brackets: 95% bootstrap intervals, drawing pictures with all their questions. Retention is "
+        "accuracy in percent of the uncompressed model's. Changed: answers that differ from its answers, "
+        "right or wrong. Seeds: least and largest accuracy among the seeds of a method that draws by chance.",
+        f"Tokens per question; their mean is over the {result.layers} decoder layers. A budget of stage 2 "
+        "`paper` is that mean: half as many again up to the middle layer, half as many behind it.",
+        "Times are medians over a few questions asked alone through plain `generate` calls, on this machine. "
+        f"{result.same[0]} of these {result.same[1]} answers are those that the tables count.",
+    ]
+    if result.untrained():
+        lines.append("Not trained: " + ", ".join(result.untrained()) + ". Their figures say little.")
+    lines += [f"Not run: {line}" for line in result.refused]
+    return lines
+
+
+def _as_markdown(table: Table) -> list[str]:
+    head, rows = table
+    return [_cells(head), _cells(["---"] * len(head)), *map(_cells, rows)]
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def to_markdown(result: Evaluation) -> str:
+    """The whole report."""
+    overall, by_task = tables(result)
+    lines = ["# Evaluation", "", *(line for note in notes(result) for line in (note, ""))]
+    lines += ["## All questions", "", *_as_markdown(overall), ""]
+    lines += ["## Accuracy by task, %", "", *_as_markdown(by_task), ""]
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""Many questions about one picture, faster: vision once per picture, one prefill per method and picture.
+
+A question stands behind the picture in LLaVA's prompt, so what the layers hold of the picture does not depend
+on it, and the KV cache of "everything up to the picture's last token" serves every question. That holds under
+a method that decides on the visual tokens alone. The encoder's output does not even depend on the method.
+Answers are those of `answer_plainly`, which a test and every report's check of some answers compare.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apet.core.errors import ApETError
+from apet.evaluation.plain import LONGEST_ANSWER, applied
+from apet.evaluation.replies import Reply, schedule_of
+from apet.evaluation.subject import Subject
+from apet.evaluation.tasks import Case
+from apet.hf.results import ImageResult
+from apet.methods import Method
+
+__all__ = ["BLIND", "Shared", "can_share"]
+
+BLIND = frozenset({"apet", "greedy", "random", "grid", "pool", "norm", "divprune", "dart", "tome"})
+"""Methods, by name, that decide on the visual tokens behind the encoder alone: not on the prompt, the pixels
+or attention."""
+
+_ROWS = 64
+
+
+def can_share(subject: Subject, case: Case) -> bool:
+    """Whether a case can be answered from a shared prefill: one picture, one turn, LLaVA-1.5's layout."""
+    config = subject.model.config
+    plain = config.model_type == "llava" and config.vision_config.model_type == "clip_vision_model"
+    return plain and case.kind == "image" and len(case.turns) == 1
+
+
+class Shared:
+    """Some pictures with their questions, ready to be asked under one method after another.
+
+    Args:
+        subject: The model.
+        cases: Cases that `can_share`.
+
+    Raises:
+        ApETError: If the prompts do not begin alike up to the picture's last token.
+    """
+
+    def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:
+        self.subject = subject
+        firsts = list({case.group: case for case in reversed(cases)}.values())[::-1]
+        self.place = {case.group: number for number, case in enumerate(firsts)}
+        shown = [case.pictures() for case in firsts]
+        whole = subject.encode(
+            [
+                [{"role": "user", "content": subject.message(case, 0, pictures)}]
+                for case, pictures in zip(firsts, shown, strict=True)
+            ]
+        )
+        self.pixels: Tensor = whole["pixel_values"]
+        processor = subject.processor
+        mask = whole["attention_mask"][0].bool()
+        expected = whole["input_ids"][0][mask].tolist()
+        image_id = subject.model.config.image_token_id
+        self.tokens = expected.count(image_id)
+        self.ids: dict[str, list[int]] = {}
+        for case in cases:
+            message = [{"role": "user", "content": subject.message(case, 0, shown[self.place[case.group]])}]
+            text = processor.apply_chat_template(message, add_generation_prompt=True)
+            text = text.replace(processor.image_token, processor.image_token * self.tokens)
+            self.ids[case.key] = processor.tokenizer(text)["input_ids"]
+        end = len(expected) - expected[::-1].index(image_id)
+        self.prefix = expected[:end]
+        alike = self.ids[firsts[0].key] == expected
+        if not alike or any(ids[:end] != self.prefix or image_id in ids[end:] for ids in self.ids.values()):
+            raise ApETError("eval", "a chat template with text before the picture that differs", "one prefix")
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """While this lasts, the vision encoder computes the pictures once."""
+        with _remembering(self.subject.model.base_model.vision_tower):
+            yield
+
+    @torch.no_grad()
+    def answer(self, cases: Sequence[Case], method: Method | None) -> list[Reply]:
+        """Answers some of the cases, in order.
+
+        Args:
+            cases: Some of those that this was made of.
+            method: A method in `BLIND`, or None.
+        """
+        model, device = self.subject.model, self.subject.model.device
+        found: dict[str, Reply] = {}
+        with applied(self.subject, method) as session:
+            prefix = torch.tensor([self.prefix], device=device).expand(len(self.place), -1)
+            cache = model(
+                input_ids=prefix,
+                attention_mask=torch.ones_like(prefix),
+                pixel_values=self.pixels,
+                use_cache=True,
+                logits_to_keep=1,
+            ).past_key_values
+            images: Sequence[ImageResult] = () if session is None else session.images
+            for group in self._by_length(cases):
+                rows = torch.tensor([self.place[case.group] for case in group], device=device)
+                part = copy.deepcopy(cache)
+                part.batch_select_indices(rows)
+                ids = torch.tensor([self.ids[case.key] for case in group], device=device)
+                output = model.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    past_key_values=part,
+                    max_new_tokens=LONGEST_ANSWER,
+                    do_sample=False,
+                )
+                texts = self.subject.decode(output, ids.shape[1])
+                for case, text in zip(group, texts, strict=True):
+                    own = tuple(image for image in images if image.row == self.place[case.group])
+                    schedule = ((0, self.tokens),) if method is None else schedule_of(own, method)
+                    found[case.key] = Reply(case, (text,), schedule, own)
+        return [found[case.key] for case in cases]
+
+    def _by_length(self, cases: Sequence[Case]) -> Iterator[list[Case]]:
+        """Cases whose prompts are as long: no padding between picture and question."""
+        alike: dict[int, list[Case]] = {}
+        for case in cases:
+            alike.setdefault(len(self.ids[case.key]), []).append(case)
+        for group in alike.values():
+            for start in range(0, len(group), _ROWS):
+                yield group[start : start + _ROWS]
+
+
+@contextmanager
+def _remembering(module: nn.Module) -> Iterator[None]:
+    """Within the block, a module that is called again with the same tensor gives the same output again."""
+    before = module.__dict__.get("forward")
+    original: Callable[..., Any] = module.forward
+    known: list[tuple[Tensor, dict[str, Any], Any]] = []
+
+    def forward(pixels: Tensor, **kwargs: Any) -> Any:
+        for tensor, given, output in known:
+            if tensor is pixels and given == kwargs:
+                return output
+        output = original(pixels, **kwargs)
+        known.append((pixels, kwargs, output))
+        return output
+
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before

@@ -1,0 +1,224 @@
+"""Accuracy, retention and their like, with bootstrap intervals over pictures and the spread over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apet.evaluation.configurations import Configuration, Stages
+from apet.evaluation.records import Records
+from apet.evaluation.replies import Schedule, mean_tokens
+from apet.evaluation.tasks import Case
+
+__all__ = ["ALL", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
+
+ALL = "all"
+"""Name of the task that is the mean over all questions."""
+
+Floats = NDArray[np.float64]
+_DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration on one task.
+
+    Attributes:
+        method: As on the command line; ``"full"`` is the uncompressed model.
+        keep: The budget that was asked for; None where there is none.
+        stage2: ``"off"`` or ``"paper"``.
+        task: A task, or ``"all"`` for the mean over all questions.
+        seed: Seed of a method that draws by chance, else None.
+        n: Questions.
+        accuracy: Share answered rightly, 0 to 1.
+        retention: Accuracy in percent of the uncompressed model's; None where that has none.
+        changed: Share of answers that differ from the uncompressed model's, right or wrong.
+        kept_tokens: Visual tokens per question, averaged over decoder layers and questions.
+        select_ms: Milliseconds of selecting, for one question alone.
+        prefill_s: Seconds to the first token, for one question alone: vision, selection and prefill.
+        total_s: Seconds of its whole answer. Times are medians over the timed questions of all tasks.
+        interval: 95% bootstrap interval of the accuracy, drawing pictures with all their questions.
+        schedule: Visual tokens by decoder layer, ``[[first layer, tokens], ..]``, averaged over questions.
+    """
+
+    method: str
+    keep: int | float | None
+    stage2: Stages
+    task: str
+    seed: int | None
+    n: int
+    accuracy: float
+    retention: float | None
+    changed: float
+    kept_tokens: float
+    select_ms: float | None
+    prefill_s: float | None
+    total_s: float | None
+    interval: tuple[float, float]
+    schedule: list[tuple[int, float]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as an object of plain types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A `Row` averaged over seeds.
+
+    Attributes:
+        row: Means over the seeds; its ``seed`` is None and its interval is of the mean.
+        seeds: Number of seeds.
+        spread: Least and largest accuracy among them.
+        retention_interval: 95% bootstrap interval of the retention; None where there is no retention.
+    """
+
+    row: Row
+    seeds: int
+    spread: tuple[float, float]
+    retention_interval: tuple[float, float] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as an object of plain types."""
+        rest = {"seeds": self.seeds, "spread": self.spread, "retention_interval": self.retention_interval}
+        return {**self.row.as_json(), **rest}
+
+
+def bootstrap(values: Floats, groups: NDArray[Any], base: Floats | None = None) -> tuple[float, float]:
+    """A 95% bootstrap interval of a mean, or of the ratio of two, drawing groups with all that is in them.
+
+    Args:
+        values: ``(n,)`` scores.
+        groups: ``(n,)`` what each belongs to: the picture that was asked about.
+        base: ``(n,)`` scores to divide by, drawn together with the others.
+    """
+    rng = np.random.default_rng(0)
+    names, index = np.unique(groups, return_inverse=True)
+    below = np.bincount(index, base).astype(float)
+    above = np.bincount(index, values)
+    picks = rng.integers(0, len(names), (_DRAWS, len(names)))
+    total, divisor = above[picks].sum(1), below[picks].sum(1)
+    low, high = np.quantile(total / np.maximum(divisor, 1e-12), (0.025, 0.975))
+    return float(low), float(high)
+
+
+class _Table:
+    """Scores and answers of every configuration, ``(configurations, cases)``."""
+
+    def __init__(
+        self,
+        configurations: Sequence[Configuration],
+        keys: Sequence[str],
+        cases: Sequence[Case],
+        records: Records,
+    ) -> None:
+        self.configurations, self.keys, self.cases, self.records = configurations, keys, cases, records
+        answers = [records.answers(key, cases) for key in keys]
+        self.scores = np.asarray(
+            [[case.score(given) for case, given in zip(cases, row, strict=True)] for row in answers]
+        )
+        self.changed = np.asarray([[a != b for a, b in zip(row, answers[0], strict=True)] for row in answers])
+        self.groups = np.asarray([case.group for case in cases])
+        self.tasks = np.asarray([case.task for case in cases])
+
+    def task_names(self) -> list[str]:
+        """The tasks in order of appearance, behind ``all``."""
+        return [ALL, *dict.fromkeys(self.tasks.tolist())]
+
+    def where(self, task: str) -> NDArray[np.bool_]:
+        """The cases of a task."""
+        return np.full(len(self.cases), True) if task == ALL else self.tasks == task
+
+    def row(self, numbers: list[int], task: str, layers: int) -> Row:
+        """The row of one configuration, or the mean over configurations that differ in their seed."""
+        one = self.configurations[numbers[0]]
+        asked = self.where(task)
+        cases = [case for case, wanted in zip(self.cases, asked, strict=True) if wanted]
+        scores = self.scores[numbers][:, asked].mean(0)
+        whole = float(self.scores[0, asked].mean())
+        schedules = [s for n in numbers for s in self.records.schedules(self.keys[n], cases)]
+        times = [t for n in numbers for t in self.records.times(self.keys[n], self.cases)]
+        return Row(
+            method=one.method,
+            keep=one.keep,
+            stage2=one.stage2,
+            task=task,
+            seed=one.seed if len(numbers) == 1 else None,
+            n=len(cases),
+            accuracy=float(scores.mean()),
+            retention=100 * float(scores.mean()) / whole if whole else None,
+            changed=float(self.changed[numbers][:, asked].mean()),
+            kept_tokens=float(np.mean([mean_tokens(schedule, layers) for schedule in schedules])),
+            select_ms=_median(times, "select", 1000),
+            prefill_s=_median(times, "first", 1),
+            total_s=_median(times, "total", 1),
+            interval=bootstrap(scores, self.groups[asked]),
+            schedule=_mean_schedule(schedules),
+        )
+
+    def summary(self, numbers: list[int], task: str, layers: int) -> Summary:
+        """The row over seeds, with their spread."""
+        asked = self.where(task)
+        each = self.scores[numbers][:, asked]
+        ratio = None
+        if self.scores[0, asked].any():
+            low, high = bootstrap(each.mean(0), self.groups[asked], self.scores[0, asked])
+            ratio = (100 * low, 100 * high)
+        per_seed = each.mean(1)
+        spread = (float(per_seed.min()), float(per_seed.max()))
+        return Summary(self.row(numbers, task, layers), len(numbers), spread, ratio)
+
+
+def _median(times: list[dict[str, Any]], name: str, factor: float) -> float | None:
+    return round(factor * float(np.median([t[name] for t in times])), 5) if times else None
+
+
+def _mean_schedule(schedules: Sequence[Schedule]) -> list[tuple[int, float]]:
+    firsts = sorted({first for schedule in schedules for first, _ in schedule})
+    means = []
+    for at in firsts:
+        tokens = [[count for first, count in schedule if first <= at][-1] for schedule in schedules]
+        means.append((at, round(float(np.mean(tokens)), 2)))
+    return means
+
+
+def rows_of(
+    configurations: Sequence[Configuration],
+    keys: Sequence[str],
+    cases: Sequence[Case],
+    records: Records,
+    layers: int,
+) -> list[Row]:
+    """One row per configuration and task, ``all`` first.
+
+    Args:
+        configurations: The first is the uncompressed model.
+        keys: Their keys in the records.
+        cases: What was asked.
+        records: The answers.
+        layers: Decoder layers of the model.
+    """
+    table = _Table(configurations, keys, cases, records)
+    numbers = range(len(configurations))
+    return [table.row([number], task, layers) for number in numbers for task in table.task_names()]
+
+
+def summaries_of(
+    configurations: Sequence[Configuration],
+    keys: Sequence[str],
+    cases: Sequence[Case],
+    records: Records,
+    layers: int,
+) -> list[Summary]:
+    """As `rows_of`, with the configurations that differ in their seed alone taken together."""
+    table = _Table(configurations, keys, cases, records)
+    together: dict[tuple[object, ...], list[int]] = {}
+    for number, one in enumerate(configurations):
+        together.setdefault((one.method, one.keep, one.stage2), []).append(number)
+    return [
+        table.summary(numbers, task, layers) for numbers in together.values() for task in table.task_names()
+    ]

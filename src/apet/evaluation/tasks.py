@@ -1,0 +1,149 @@
+"""Tasks by name, and their questions about pictures of a held-out split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from apet.core.errors import ApETError
+from apet.scenes import Question
+from apet.scenes.sources import SOURCES, Drawn, Kind
+
+__all__ = ["TASKS", "Case", "Task", "default_tasks", "draw_cases", "is_drawn", "resolve_tasks"]
+
+_MOST_PICTURES_PER_CASE = 60
+
+
+@dataclass(frozen=True)
+class Task:
+    """One column of a report.
+
+    Attributes:
+        name: Its name on the command line and in rows.
+        source: The kind of pictures that its questions are about; a name out of ``scenes.sources``.
+        kind: What one question shows: an image, several, or a video.
+        trained: Whether the embedded model was trained on questions like these.
+    """
+
+    name: str
+    source: str
+    kind: Kind
+    trained: bool
+
+
+TASKS: dict[str, Task] = {
+    name: Task(name, key, source.kind, source.trained)
+    for key, source in SOURCES.items()
+    for name in source.tasks
+}
+"""Every task by name."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One question, or one conversation, about one drawn content; right is an exact match.
+
+    Attributes:
+        task: Name of its task.
+        group: What it is about; questions about one content share it, and the bootstrap draws these.
+        turns: The questions, in order.
+        answers: The right answer to each.
+        key: Hash of everything that is shown and asked: another content never has the same.
+    """
+
+    task: str
+    group: str
+    turns: tuple[str, ...]
+    answers: tuple[str, ...]
+    key: str
+    drawn: Drawn = field(repr=False, compare=False)
+
+    @property
+    def kind(self) -> Kind:
+        """What it shows."""
+        return TASKS[self.task].kind
+
+    def pictures(self) -> list[Image.Image]:
+        """The pictures, or the frames of the video, in order."""
+        return [Image.fromarray(pixels) for pixels in self.drawn.paint()]
+
+    def score(self, given: Sequence[str]) -> float:
+        """Share of the turns that are answered rightly: the same but for case, spaces and a full stop."""
+        right = [_plain(a) == _plain(b) for a, b in zip(given, self.answers, strict=True)]
+        return sum(right) / len(right)
+
+
+def _plain(answer: str) -> str:
+    return " ".join(answer.casefold().split()).removesuffix(".")
+
+
+def default_tasks(*, embedded: bool) -> list[str]:
+    """The tasks that run if none are named: for the embedded model those that it was trained on."""
+    return [name for name, task in TASKS.items() if task.trained or not embedded]
+
+
+def is_drawn(name: str) -> bool:
+    """Whether a name is that of a task here, or of a kind of pictures; others are lmms-eval's."""
+    return name in TASKS or name in SOURCES or name == "all"
+
+
+def resolve_tasks(names: Sequence[str]) -> list[str]:
+    """Task names from names of tasks and of kinds of pictures, such as ``scenes``; ``all`` is every task.
+
+    Raises:
+        ApETError: If a name is neither.
+    """
+    found: list[str] = []
+    for name in names:
+        if name in TASKS:
+            found.append(name)
+        elif name in SOURCES:
+            found += SOURCES[name].tasks
+        elif name == "all":
+            found += TASKS
+        else:
+            known = ", ".join([*TASKS, *(source for source in SOURCES if source not in TASKS), "all"])
+            raise ApETError("eval --tasks", repr(name), f"names out of: {known}")
+    return list(dict.fromkeys(found))
+
+
+def draw_cases(tasks: Sequence[str], limit: int, split: str = "test") -> list[Case]:
+    """The first ``limit`` questions of every task, over the pictures of a split in order.
+
+    A larger limit adds questions and changes none. Questions about the same content stand together.
+
+    Args:
+        tasks: Names of tasks.
+        limit: Questions per task.
+        split: ``"train"``, ``"validation"`` or ``"test"``; only the first was trained on.
+
+    Raises:
+        ApETError: If a task's pictures give too few questions.
+    """
+    found: list[Case] = []
+    for name, source in SOURCES.items():
+        wanted = [task for task in source.tasks if task in tasks]
+        count: Counter[str] = Counter()
+        index = 0
+        while any(count[task] < limit for task in wanted):
+            if index > _MOST_PICTURES_PER_CASE * limit:
+                raise ApETError("eval", f"{index} pictures without {limit} questions", "a task that asks")
+            drawn = source.drawn(split, index)
+            for dialogue in drawn.dialogues:
+                task = dialogue[0].skill
+                if task in wanted and count[task] < limit:
+                    count[task] += 1
+                    found.append(_case(task, f"{name}/{split}/{index}", drawn, dialogue))
+            index += 1
+    return found
+
+
+def _case(task: str, group: str, drawn: Drawn, dialogue: Sequence[Question]) -> Case:
+    turns = tuple(question.text for question in dialogue)
+    answers = tuple(question.answer for question in dialogue)
+    shown = repr((group, drawn.content, turns, answers))
+    return Case(task, group, turns, answers, hashlib.sha256(shown.encode()).hexdigest()[:16], drawn)
