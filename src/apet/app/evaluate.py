@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,23 +81,11 @@ def parse_keeps(text: str) -> list[int | float]:
     Raises:
         ApETError: If one is no budget.
     """
+    from apet.app.options import parse_keep
     from apet.core.budget import check_keep
 
-    found: list[int | float] = []
-    for part in _list(text, "--keep"):
-        number: int | float = math.nan
-        for kind in (int, float):
-            try:
-                number = kind(part)
-                break
-            except ValueError:
-                continue
-        found.append(check_keep(number, "eval --keep") if number == number else _no_budget(part))
-    return list(dict.fromkeys(found))
-
-
-def _no_budget(part: str) -> int:
-    raise ApETError("eval --keep", repr(part), "numbers of tokens such as 64, or shares such as 0.11")
+    found = [parse_keep(part, "eval --keep") for part in _list(text, "--keep")]
+    return list(dict.fromkeys(check_keep(keep, "eval --keep") for keep in found))
 
 
 def parse_stages(text: str) -> list[Stages]:

@@ -8,7 +8,7 @@ from apet.methods import Stage2
 __all__ = ["parse_budget", "parse_keep", "parse_stage2"]
 
 
-def parse_keep(text: str, option: str = "--keep") -> int | float:
+def parse_keep(text: str, option: str = "ask --keep") -> int | float:
     """A budget: ``"64"`` is 64 tokens, ``"0.11"`` and ``"1.0"`` are shares.
 
     Raises:
@@ -19,7 +19,7 @@ def parse_keep(text: str, option: str = "--keep") -> int | float:
             return kind(text)
         except ValueError:
             continue
-    raise ApETError(f"ask {option}", repr(text), "a number of tokens such as 64, or a share such as 0.11")
+    raise ApETError(option, repr(text), "a number of tokens such as 64, or a share such as 0.11")
 
 
 def parse_budget(keep: str | None, tolerance: str | None) -> tuple[int | float | None, float | None]:
@@ -49,4 +49,4 @@ def parse_stage2(text: str | None) -> Stage2 | None:
     layer, colon, keep = text.partition(":")
     if not colon or not (layer.isascii() and layer.isdecimal()):
         raise ApETError("ask --stage2", repr(text), "LAYER:KEEP such as 16:32")
-    return Stage2(int(layer), parse_keep(keep, "--stage2"))
+    return Stage2(int(layer), parse_keep(keep, "ask --stage2"))

@@ -105,7 +105,7 @@ def _position_plots(result: Evaluation) -> str:
         return ""
     return (
         "<h2>Is a place preferred?</h2><p>At the smallest budget, one stage, over single pictures. Things "
-        "are drawn at random places, so a method without positional bias is level, but for the picture's edges. "
+        "are drawn at random places, so a method without bias is level, but for the picture's edges. "
         "ApET's score is its approximation error; an attention-based method's is the attention received.</p>"
         f'{legend(drawn)}<div class="plots">{"".join(plots)}</div>'
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from apet.evaluation.configurations import Configuration, Stages
 from apet.evaluation.records import Records
 from apet.evaluation.replies import Schedule, mean_tokens
-from apet.evaluation.tasks import Case
+from apet.evaluation.tasks import TASKS, Case
 
 __all__ = ["ALL", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
 
@@ -126,8 +126,8 @@ class _Table:
         self.tasks = np.asarray([case.task for case in cases])
 
     def task_names(self) -> list[str]:
-        """The tasks in order of appearance, behind ``all``."""
-        return [ALL, *dict.fromkeys(self.tasks.tolist())]
+        """The tasks that were asked, in the order of their registry, behind ``all``."""
+        return [ALL, *(task for task in TASKS if task in self.tasks)]
 
     def where(self, task: str) -> NDArray[np.bool_]:
         """The cases of a task."""
