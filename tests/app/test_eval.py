@@ -67,7 +67,7 @@ def test_bad_options_are_one_error(arguments, words, tmp_path):
 def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     answers = tmp_path / "answers.jsonl"
     command = [sys.executable, "-m", "apet.app.main", "eval", "--methods", "apet", "--keep", "32"]
-    command += ["--stage2", "off", "--tasks", "exist", "--limit", "40", "--output", str(tmp_path), "--json"]
+    command += ["--stage2", "off", "--tasks", "exist", "--limit", "20", "--output", str(tmp_path), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
         end = time.monotonic() + 500
         while not (answers.exists() and answers.read_bytes().count(b"\n") >= 1):
@@ -84,5 +84,5 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     assert answers.read_bytes().startswith(whole)
     lines = [json.loads(line) for line in answers.read_text().splitlines()]
     asked = [(line["run"], case) for line in lines if line["kind"] == "answers" for case in line["answers"]]
-    assert len(asked) == len(set(asked)) == 2 * 40
-    assert {row["n"] for row in json.loads(done.stdout)["rows"]} == {40}
+    assert len(asked) == len(set(asked)) == 2 * 20
+    assert {row["n"] for row in json.loads(done.stdout)["rows"]} == {20}

@@ -24,7 +24,7 @@ TIMED = 8
 """Questions that are also asked alone and timed, under every configuration."""
 
 _VERSION = 1
-_PICTURES = 32
+_PICTURES = 16
 
 Progress = Callable[[int, int, str], None]
 """Called with pieces of work done, pieces in all, and what comes next."""

@@ -11,7 +11,7 @@ from apet.scenes.scene import Region, Scene, Shape, Text
 from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS
 
-__all__ = ["draw"]
+__all__ = ["Pixels", "background", "blend", "draw", "finish", "jittered", "print_text"]
 
 Pixels = NDArray[np.float32]
 
@@ -23,7 +23,7 @@ def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) 
     return np.asarray(image, dtype=np.float32)
 
 
-def _background(rng: np.random.Generator, light: bool, region: Region) -> Pixels:
+def background(rng: np.random.Generator, light: bool, region: Region) -> Pixels:
     """A muted colour under clouds, stripes or checks, and grain: ``(height, width, 3)`` in 0..255."""
     left, top, right, bottom = region.box
     height, width = bottom - top, right - left
@@ -43,7 +43,7 @@ def _background(rng: np.random.Generator, light: bool, region: Region) -> Pixels
     return colour + pattern[..., None] * tint
 
 
-def _blend(canvas: Pixels, mask: Pixels, colour: Pixels, left: int, top: int) -> None:
+def blend(canvas: Pixels, mask: Pixels, colour: Pixels, left: int, top: int) -> None:
     """Paints ``colour`` (3,) or (h, w, 3) through ``mask`` (h, w) at a place that lies inside the canvas."""
     area = canvas[top : top + mask.shape[0], left : left + mask.shape[1]]
     area += mask[: area.shape[0], : area.shape[1], None] * (
@@ -51,7 +51,8 @@ def _blend(canvas: Pixels, mask: Pixels, colour: Pixels, left: int, top: int) ->
     )
 
 
-def _jittered(rng: np.random.Generator, name: str) -> Pixels:
+def jittered(rng: np.random.Generator, name: str) -> Pixels:
+    """A named colour, a little off: ``(3,)`` in 0..255."""
     return np.asarray(COLOURS[name], np.float32) + rng.uniform(-12, 12, 3).astype(np.float32)
 
 
@@ -61,11 +62,11 @@ def _draw_shape(rng: np.random.Generator, canvas: Pixels, shape: Shape, region: 
     slope = rng.uniform(-14, 14, 2).astype(np.float32)
     axis = np.linspace(-1, 1, side, dtype=np.float32)
     shade = slope[0] * axis[:, None] + slope[1] * axis[None, :]
-    colour = _jittered(rng, shape.colour) + shade[..., None]
+    colour = jittered(rng, shape.colour) + shade[..., None]
     left, top = round(shape.x) - reach - region.box[0], round(shape.y) - reach - region.box[1]
     # A mask may reach one pixel over the region's edge by rounding.
     cut_left, cut_top = max(-left, 0), max(-top, 0)
-    _blend(canvas, mask[cut_top:, cut_left:], colour[cut_top:, cut_left:], left + cut_left, top + cut_top)
+    blend(canvas, mask[cut_top:, cut_left:], colour[cut_top:, cut_left:], left + cut_left, top + cut_top)
 
 
 def _draw_text(rng: np.random.Generator, canvas: Pixels, text: Text, light: bool, region: Region) -> None:
@@ -75,10 +76,22 @@ def _draw_text(rng: np.random.Generator, canvas: Pixels, text: Text, light: bool
         tone = rng.uniform(15, 50) if light else rng.uniform(205, 245)
         plate = (tone + rng.uniform(-8, 8, 3)).astype(np.float32)
         mask = np.full((height + 8, pitch * len(text.text) + 8), 0.94, np.float32)
-        _blend(canvas, mask, plate, left - 4, top - 4)
-    ink = _jittered(rng, text.colour)
-    for i, char in enumerate(text.text):
-        _blend(canvas, glyph_mask(char, text.size), ink, left + i * pitch, top)
+        blend(canvas, mask, plate, left - 4, top - 4)
+    ink = jittered(rng, text.colour)
+    print_text(canvas, text.text, ink, left, top, text.size)
+
+
+def print_text(canvas: Pixels, text: str, ink: Pixels, left: int, top: int, size: int) -> None:
+    """Prints capitals, digits and signs at a place inside the canvas."""
+    for i, char in enumerate(text):
+        if char != " ":
+            blend(canvas, glyph_mask(char, size), ink, left + i * char_pitch(size), top)
+
+
+def finish(canvas: Pixels) -> NDArray[np.uint8]:
+    """The canvas as pixels."""
+    pixels: NDArray[np.uint8] = np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
@@ -91,10 +104,9 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
         RGB pixels, ``(14 * rows, 14 * columns, 3)`` of the scene's region: 336 x 336 for a whole picture.
     """
     rng = np.random.default_rng(scene.seed)
-    canvas = _background(rng, scene.light, scene.region)
+    canvas = background(rng, scene.light, scene.region)
     for text in scene.texts:
         _draw_text(rng, canvas, text, scene.light, scene.region)
     for shape in scene.shapes:
         _draw_shape(rng, canvas, shape, scene.region)
-    pixels: NDArray[np.uint8] = np.clip(canvas + np.float32(0.5), 0, 255).astype(np.uint8)
-    return pixels
+    return finish(canvas)

@@ -11,7 +11,7 @@ import numpy as np
 from apet.scenes.scene import SIZE, Scene, Shape, region_name
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
-__all__ = ["SKILLS", "TEMPLATES", "Question", "ask"]
+__all__ = ["SKILLS", "TEMPLATES", "Question", "ask", "has_clear_place"]
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,14 @@ def _count(rng: np.random.Generator, scene: Scene) -> _Made:
     return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes)), ()
 
 
+def has_clear_place(shape: Shape) -> bool:
+    """Whether its centre is off the borders of two thirds of the picture, where the answer is not clear."""
+    return all(abs(c - SIZE * third / 3) >= 8 for c in (shape.x, shape.y) for third in (1, 2))
+
+
 def _where(rng: np.random.Generator, scene: Scene) -> _Made:
     shape = _choose(rng, _unique(scene, _name))
-    # A centre on the border of two thirds has no clear answer.
-    if shape is None or any(abs(c - SIZE * third / 3) < 8 for c in (shape.x, shape.y) for third in (1, 2)):
+    if shape is None or not has_clear_place(shape):
         return None
     return "where", _name(shape), "", region_name(shape.x, shape.y), (shape,)
 

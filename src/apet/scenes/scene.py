@@ -9,7 +9,7 @@ import numpy as np
 from apet.scenes.glyphs import char_pitch, line_height
 from apet.scenes.vocabulary import COLOURS, LETTERS, REGIONS, SHAPES, WORDS
 
-__all__ = ["GRID", "PATCH", "SIZE", "Region", "Scene", "Shape", "Text", "sample_scene", "seeded"]
+__all__ = ["GRID", "PATCH", "SIZE", "Layout", "Region", "Scene", "Shape", "Text", "sample_scene", "seeded"]
 
 PATCH = 14
 """Side of a patch, in pixels."""
@@ -126,7 +126,7 @@ def _printed(rng: np.random.Generator, longest: int) -> str:
     return word
 
 
-class _Layout:
+class Layout:
     """Places boxes in a region without overlap."""
 
     def __init__(self, region: Region, margin: float = 4) -> None:
@@ -156,7 +156,7 @@ class _Layout:
         return None
 
 
-def _sample_text(rng: np.random.Generator, layout: _Layout, light: bool) -> Text | None:
+def _sample_text(rng: np.random.Generator, layout: Layout, light: bool) -> Text | None:
     size = int(rng.integers(20, 37))
     longest = min(6, int((layout.right - layout.left - 12) // char_pitch(size)))
     if longest < 3:
@@ -171,7 +171,7 @@ def _sample_text(rng: np.random.Generator, layout: _Layout, light: bool) -> Text
     return Text(text, inks[rng.integers(len(inks))], int(place[0]) + 5, int(place[1]) + 5, size, plate)
 
 
-def _sample_shape(rng: np.random.Generator, layout: _Layout) -> Shape | None:
+def _sample_shape(rng: np.random.Generator, layout: Layout) -> Shape | None:
     radius = float(np.exp(rng.uniform(np.log(9), np.log(36))))
     place = layout.place(rng, 2 * radius, 2 * radius)
     if place is None:
@@ -193,7 +193,7 @@ def sample_scene(rng: np.random.Generator, region: Region | None = None) -> Scen
     region = region or Region()
     share = region.rows * region.columns / GRID**2
     light = bool(rng.random() < 0.5)
-    layout = _Layout(region)
+    layout = Layout(region)
     most_texts, most_shapes = (3, 12) if share > 0.5 else (2, 5)
     texts = [
         _sample_text(rng, layout, light) for _ in range(rng.integers(0 if share < 1 else 1, most_texts + 1))

@@ -5,18 +5,22 @@ A new kind touches its own file, a row in `SOURCES` and a row in ``tests/scenes/
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from apet.scenes.charts import ask_chart, draw_chart, sample_chart
 from apet.scenes.drawing import draw
+from apet.scenes.forms import ask_form, draw_form, sample_form
 from apet.scenes.questions import SKILLS, Question, ask
-from apet.scenes.scene import Scene, sample_scene, seeded
+from apet.scenes.scene import sample_scene, seeded
+from apet.scenes.several import ask_album, ask_in_turns, sample_album
 from apet.scenes.small import ask_small, sample_small
+from apet.scenes.video import ask_clip, draw_clip, sample_clip
 
 __all__ = ["SOURCES", "Drawn", "Kind", "Source"]
 
@@ -64,22 +68,55 @@ class Source:
 
 def _scene(rng: np.random.Generator) -> Drawn:
     scene = sample_scene(rng)
-    asked = tuple((question,) for question in ask(rng, scene, 8))
-    return Drawn(scene, partial(_paint, scene), asked)
+    return Drawn(scene, partial(_each, draw, (scene,)), _singly(ask(rng, scene, 8)))
 
 
 def _small(rng: np.random.Generator) -> Drawn:
     scene = sample_small(rng)
-    asked = tuple((question,) for question in ask_small(rng, scene, 4))
-    return Drawn(scene, partial(_paint, scene), asked)
+    return Drawn(scene, partial(_each, draw, (scene,)), _singly(ask_small(rng, scene, 4)))
 
 
-def _paint(scene: Scene) -> list[Pixels]:
-    return [draw(scene)]
+def _chart(rng: np.random.Generator) -> Drawn:
+    chart = sample_chart(rng)
+    return Drawn(chart, partial(_each, draw_chart, (chart,)), _singly(ask_chart(rng, chart)))
+
+
+def _form(rng: np.random.Generator) -> Drawn:
+    form = sample_form(rng)
+    return Drawn(form, partial(_each, draw_form, (form,)), _singly(ask_form(rng, form)))
+
+
+def _several(rng: np.random.Generator) -> Drawn:
+    album = sample_album(rng)
+    return Drawn(album, partial(_each, draw, album.scenes), _singly(ask_album(rng, album)))
+
+
+def _turns(rng: np.random.Generator) -> Drawn:
+    scene = sample_scene(rng)
+    turns = ask_in_turns(rng, scene)
+    return Drawn(scene, partial(_each, draw, (scene,)), (turns,) if turns else ())
+
+
+def _video(rng: np.random.Generator) -> Drawn:
+    clip = sample_clip(rng)
+    return Drawn(clip, partial(draw_clip, clip), _singly(ask_clip(clip)))
+
+
+def _singly(questions: list[Question]) -> tuple[tuple[Question, ...], ...]:
+    return tuple((question,) for question in questions)
+
+
+def _each(paint: Callable[[Any], Pixels], contents: Sequence[object]) -> list[Pixels]:
+    return [paint(content) for content in contents]
 
 
 SOURCES: dict[str, Source] = {
     "scenes": Source("image", 0, tuple(SKILLS), True, _scene),
     "small": Source("image", 1, ("small_objects", "small_text"), True, _small),
+    "charts": Source("image", 2, ("bars", "lines"), False, _chart),
+    "forms": Source("image", 3, ("forms",), False, _form),
+    "several": Source("images", 4, ("several",), False, _several),
+    "turns": Source("image", 5, ("turns",), False, _turns),
+    "video": Source("video", 6, ("video",), False, _video),
 }
 """Kinds of pictures by name."""
