@@ -21,7 +21,7 @@ __all__ = ["EvalRequest", "evaluate_request"]
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What was asked for on the command line, as text; empty strings stand for the defaults."""
+    """What was asked for on the command line, as text. Empty ``methods`` and ``tasks`` stand for the defaults."""
 
     model: str | None
     methods: str
@@ -43,22 +43,25 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
 
     tasks = _list(request.tasks, "--tasks") if request.tasks else []
-    if any(is_drawn(name) for name in tasks) or not tasks:
-        tasks = resolve_tasks(tasks) if tasks else default_tasks(embedded=request.model is None)
-    else:
-        from apet.app.forward import forward_request
-
-        forward_request(request, tasks, as_json=as_json)
-        return
-    from apet.evaluation.evaluate import BUDGETS, QUESTIONS, Wanted, evaluate
-    from apet.evaluation.report import write_report
     from apet.methods import METHODS
 
+    methods = _list(request.methods, "--methods") if request.methods else list(METHODS)
+    keeps, stages = parse_keeps(request.keep), parse_stages(request.stage2)
+    if tasks and not any(is_drawn(name) for name in tasks):
+        from apet.app.forward import forward_tasks
+
+        runs = {"tasks": tasks, "limit": request.limit, "folder": request.output / "lmms"}
+        runs["trust_remote_code"] = request.trust_remote_code
+        forward_tasks(request.model, methods, keeps, stages, request.seeds, runs, as_json=as_json)
+        return
+    from apet.evaluation.evaluate import QUESTIONS, Wanted, evaluate
+    from apet.evaluation.report import write_report
+
     wanted = Wanted(
-        methods=_list(request.methods, "--methods") if request.methods else list(METHODS),
-        keeps=parse_keeps(request.keep) if request.keep else list(BUDGETS),
-        stages=parse_stages(request.stage2) if request.stage2 else list(get_args(Stages)),
-        tasks=tasks,
+        methods=methods,
+        keeps=keeps,
+        stages=stages,
+        tasks=resolve_tasks(tasks) if tasks else default_tasks(embedded=request.model is None),
         seeds=request.seeds,
         limit=QUESTIONS if request.limit is None else request.limit,
     )

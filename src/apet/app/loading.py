@@ -8,7 +8,7 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.hf.families import FAMILIES
 
-__all__ = ["load_model"]
+__all__ = ["load_config", "load_model"]
 
 _EXPECTED = "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
 
@@ -38,20 +38,13 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         small, reader = embedded.load()
         return small.to("cuda") if torch.cuda.is_available() else small, reader
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText, AutoProcessor
 
+    load_config(name, trust_remote_code=trust_remote_code)
     folder = Path(name).expanduser()
-    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
-        raise ApETError("ask --model", f"{name} (no such folder)", _EXPECTED)
-    if not folder.is_dir():
-        _check_reachable(name)
     source = str(folder) if folder.is_dir() else name
     gpu = torch.cuda.is_available()
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
-        if config.model_type not in FAMILIES:
-            known = ", ".join(sorted(FAMILIES))
-            raise ApETError("ask --model", f"model type {config.model_type!r} ({name})", f"one of: {known}")
         processor = AutoProcessor.from_pretrained(source, trust_remote_code=trust_remote_code)
         model: Any = AutoModelForImageTextToText.from_pretrained(
             source,
@@ -59,12 +52,45 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )
-    except ApETError:
-        raise
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ApETError("ask --model", f"{name} ({reason})", _EXPECTED) from error
+        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error
     return model.eval().to("cuda" if gpu else "cpu"), processor
+
+
+def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
+    """Reads a model's configuration; no weights are fetched.
+
+    Args:
+        name: As for `load_model`.
+        trust_remote_code: As for `load_model`.
+
+    Raises:
+        ApETError: If it cannot be found, fetched or read, or its type is not supported.
+    """
+    from transformers import AutoConfig
+
+    if name is None:
+        from apet import embedded
+
+        name = str(embedded.PATH)
+    folder = Path(name).expanduser()
+    if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
+        raise ApETError("ask --model", f"{name} (no such folder)", _EXPECTED)
+    if not folder.is_dir():
+        _check_reachable(name)
+    source = str(folder) if folder.is_dir() else name
+    try:
+        config: Any = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error
+    if config.model_type not in FAMILIES:
+        known = ", ".join(sorted(FAMILIES))
+        raise ApETError("ask --model", f"model type {config.model_type!r} ({name})", f"one of: {known}")
+    return config
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _check_reachable(name: str) -> None:
@@ -83,5 +109,4 @@ def _check_reachable(name: str) -> None:
     except HFValidationError as error:
         raise ApETError("ask --model", f"{name!r} (no valid model id)", _EXPECTED) from error
     except Exception as error:
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ApETError("ask --model", f"{name} ({reason})", _EXPECTED) from error
+        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from apet.core.errors import ApETError
 from apet.methods import METHODS, ApET, Method, Stage2
 
-__all__ = ["FULL", "SEEDED", "Configuration", "Stages", "build_method", "plan"]
+__all__ = ["FULL", "SEEDED", "Configuration", "Stages", "build_method", "parse_method", "plan"]
 
 Stages = Literal["off", "paper"]
 
@@ -80,7 +80,7 @@ def plan(
     for spec in dict.fromkeys(methods):
         if spec == FULL:
             continue
-        name, fields = _parse(spec)
+        name, fields = parse_method(spec)
         budgets: list[tuple[int | float, Stages]] = [(keep, stage) for stage in stages for keep in keeps]
         if name in _WITHOUT_BUDGET:
             budgets = [(keeps[0], "off")]
@@ -134,9 +134,15 @@ def _built(kind: Any, keep: int | float, fields: dict[str, Any]) -> Method:
     return method
 
 
-def _parse(spec: str) -> tuple[str, dict[str, Any]]:
-    """``"apet:merge=no:basis_size=5"``: the name and its fields."""
+def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
+    """``"apet:merge=no:basis_size=5"``: the name and its fields.
+
+    Raises:
+        ApETError: If there is no such method or field.
+    """
     name, *parts = spec.split(":")
+    if name == FULL and not parts:
+        return name, {}
     if name not in METHODS:
         known = ", ".join([FULL, *METHODS])
         raise ApETError("eval --methods", repr(name), f"names out of: {known}")

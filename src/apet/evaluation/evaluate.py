@@ -10,7 +10,7 @@ from typing import Any
 
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
-from apet.evaluation.plain import applied
+from apet.evaluation.plain import check_applies
 from apet.evaluation.records import Records
 from apet.evaluation.runner import configuration_key, run
 from apet.evaluation.statistics import Row, Summary, rows_of, summaries_of
@@ -19,10 +19,8 @@ from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import TASKS, Case, draw_cases
 from apet.scenes import Scene
 
-__all__ = ["BUDGETS", "QUESTIONS", "Evaluation", "Wanted", "evaluate"]
+__all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate"]
 
-BUDGETS: tuple[int, ...] = (192, 128, 64, 32)
-"""Budgets that run if none are named."""
 QUESTIONS = 240
 """Questions per task that are asked if no limit is named."""
 
@@ -163,8 +161,8 @@ def _fitting(
     fitting, unfit = [], []
     for one in configurations:
         try:
-            with applied(subject, one.built):
-                fitting.append(one)
+            check_applies(subject, one.built)
+            fitting.append(one)
         except ApETError as error:
             unfit.append(f"{one.method}, keep {one.keep}, stage 2 {one.stage2}: {error}")
     return fitting, list(dict.fromkeys(unfit))

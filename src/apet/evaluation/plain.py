@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from apet.hf import Session, compressing
 from apet.hf.families import family_of
 from apet.methods import Method
 
-__all__ = ["LONGEST_ANSWER", "answer_plainly", "applied", "visual_tokens"]
+__all__ = ["LONGEST_ANSWER", "answer_plainly", "applied", "check_applies", "visual_tokens"]
 
 LONGEST_ANSWER = 12
 """New tokens per answer; the longest right answer of the embedded model has 7, an end included."""
@@ -38,6 +38,17 @@ def applied(subject: Subject, method: Method | None) -> Iterator[Session | None]
     finally:
         if eager:
             model.set_attn_implementation(before)
+
+
+def check_applies(subject: Subject, method: Method | None) -> None:
+    """Applies a method and takes it off again.
+
+    Raises:
+        ApETError: If it does not fit the model.
+    """
+    stack = ExitStack()
+    stack.enter_context(applied(subject, method))
+    stack.close()
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from apet.core.errors import ApETError
 from apet.scenes import Question
 from apet.scenes.sources import SOURCES, Drawn, Kind
 
-__all__ = ["TASKS", "Case", "Task", "default_tasks", "draw_cases", "is_drawn", "resolve_tasks"]
+__all__ = ["TASKS", "Case", "Task", "default_tasks", "draw_cases", "is_drawn", "resolve_tasks", "same_answer"]
 
 _MOST_PICTURES_PER_CASE = 60
 
@@ -73,8 +73,13 @@ class Case:
 
     def score(self, given: Sequence[str]) -> float:
         """Share of the turns that are answered rightly: the same but for case, spaces and a full stop."""
-        right = [_plain(a) == _plain(b) for a, b in zip(given, self.answers, strict=True)]
+        right = [same_answer(a, b) for a, b in zip(given, self.answers, strict=True)]
         return sum(right) / len(right)
+
+
+def same_answer(given: str, right: str) -> bool:
+    """Exact match but for case, spaces and a full stop at the end."""
+    return _plain(given) == _plain(right)
 
 
 def _plain(answer: str) -> str:
