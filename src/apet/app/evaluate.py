@@ -21,7 +21,7 @@ __all__ = ["EvalRequest", "evaluate_request"]
 
 @dataclass(frozen=True)
 class EvalRequest:
-    """What was asked for on the command line, as text. Empty ``methods`` and ``tasks`` stand for the defaults."""
+    """What was asked for on the command line, as text; empty ``methods`` and ``tasks``: the defaults."""
 
     model: str | None
     methods: str

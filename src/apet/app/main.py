@@ -138,6 +138,35 @@ def evaluate(
 
 
 @app.command()
+def reproduce(
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A published table: paper-table-llava-1.5 or paper-table-qwen2.5-vl.", show_default=False
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Another model id or folder than the table's, such as a local copy.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Questions per task; all if not given.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the runs; finished ones are not run again.")
+    ] = Path("apet-reproduce"),
+    run: Annotated[bool, typer.Option(help="Run what can be run here, or print the runs alone.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the runs behind a published table, run them, and set the results beside its figures."""
+    from apet.app.reproduce import reproduce as reproduce_table
+
+    reproduce_table(table, model=model, limit=limit, output=output, run=run, as_json=as_json)
+
+
+@app.command()
 def models() -> None:
     """List the model types that can be compressed."""
     from apet.app.models import print_models
