@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LMMS := .venv-eval
+LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test check train clean
+.PHONY: install demo test test-eval check train results clean
 
 install: $(VENV)/.installed
 
@@ -32,8 +34,19 @@ train: $(VENV)/.installed
 	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile
 	$(BIN)/python -m training.evaluate --model runs/embedded --output runs/embedded/accuracy.json
 
+# Every method and budget on the embedded model, as a report; a killed run goes on.
+results: install
+	$(BIN)/apet eval --output runs/results
+	cp runs/results/results.md docs/results.md
+	cp runs/results/results.html docs/results.html
+
+# lmms-eval brings a hundred packages, so its tests have an environment of their own. There is no torchvision
+# for PyTorch's CPU wheel that can be imported, and the tests need none.
+test-eval: $(LMMS)/.installed
+	$(LMMS)/bin/python -m pytest tests/lmms
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(LMMS) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,4 +57,11 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+$(LMMS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(LMMS)
+	$(LMMS_PIP) install --constraint constraints.txt torch
+	$(LMMS_PIP) install --constraint constraints.txt --editable ".[eval]" pytest
+	$(LMMS_PIP) uninstall --yes torchvision
 	touch $@

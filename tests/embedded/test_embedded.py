@@ -5,11 +5,13 @@ import json
 import pytest
 import torch
 from PIL import Image
-from training.evaluate import answers, held_out
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import apet
 from apet import embedded
+from apet.evaluation import Subject, draw_cases
+from apet.evaluation.plain import answer_plainly
+from apet.scenes import SKILLS
 
 MEGABYTE = 2**20
 
@@ -19,11 +21,9 @@ def loaded():
     return embedded.load()
 
 
-def _accuracy(loaded, pairs, method) -> float:
-    found = answers(*loaded, pairs, method, batch=8)
-    return sum(answer == question.answer for answer, (_, question) in zip(found, pairs, strict=True)) / len(
-        pairs
-    )
+def _accuracy(loaded, cases, method) -> float:
+    replies = answer_plainly(Subject("embedded", *loaded, embedded=True), cases, method)
+    return sum(reply.case.score(reply.answers) for reply in replies) / len(cases)
 
 
 def test_the_checkpoint_is_small_safe_and_described():
@@ -67,11 +67,11 @@ def test_the_chat_template_lowers_questions_not_answers(loaded):
 
 
 def test_it_answers_with_all_tokens_and_with_a_ninth(loaded):
-    pairs = held_out(14, 5, "validation")
-    whole = _accuracy(loaded, pairs, None)
-    ninth = _accuracy(loaded, pairs, apet.ApET(64))
-    later = _accuracy(loaded, pairs, apet.ApET(1.0, stage2=apet.Stage2(4, 64)))
-    random = _accuracy(loaded, pairs, apet.Random(64))
+    cases = draw_cases(list(SKILLS), 10, "validation")
+    whole = _accuracy(loaded, cases, None)
+    ninth = _accuracy(loaded, cases, apet.ApET(64))
+    later = _accuracy(loaded, cases, apet.ApET(1.0, stage2=apet.Stage2(4, 64)))
+    random = _accuracy(loaded, cases, apet.Random(64))
     print(json.dumps({"whole": whole, "ninth": ninth, "from layer 4": later, "random": random}))
     assert whole >= 0.85
     assert later >= whole - 0.05

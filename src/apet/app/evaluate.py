@@ -61,7 +61,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
         methods=methods,
         keeps=keeps,
         stages=stages,
-        tasks=resolve_tasks(tasks) if tasks else default_tasks(embedded=request.model is None),
+        tasks=resolve_tasks(tasks) if tasks else default_tasks(embedded=_is_own(request.model)),
         seeds=request.seeds,
         limit=QUESTIONS if request.limit is None else request.limit,
     )
@@ -113,7 +113,7 @@ def _list(text: str, option: str) -> list[str]:
 
 
 def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
-    """The model under evaluation.
+    """The model under evaluation; a folder that the project's training wrote is taken for the embedded model.
 
     Raises:
         ApETError: If it cannot be loaded, or its processor has no chat template.
@@ -128,7 +128,12 @@ def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
     model, processor = load_model(name, trust_remote_code=trust_remote_code)
     if not getattr(processor, "chat_template", None):
         raise ApETError("eval --model", f"{name} (no chat template)", "a model whose processor has one")
-    return Subject(name or "embedded", model, processor, embedded=name is None)
+    return Subject(name or "embedded", model, processor, embedded=_is_own(name))
+
+
+def _is_own(name: str | None) -> bool:
+    """Whether a model is the embedded one, or in a folder that the project's training wrote."""
+    return name is None or (Path(name).expanduser() / "training.json").is_file()
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def sample_chart(rng: np.random.Generator) -> Chart:
     """A chart of 4 to 6 bars, or of two lines over 5 months. No two values of a series are alike."""
     kind: Literal["bars", "lines"] = "bars" if rng.random() < 0.5 else "lines"
     count = int(rng.integers(4, 7)) if kind == "bars" else 5
+    series: tuple[tuple[int, ...], ...]
     if kind == "bars":
         codes = ["".join(rng.choice(list(LETTERS), 3)) for _ in range(4 * count)]
         labels = tuple(dict.fromkeys(codes))[:count]
