@@ -36,6 +36,13 @@ def test_fields_are_set():
     assert [one.built for one in found[2:]] == [apet.Random(64, seed=7)]
 
 
+def test_a_tolerance_stands_in_place_of_the_budgets():
+    found, refused = _plan(["apet:tolerance=0.1"], (64, 32), ("off", "paper"))
+    assert [(one.keep, one.stage2) for one in found[1:]] == [(None, "off")]
+    assert found[1].built == apet.ApET(tolerance=0.1)
+    assert refused == []
+
+
 def test_what_a_method_refuses_is_said_and_the_rest_runs():
     found, refused = _plan(["apet"], (63, 64), ("paper",))
     assert [one.keep for one in found] == [None, 64]

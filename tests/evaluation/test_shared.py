@@ -13,6 +13,7 @@ METHODS = {
     "one stage": apet.ApET(64),
     "two stages": apet.ApET.paper(32, num_layers=8),
     "random": apet.Random(48, seed=1),
+    "a tolerance": apet.ApET(tolerance=0.1),
 }
 
 

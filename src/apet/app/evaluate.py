@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from apet.core.errors import ApETError
-from apet.evaluation.configurations import Stages
+from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 
 __all__ = ["EvalRequest", "evaluate_request"]
 
@@ -43,9 +43,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
 
     tasks = _list(request.tasks, "--tasks") if request.tasks else []
-    from apet.methods import METHODS
-
-    methods = _list(request.methods, "--methods") if request.methods else list(METHODS)
+    methods = _list(request.methods, "--methods") if request.methods else list(DEFAULT_METHODS)
     keeps, stages = parse_keeps(request.keep), parse_stages(request.stage2)
     if tasks and not any(is_drawn(name) for name in tasks):
         from apet.app.forward import forward_tasks

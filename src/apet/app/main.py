@@ -98,7 +98,8 @@ def evaluate(
     methods: Annotated[
         str,
         typer.Option(
-            help="Methods by name, with fields if any: apet,random,apet:merge=no. All if not given.",
+            help="Methods by name, with fields if any: apet,random,apet:merge=no. If not given: all, and "
+            "ApET under tolerances.",
             show_default=False,
         ),
     ] = "",

@@ -10,7 +10,16 @@ from typing import Any, Literal
 from apet.core.errors import ApETError
 from apet.methods import METHODS, ApET, Method, Stage2
 
-__all__ = ["FULL", "SEEDED", "Configuration", "Stages", "build_method", "parse_method", "plan"]
+__all__ = [
+    "DEFAULT_METHODS",
+    "FULL",
+    "SEEDED",
+    "Configuration",
+    "Stages",
+    "build_method",
+    "parse_method",
+    "plan",
+]
 
 Stages = Literal["off", "paper"]
 
@@ -22,6 +31,9 @@ SEEDED = frozenset({"random"})
 
 _WITHOUT_BUDGET = frozenset({"none"})
 """Methods for which the budget says nothing, so that they run once."""
+
+DEFAULT_METHODS = (*METHODS, "apet:tolerance=0.2", "apet:tolerance=0.4", "apet:tolerance=0.6")
+"""What runs if no method is named: all of them, and ApET under error bounds."""
 
 _WORDS = {"none": None, "true": True, "yes": True, "false": False, "no": False}
 
@@ -82,7 +94,8 @@ def plan(
             continue
         name, fields = parse_method(spec)
         budgets: list[tuple[int | float, Stages]] = [(keep, stage) for stage in stages for keep in keeps]
-        if name in _WITHOUT_BUDGET:
+        alone = name in _WITHOUT_BUDGET or "tolerance" in fields
+        if alone:
             budgets = [(keeps[0], "off")]
         for keep, stage in budgets:
             for seed in range(seeds) if name in SEEDED and "seed" not in fields else (None,):
@@ -92,7 +105,7 @@ def plan(
                 except ApETError as error:
                     refused.append(f"{spec}, keep {keep}, stage 2 {stage}: {error}")
                     break
-                asked = None if name in _WITHOUT_BUDGET else keep
+                asked = None if alone else keep
                 found.append(Configuration(spec, asked, stage, seed, built))
     if refused and len(found) == 1:
         raise ApETError("eval", refused[0], "a configuration that its method accepts")
@@ -106,7 +119,8 @@ def build_method(
 
     Args:
         name: A name out of ``apet.methods.METHODS``.
-        keep: Tokens, or a share; with ``"paper"`` their average over the decoder layers.
+        keep: Tokens, or a share; with ``"paper"`` their average over the decoder layers. Not looked at for
+            a method that has no budget, or a tolerance among its fields.
         stages: ``"off"`` or ``"paper"``.
         layers: Decoder layers of the model.
         fields: Further fields of the method.
@@ -116,7 +130,7 @@ def build_method(
     """
     kind: Any = METHODS[name]
     fields = dict(fields or {})
-    if name in _WITHOUT_BUDGET:
+    if name in _WITHOUT_BUDGET or "tolerance" in fields:
         bare: Method = kind(**fields)
         return bare
     if stages == "off":

@@ -32,19 +32,19 @@ def _colours(result: Evaluation) -> dict[str, str]:
 
 
 def _retention(result: Evaluation, task: str, stage: Stages, *, bars: bool) -> list[Series]:
-    """A line per method over its budgets; a level for what has none."""
+    """A line per method over its budgets; a level for what keeps nothing."""
     colours = _colours(result)
     lines: dict[str, list[Summary]] = {}
     for summary in result.summaries:
         row = summary.row
-        drawn_here = row.keep is None or row.stage2 == stage
+        drawn_here = row.stage2 == stage or not row.kept_tokens
         if drawn_here and row.task == task and row.method != FULL and row.retention is not None:
             lines.setdefault(row.method, []).append(summary)
     found = []
     for method, summaries in lines.items():
         rows = sorted(summaries, key=lambda summary: summary.row.kept_tokens)
         points = [(s.row.kept_tokens, s.row.retention or 0.0) for s in rows]
-        level = rows[0].row.keep is None
+        level = not rows[0].row.kept_tokens
         ends = [s.retention_interval for s in rows if s.retention_interval is not None]
         drawn = ends if bars and not level else ()
         found.append(Series(method, points, colours[method], drawn, level))
