@@ -9,6 +9,7 @@ Answers are those of `answer_plainly`, which a test and every report's check of 
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,7 +84,7 @@ class Shared:
     @contextmanager
     def ready(self) -> Iterator[None]:
         """While this lasts, the vision encoder computes the pictures once."""
-        with _remembering(self.subject.model.base_model.vision_tower):
+        with _remembering(self.subject.model.base_model.vision_tower, self.pixels):
             yield
 
     @torch.no_grad()
@@ -136,18 +137,21 @@ class Shared:
 
 
 @contextmanager
-def _remembering(module: nn.Module) -> Iterator[None]:
-    """Within the block, a module that is called again with the same tensor gives the same output again."""
+def _remembering(module: nn.Module, pixels: Tensor) -> Iterator[None]:
+    """Within the block, a module that is called again with one tensor gives the same output again."""
     before = module.__dict__.get("forward")
     original: Callable[..., Any] = module.forward
-    known: list[tuple[Tensor, dict[str, Any], Any]] = []
+    known: list[tuple[dict[str, Any], Any]] = []
 
-    def forward(pixels: Tensor, **kwargs: Any) -> Any:
-        for tensor, given, output in known:
-            if tensor is pixels and given == kwargs:
+    @functools.wraps(original)  # others look at what it can be given
+    def forward(given: Tensor, **kwargs: Any) -> Any:
+        if given is not pixels:
+            return original(given, **kwargs)
+        for earlier, output in known:
+            if earlier == kwargs:
                 return output
-        output = original(pixels, **kwargs)
-        known.append((pixels, kwargs, output))
+        output = original(given, **kwargs)
+        known.append((kwargs, output))
         return output
 
     module.forward = forward
