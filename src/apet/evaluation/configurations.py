@@ -32,7 +32,7 @@ SEEDED = frozenset({"random"})
 _WITHOUT_BUDGET = frozenset({"none"})
 """Methods for which the budget says nothing, so that they run once."""
 
-DEFAULT_METHODS = (*METHODS, "apet:tolerance=0.2", "apet:tolerance=0.4", "apet:tolerance=0.6")
+DEFAULT_METHODS = (*METHODS, "apet:tolerance=0.2", "apet:tolerance=0.3", "apet:tolerance=0.4")
 """What runs if no method is named: all of them, and ApET under error bounds."""
 
 _WORDS = {"none": None, "true": True, "yes": True, "false": False, "no": False}
