@@ -143,7 +143,7 @@ def build_method(
     return _built(kind, keep * 1.5, {"stage2": Stage2(layers // 2, keep / 2), **fields})
 
 
-def _built(kind: Any, keep: int | float, fields: dict[str, Any]) -> Method:
+def _built(kind: Any, keep: Any, fields: dict[str, Any]) -> Method:
     method: Method = kind(keep, **fields)
     return method
 
