@@ -9,6 +9,7 @@ from torch import Tensor
 
 from apet.core import Selection
 from apet.hf.clock import Clock
+from apet.hf.grid import Grid
 
 __all__ = ["ImageResult", "StageSelection"]
 
@@ -69,6 +70,9 @@ class ImageResult:
         modality: ``"image"`` or ``"video"``.
         image: Number of the image or video among those of the call.
         part: Number of the tile or frame in it; 0 where it is whole.
+        rows: ``(N,)`` long, on the CPU: its feature rows in the call of the feature method.
+        grids: Where the feature rows of the whole image or video lie on the picture. Empty if the family does
+            not tell.
     """
 
     row: int
@@ -78,6 +82,8 @@ class ImageResult:
     modality: str = "image"
     image: int = 0
     part: int = 0
+    rows: Tensor | None = field(default=None, repr=False)
+    grids: tuple[Grid, ...] = field(default=(), repr=False)
 
     @property
     def tokens_stage1(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from apet.core.segment import Segment
+from apet.hf.grid import Grid
 from apet.hf.record import CacheRecord, Lease
 from apet.hf.results import StageSelection
 
@@ -65,6 +66,7 @@ class Encoded:
         total: Feature rows of the call, those in no unit included.
         units: The units, in the order of the features.
         stages: The selection of each, or None where everything is kept.
+        grids: Where the feature rows lie on the pictures, by image; empty if the family does not tell.
     """
 
     lease: Lease
@@ -72,6 +74,11 @@ class Encoded:
     total: int
     units: tuple[Unit, ...]
     stages: tuple[StageSelection | None, ...]
+    grids: tuple[tuple[Grid, ...], ...] = ()
+
+    def grids_of(self, unit: Unit) -> tuple[Grid, ...]:
+        """Where the rows of a unit's image lie on the picture."""
+        return self.grids[unit.image] if self.grids else ()
 
 
 @dataclass

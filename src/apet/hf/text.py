@@ -91,12 +91,14 @@ class TextStage(Stage):
             [
                 ImageResult(
                     row=placed.row // copies,
-                    tokens=call.units[placed.number].tokens,
+                    tokens=(unit := call.units[placed.number]).tokens,
                     stage1=call.stages[placed.number],
                     stage2=prompt.stages.get(placed.number),
-                    modality=call.units[placed.number].modality,
-                    image=call.units[placed.number].image,
-                    part=call.units[placed.number].part,
+                    modality=unit.modality,
+                    image=unit.image,
+                    part=unit.part,
+                    rows=unit.rows,
+                    grids=call.encoded[unit.modality].grids_of(unit),
                 )
                 for placed in call.placed
                 if placed.row % copies == 0

@@ -18,6 +18,7 @@ from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 from apet.hf.features import Features
+from apet.hf.grid import Grid
 from apet.hf.record import Lease
 from apet.hf.stage import Stage
 from apet.hf.state import (
@@ -85,8 +86,14 @@ class VisionStage(Stage):
                 encoding_in_progress.reset(token)
             if self.early:
                 total = sum(unit.tokens for unit in encoding.units)
+                visual = Visual(self.base, arguments, tuple((unit.tokens,) for unit in encoding.units))
                 encoded = Encoded(
-                    self.lease, modality.name, total, tuple(encoding.units), tuple(encoding.stages)
+                    self.lease,
+                    modality.name,
+                    total,
+                    tuple(encoding.units),
+                    tuple(encoding.stages),
+                    _grids(modality, visual, entries(visual)),
                 )
             else:
                 output, encoded = self._behind(output, modality, arguments, encoding.counts)
@@ -130,7 +137,8 @@ class VisionStage(Stage):
             else:
                 units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
         done = compress_units(self.method, features.rows, units, features.deep, counts)
-        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages)
+        grids = _grids(modality, visual, images)
+        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages, grids)
         if done.kept is not None:
             output = features.rebuild(
                 _spread(done.short, done.kept, encoded.total),
@@ -202,6 +210,14 @@ def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Unit:
     ordered = rows.sort().values
     even = modality == "video" and len({len(part) for part in parts}) == 1 and torch.equal(rows, ordered)
     return Unit(modality, number, 0, ordered, len(parts) if even else 1)
+
+
+def _grids(
+    modality: Modality, visual: Visual, images: Sequence[Sequence[Tensor]]
+) -> tuple[tuple[Grid, ...], ...]:
+    if modality.grids is None:
+        return ()
+    return tuple(tuple(grids) for grids in modality.grids(visual, images))
 
 
 def _spread(short: Tensor, kept: Tensor, total: int) -> Tensor:

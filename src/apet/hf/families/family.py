@@ -9,7 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["IMAGE", "VIDEO", "Family", "Layout", "Modality", "Visual"]
+from apet.hf.grid import Grid
+
+__all__ = ["IMAGE", "VIDEO", "Family", "Grids", "Layout", "Modality", "Visual"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ Layout = Callable[[Visual], Sequence[Sequence[Tensor]]]
 Rows are counted over all entries. Those in no part (newline tokens) are always kept.
 """
 
+Grids = Callable[[Visual, Sequence[Sequence[Tensor]]], Sequence[Sequence[Grid]]]
+"""Where the tokens lie on the pictures: the grids of every image or video, given what the layout returned."""
+
 
 @dataclass(frozen=True)
 class Modality:
@@ -46,6 +51,7 @@ class Modality:
         placeholder: Config attribute with the id of the token that stands for one visual token.
         layout: Cuts the features into images and their parts; None: every entry of the output is one image,
             and tiles are its parts.
+        grids: Tells where the tokens lie on the pictures; None: that is not known, and nothing can be drawn.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Modality:
     pixels: str
     placeholder: str
     layout: Layout | None = None
+    grids: Grids | None = None
 
 
 IMAGE = Modality("image", "get_image_features", "pixel_values", "image_token_id")

@@ -9,12 +9,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from apet.hf.families.family import IMAGE, VIDEO, Family
+from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 
 __all__ = ["ROWS"]
 
-_FRAMES = replace(laid_out(VIDEO, frames_of_grid("video_grid_thw")), placeholder="image_token_id")
-_INPUTS = (IMAGE, _FRAMES)
+_FRAMES = replace(
+    laid_out(VIDEO, frames_of_grid("video_grid_thw")),
+    placeholder="image_token_id",
+    grids=merged("video_grid_thw"),
+)
+_INPUTS = (drawn(IMAGE, merged("image_grid_thw")), _FRAMES)
 
 ROWS = (
     Family(

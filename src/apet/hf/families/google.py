@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.grids import drawn, square
 from apet.hf.families.layouts import entries, laid_out
 
 __all__ = ["ROWS"]
@@ -19,11 +20,14 @@ def _frames(visual: Visual) -> list[list[Tensor]]:
 
 _IMAGE_AND_VIDEO = (IMAGE, laid_out(VIDEO, _frames))
 
+_SQUARE = (drawn(IMAGE, square(whole=True)),)
+
 ROWS = (
     Family(
         "gemma3",
         "Gemma 3",
         ("Gemma3ForConditionalGeneration",),
+        _SQUARE,
         base_masks=True,
         checkpoints=("google/gemma-3-4b-it", "google/gemma-3-27b-it"),
     ),
@@ -47,6 +51,7 @@ ROWS = (
         "paligemma",
         "PaliGemma",
         ("PaliGemmaForConditionalGeneration",),
+        _SQUARE,
         projector="multi_modal_projector",
         base_masks=True,
         checkpoints=("google/paligemma2-3b-mix-224", "google/paligemma-3b-mix-224"),

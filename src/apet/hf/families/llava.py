@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.grids import drawn, packed, sized, square
 from apet.hf.families.layouts import anyres, entries, laid_out, trailing_newline
 
 __all__ = ["ROWS"]
 
-_ANYRES = laid_out(IMAGE, anyres)
+_ANYRES = drawn(laid_out(IMAGE, anyres), packed)
 
 
 def _frames(visual: Visual) -> int:
@@ -28,6 +29,7 @@ ROWS = (
         "llava",
         "LLaVA-1.5",
         ("LlavaForConditionalGeneration",),
+        (drawn(IMAGE, sized(lambda base: int(base.vision_tower.patch_size))),),
         projector="multi_modal_projector",
         checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-1.5-13b-hf"),
     ),
@@ -42,7 +44,7 @@ ROWS = (
         "llava_onevision",
         "LLaVA-OneVision",
         ("LlavaOnevisionForConditionalGeneration",),
-        (_ANYRES, laid_out(VIDEO, trailing_newline(_frames))),
+        (_ANYRES, drawn(laid_out(VIDEO, trailing_newline(_frames)), square(whole=True))),
         checkpoints=("llava-hf/llava-onevision-qwen2-7b-ov-hf",),
     ),
     Family(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.grids import drawn, packed, square
 from apet.hf.families.layouts import anyres, entries, laid_out
 
 __all__ = ["ROWS"]
@@ -15,6 +16,8 @@ def _frames(visual: Visual) -> list[list[Tensor]]:
     count: int = visual.arguments["pixel_values_videos"].shape[1]
     return [list(rows.chunk(count)) for (rows,) in entries(visual)]
 
+
+_SQUARE = (drawn(IMAGE, square(whole=False)),)
 
 ROWS = (
     Family(
@@ -27,6 +30,7 @@ ROWS = (
         "deepseek_vl",
         "DeepSeek-VL",
         ("DeepseekVLForConditionalGeneration",),
+        _SQUARE,
         projector="aligner",
         checkpoints=("deepseek-community/deepseek-vl-1.3b-chat",),
     ),
@@ -34,12 +38,14 @@ ROWS = (
         "fast_vlm",
         "FastVLM",
         ("FastVlmForConditionalGeneration",),
+        _SQUARE,
         projector="multi_modal_projector",
     ),
     Family(
         "janus",
         "Janus",
         ("JanusForConditionalGeneration",),
+        _SQUARE,
         projector="aligner",
         checkpoints=("deepseek-community/Janus-Pro-1B", "deepseek-community/Janus-Pro-7B"),
     ),
@@ -47,13 +53,17 @@ ROWS = (
         "llava_next_video",
         "LLaVA-NeXT-Video",
         ("LlavaNextVideoForConditionalGeneration",),
-        (laid_out(IMAGE, anyres), laid_out(VIDEO, _frames)),
+        (
+            drawn(laid_out(IMAGE, anyres), packed),
+            drawn(laid_out(VIDEO, _frames), square(whole=False)),
+        ),
         checkpoints=("llava-hf/LLaVA-NeXT-Video-7B-hf",),
     ),
     Family(
         "vipllava",
         "ViP-LLaVA",
         ("VipLlavaForConditionalGeneration",),
+        _SQUARE,
         projector="multi_modal_projector",
         checkpoints=("llava-hf/vip-llava-7b-hf",),
     ),

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from apet.hf.families.family import Family
+from typing import Any
+
+from apet.hf.families.family import IMAGE, Family
+from apet.hf.families.grids import drawn, sized
 
 __all__ = ["ROWS"]
+
+
+def _patch(base: Any) -> int:
+    """Pixels of a token: patches are merged in squares."""
+    return int(base.config.vision_config.patch_size * base.config.spatial_merge_size)
+
+
+_SIZED = (drawn(IMAGE, sized(_patch)),)
 
 ROWS = (
     Family(
         "mistral3",
         "Mistral 3",
         ("Mistral3ForConditionalGeneration",),
+        _SIZED,
         checkpoints=(
             "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
@@ -20,6 +32,7 @@ ROWS = (
         "lighton_ocr",
         "LightOnOCR",
         ("LightOnOcrForConditionalGeneration",),
+        _SIZED,
         checkpoints=("lightonai/LightOnOCR-1B-1025",),
     ),
 )

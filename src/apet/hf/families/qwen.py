@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from apet.hf.families.family import IMAGE, VIDEO, Family
+from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 
 __all__ = ["INPUTS", "ROWS"]
 
-INPUTS = (IMAGE, laid_out(VIDEO, frames_of_grid("video_grid_thw")))
+INPUTS = (
+    drawn(IMAGE, merged("image_grid_thw")),
+    drawn(laid_out(VIDEO, frames_of_grid("video_grid_thw")), merged("video_grid_thw")),
+)
 
 ROWS = (
     Family(

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 from apet.hf.families.qwen import INPUTS
 
 __all__ = ["ROWS"]
 
-_GRID = "video_grid_thw"
+_IMAGES, _GRID = "image_grid_thw", "video_grid_thw"
 
 
 def _frame_pairs(visual: Visual) -> Sequence[Sequence[Tensor]]:
@@ -29,20 +30,24 @@ ROWS = (
         "video_llama_3",
         "VideoLLaMA3",
         ("VideoLlama3ForConditionalGeneration",),
-        INPUTS,
+        (
+            drawn(IMAGE, merged("image_grid_thw", "image_merge_sizes")),
+            drawn(INPUTS[1], merged("video_grid_thw", "video_merge_sizes")),
+        ),
         checkpoints=("lkhl/VideoLLaMA3-2B-Image-HF",),
     ),
     Family(
         "ernie4_5_vl_moe",
         "ERNIE-4.5-VL",
         ("Ernie4_5_VLMoeForConditionalGeneration",),
-        (IMAGE, laid_out(VIDEO, _frame_pairs)),
+        (drawn(IMAGE, merged(_IMAGES)), drawn(laid_out(VIDEO, _frame_pairs), merged(_GRID))),
         checkpoints=("baidu/ERNIE-4.5-VL-28B-A3B-PT",),
     ),
     Family(
         "paddleocr_vl",
         "PaddleOCR-VL",
         ("PaddleOCRVLForConditionalGeneration",),
+        (drawn(IMAGE, merged(_IMAGES)),),
         checkpoints=("PaddlePaddle/PaddleOCR-VL",),
     ),
     Family(
