@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from apet.core import ApETError, Compression, Segment, Selection, compress, compress_ragged
     from apet.hf import Session, apply, compressing, remove, session, supported_models
     from apet.methods import ApET, Method, Random, Stage2
+    from apet.pictures import plot
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "compressing",
     "embedded",
     "methods",
+    "plot",
     "remove",
     "session",
     "supported_models",
@@ -45,6 +47,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("ApET", "Method", "Random", "Stage2"), "apet.methods"),
     **dict.fromkeys(("Session", "apply", "compressing", "remove", "session", "supported_models"), "apet.hf"),
+    "plot": "apet.pictures",
 }
 _MODULES = ("embedded", "methods")
 

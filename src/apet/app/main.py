@@ -168,6 +168,30 @@ def reproduce(
 
 
 @app.command()
+def picture(
+    picture: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    keep: Annotated[
+        str, typer.Option(help="Budgets, separated by commas: counts (64) or shares (0.11).")
+    ] = "64,128,192",
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    method: Annotated[str, typer.Option(help="How tokens are chosen; an unknown name lists all.")] = "apet",
+    output: Annotated[Path, typer.Option(metavar="OUT.png", help="File to write.")] = Path("kept.png"),
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+    ] = False,
+) -> None:
+    """Draw what is kept of a picture: kept patches, errors, and what merged into what."""
+    from apet.app.options import parse_keeps
+    from apet.app.picture import draw_picture
+
+    keeps = parse_keeps(keep, "picture --keep")
+    draw_picture(picture, keeps, method, model, output, trust_remote_code=trust_remote_code)
+
+
+@app.command()
 def models() -> None:
     """List the model types that can be compressed."""
     from apet.app.models import print_models

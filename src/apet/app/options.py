@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from apet.core.errors import ApETError
-from apet.methods import Stage2
+from apet.methods import METHODS, Method, Stage2
 
-__all__ = ["parse_budget", "parse_keep", "parse_stage2"]
+__all__ = ["parse_budget", "parse_keep", "parse_keeps", "parse_method", "parse_stage2"]
 
 
 def parse_keep(text: str, option: str = "ask --keep") -> int | float:
@@ -50,3 +50,23 @@ def parse_stage2(text: str | None) -> Stage2 | None:
     if not colon or not (layer.isascii() and layer.isdecimal()):
         raise ApETError("ask --stage2", repr(text), "LAYER:KEEP such as 16:32")
     return Stage2(int(layer), parse_keep(keep, "ask --stage2"))
+
+
+def parse_keeps(text: str, option: str) -> list[int | float]:
+    """``"64,128,0.5"``: several budgets, each as for `parse_keep`.
+
+    Raises:
+        ApETError: If one of them is no number.
+    """
+    return [parse_keep(part.strip(), option) for part in text.split(",")]
+
+
+def parse_method(name: str, keep: int | float, option: str) -> Method:
+    """A method by its name in `apet.methods.METHODS`.
+
+    Raises:
+        ApETError: If there is none of that name, or the budget is not valid.
+    """
+    if name not in METHODS:
+        raise ApETError(option, repr(name), "one of: " + ", ".join(METHODS))
+    return METHODS[name](keep)

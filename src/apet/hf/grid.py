@@ -20,6 +20,8 @@ class Grid:
         frame: Number of the frame of a video, or of the group of frames that was encoded as one.
         whole: Whether the grid covers the picture as the caller passed it, resized to whatever shape. False:
             it covers what the image processor made of it, which may be a crop or have padding.
+        area: Left, top, right and bottom of what the grid covers, as shares of the picture. Where padding was
+            encoded with the picture it reaches beyond 0 and 1.
         title: What tells this grid from the others of the same picture, such as ``"overview"``.
     """
 
@@ -29,6 +31,7 @@ class Grid:
     stride: int | None = None
     frame: int = 0
     whole: bool = True
+    area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
     title: str = ""
 
     @property

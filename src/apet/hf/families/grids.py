@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -73,7 +74,7 @@ def sized(patch: Callable[[Any], int]) -> Grids:
     def grids(visual: Visual, images: Sequence[Sequence[Tensor]]) -> list[list[Grid]]:
         sizes = visual.arguments.get("image_sizes")
         if sizes is None:
-            return square(whole=False)(visual, images)
+            return [list(grids) for grids in square(whole=False)(visual, images)]
         side = patch(visual.base)
         return [
             [Grid(int(height) // side, int(width) // side, int(rows[0]))]
@@ -89,14 +90,34 @@ def packed(visual: Visual, images: Sequence[Sequence[Tensor]]) -> list[list[Grid
     The newline behind every row is no token of the grid: the first gap in the row numbers tells its width.
     """
     found = []
-    for base, *tiles in images:
+    sizes = torch.as_tensor(visual.arguments["image_sizes"]).tolist()
+    for (base, *tiles), size in zip(images, sizes, strict=True):
         side = math.isqrt(len(base))
         grids = [Grid(side, side, int(base[0]), title="overview" if tiles else "")]
         if tiles:
             rows = torch.cat(tiles).sort().values
             gaps = (rows.diff() > 1).nonzero()
             columns = int(gaps[0]) + 1 if len(gaps) else len(rows)
-            down = len(rows) // columns
-            grids.append(Grid(down, columns, int(rows[0]), columns + 1, title="details"))
+            down, area = len(rows) // columns, _unpadded(visual.base, size)
+            grids.append(Grid(down, columns, int(rows[0]), columns + 1, area=area, title="details"))
         found.append(grids)
     return found
+
+
+def _unpadded(base: Any, size: list[int]) -> tuple[float, float, float, float]:
+    """What is left of the tiles without padding, as shares of the picture.
+
+    The model cuts whole patches on both sides alike, so up to a patch of padding may be left on each.
+    """
+    module = importlib.import_module(type(base).__module__)
+    vision = base.config.vision_config
+    down, across = module.get_anyres_image_grid_shape(
+        size, base.config.image_grid_pinpoints, vision.image_size
+    )
+    height, width = down * vision.image_size, across * vision.image_size
+    patches = torch.empty(1, height // vision.patch_size, width // vision.patch_size, device="meta")
+    _, rows, columns = module.unpad_image(patches, size).shape
+    scale = min(height / size[0], width / size[1])
+    high = rows * vision.patch_size / (size[0] * scale) / 2
+    wide = columns * vision.patch_size / (size[1] * scale) / 2
+    return 0.5 - wide, 0.5 - high, 0.5 + wide, 0.5 + high

@@ -1,0 +1,123 @@
+"""One look at a picture: its visual tokens are computed once, and any method decides on them afterwards."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from apet.app.answering import question_inputs
+from apet.core import Selection
+from apet.core.budget import resolve_keep
+from apet.core.errors import ApETError
+from apet.hf import compressing
+from apet.hf.decide import decide
+from apet.hf.families import FAMILIES
+from apet.hf.results import ImageResult
+from apet.methods import Method
+
+__all__ = ["Look", "check_drawable", "look_at", "panels_of"]
+
+
+def check_drawable(model_type: str, operation: str) -> None:
+    """Checks that pictures can be drawn of what a model keeps, before work is done for one.
+
+    Raises:
+        ApETError: If the family does not tell where its visual tokens lie.
+    """
+    if not any(one.name == "image" and one.grids is not None for one in FAMILIES[model_type].modalities):
+        told = [
+            row.model_type
+            for row in FAMILIES.values()
+            if any(one.name == "image" and one.grids is not None for one in row.modalities)
+        ]
+        raise ApETError(
+            operation,
+            f"model type {model_type!r}, which does not tell where its visual tokens lie on a picture",
+            "one of: " + ", ".join(sorted(told)),
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model's vision side made of one picture.
+
+    Attributes:
+        results: One per image, or per tile, of one kept token; they tell where the tokens lie.
+        tokens: The visual tokens of each, ``(N, d)``, as a method gets them.
+    """
+
+    results: tuple[ImageResult, ...]
+    tokens: tuple[Tensor, ...]
+
+    @property
+    def least(self) -> int:
+        """Visual tokens of the smallest tile: no budget may be larger."""
+        return min(len(tokens) for tokens in self.tokens)
+
+    def decide(self, method: Method) -> tuple[ImageResult, ...]:
+        """What a method keeps of the picture in stage 1; the vision encoder does not run again.
+
+        Raises:
+            ApETError: If the budget does not fit the tokens.
+        """
+        keeps = [resolve_keep(method.keep, len(tokens), type(method).__name__) for tokens in self.tokens]
+        results = [replace(result, stage1=None, stage2=None) for result in self.results]
+        for group in decide(method, self.tokens, keeps):
+            for slot, number in enumerate(group.members):
+                selection = group.selection.unbatch()[slot]
+                merged = selection.apply(self.tokens[number], merge=method.merge)
+                candidates = torch.arange(len(self.tokens[number]), device=merged.device)
+                results[number] = replace(results[number], stage1=group.stage(slot, candidates, merged))
+        return tuple(results)
+
+
+def panels_of(method: Method, results: Sequence[ImageResult]) -> list[str]:
+    """The panels that show something of a method: some compute no errors, some merge nothing."""
+    errors = any(bool(result.errors.any()) for result in results)
+    return ["kept", *(["error"] if errors else []), *(["merged"] if method.merge else [])]
+
+
+@dataclass(frozen=True)
+class _Recorder(Method):
+    """Keeps one token and remembers what it was asked to choose from."""
+
+    seen: dict[int, deque[Tensor]] = field(
+        default_factory=lambda: defaultdict(deque), compare=False, kw_only=True
+    )
+
+    def select(self, tokens: Tensor, keep: int) -> Selection:
+        """Remembers the tokens of every image by their number."""
+        batch, total, _ = tokens.shape
+        self.seen[total].extend(tokens.clone())
+        first = torch.arange(keep, device=tokens.device).expand(batch, -1)
+        return Selection(
+            indices=first,
+            assignment=torch.arange(total, device=tokens.device).clamp(max=keep - 1).expand(batch, -1),
+            errors=torch.zeros(batch, total, device=tokens.device),
+            basis=first[:, :0],
+        )
+
+
+@torch.no_grad()
+def look_at(model: Any, processor: Any, picture: Image.Image) -> Look:
+    """Runs the vision side of a model once.
+
+    Raises:
+        ApETError: If the model is not supported, or its family does not tell where its tokens lie.
+    """
+    check_drawable(model.config.model_type, "picture")
+    inputs = question_inputs(model, processor, picture, "what is this?")
+    recorder = _Recorder(1)
+    with compressing(model, recorder) as session:
+        model(**inputs)
+    tokens = []
+    for result in session.images:  # units of one size come in the order of the prompt
+        waiting = recorder.seen[result.tokens]
+        tokens.append(waiting.popleft() if waiting else torch.zeros(result.tokens, 1, device=model.device))
+    return Look(session.images, tuple(tokens))

@@ -1,0 +1,77 @@
+"""``apet picture``, and the look that it takes."""
+
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import apet
+from apet import embedded
+from apet.app.answering import question_inputs
+from apet.app.look import look_at
+from apet.app.main import app
+from apet.core.errors import ApETError
+from apet.scenes import draw, sample_scene, seeded
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Image.fromarray(draw(sample_scene(seeded("test", 3))))
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return embedded.load()
+
+
+def test_a_look_decides_as_the_model_does_and_runs_the_encoder_once(loaded, scene):
+    model, processor = loaded
+    runs = []
+    handle = model.model.vision_tower.register_forward_hook(lambda *_: runs.append(1))
+    look = look_at(model, processor, scene)
+    assert len(runs) == 1
+    methods = [apet.ApET(64), apet.ApET(0.2, merge=False), apet.Random(32, seed=3), apet.ApET(1.0)]
+    decided = [look.decide(method) for method in methods]
+    assert len(runs) == 1
+    handle.remove()
+    for method, (mine,) in zip(methods, decided, strict=True):
+        with apet.compressing(model, method) as session:
+            model(**question_inputs(model, processor, scene, "what is this?"))
+        (theirs,) = session.images
+        assert torch.equal(mine.indices, theirs.indices)
+        assert torch.equal(mine.selection.assignment, theirs.selection.assignment)
+        assert torch.equal(mine.errors, theirs.errors)
+        assert mine.grids == theirs.grids
+        assert mine.stage1 is None or torch.equal(mine.stage1.tokens, theirs.stage1.tokens)
+
+
+def _run(*arguments):
+    return CliRunner().invoke(app, ["picture", *map(str, arguments)], catch_exceptions=True)
+
+
+def test_budgets_side_by_side(scene, tmp_path):
+    scene.save(tmp_path / "scene.png")
+    done = _run(tmp_path / "scene.png", "--keep", "32,0.5", "--output", tmp_path / "out.png")
+    assert done.exit_code == 0, done.output
+    width, height = Image.open(tmp_path / "out.png").size
+    assert 2 * 336 < width < 3 * 336 < height
+    done = _run(
+        tmp_path / "scene.png", "--keep", "32", "--method", "random", "--output", tmp_path / "one.png"
+    )
+    assert done.exit_code == 0, done.output
+    assert Image.open(tmp_path / "one.png").width < 2 * 336, "random: no errors, no merging"
+
+
+def test_bad_requests_are_one_error_and_write_nothing(scene, tmp_path):
+    scene.save(tmp_path / "scene.png")
+    out = tmp_path / "out.png"
+    for arguments, words in (
+        (("--keep", "32,many"), "'many'"),
+        (("--keep", "600"), "600"),
+        (("--method", "best"), "one of: apet"),
+        (("--output", tmp_path / "no" / "out.png"), "no such folder"),
+    ):
+        error = _run(tmp_path / "scene.png", "--output", out, *arguments).exception
+        assert isinstance(error, ApETError), arguments
+        assert words in str(error)
+    assert not out.exists()
