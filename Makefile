@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LMMS := .venv-eval
 LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-eval check train results clean
+.PHONY: install demo test test-eval check train results test-web docs clean
 
 install: $(VENV)/.installed
 
@@ -21,6 +21,10 @@ WORKERS ?= 1
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
+# Drives the page in a browser: needs Chromium (Debian: apt-get install chromium).
+test-web: $(VENV)/.installed-web
+	$(BIN)/python -m pytest tests/web
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -29,6 +33,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --outdir dist . > /dev/null
 	$(PIP) install --no-deps --target build/wheel dist/apet-*.whl
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python ../../tests/wheel_check.py
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/make_pictures.py
+	$(BIN)/mkdocs build --strict --quiet
 
 train: $(VENV)/.installed
 	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile
@@ -64,4 +72,12 @@ $(LMMS)/.installed: pyproject.toml constraints.txt
 	$(LMMS_PIP) install --constraint constraints.txt torch
 	$(LMMS_PIP) install --constraint constraints.txt --editable ".[eval]" pytest
 	$(LMMS_PIP) uninstall --yes torchvision
+	touch $@
+
+$(VENV)/.installed-web: $(VENV)/.installed-dev
+	$(PIP) install --constraint constraints.txt --editable ".[dev-web]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	touch $@

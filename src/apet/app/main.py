@@ -192,6 +192,24 @@ def picture(
 
 
 @app.command()
+def show(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the models' repositories run their own code.")
+    ] = False,
+) -> None:
+    """Serve a page where a slider shows what is kept, and answers can be compared."""
+    from apet.app.show import show as serve
+
+    serve(model, host, port, trust_remote_code=trust_remote_code)
+
+
+@app.command()
 def models() -> None:
     """List the model types that can be compressed."""
     from apet.app.models import print_models

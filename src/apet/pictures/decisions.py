@@ -144,7 +144,7 @@ def _of_selection(selection: Selection, grids: tuple[Grid, ...]) -> Decision:
         slots=selection.assignment.cpu().numpy(),
         rows=np.arange(selection.num_tokens),
         grids=grids,
-        words=f"{selection.num_kept} of {selection.num_tokens} visual tokens",
+        words=f"{selection.num_kept:,} of {selection.num_tokens:,} visual tokens",
     )
 
 
@@ -160,9 +160,9 @@ def _of_results(results: Sequence[ImageResult]) -> Decision:
     starts = np.cumsum([0, *(len(part.kept) for part in parts)])
     firsts = np.cumsum([0, *(int(part.kept.sum()) for part in parts)])
     total = sum(result.tokens for result in results)
-    words = f"{sum(result.tokens_stage1 for result in results)} of {total} visual tokens"
+    words = f"{sum(result.tokens_stage1 for result in results):,} of {total:,} visual tokens"
     if any(result.stage2 is not None for result in results):
-        words += f", then {sum(result.tokens_stage2 for result in results)}"
+        words += f", then {sum(result.tokens_stage2 for result in results):,}"
     return Decision(
         kept=np.concatenate([part.kept for part in parts]),
         errors=np.concatenate([part.errors for part in parts]),

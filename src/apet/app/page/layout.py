@@ -1,0 +1,193 @@
+"""The page: its parts, and what happens when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from apet.app.page.models import Models
+from apet.app.page.visit import (
+    NOTHING,
+    Visit,
+    again,
+    answer_visit,
+    draw_visit,
+    methods_of,
+    scene_visit,
+    upload_visit,
+)
+from apet.core.errors import ApETError
+from apet.methods import METHODS
+
+__all__ = ["CSS", "build_page", "theme"]
+
+_T = TypeVar("_T")
+_HEAD = ("method", "answer", "visual tokens", "first token", "in all")
+_START = 64
+_PROGRESS = gr.Progress()
+"""Marks the argument that Gradio fills with the progress of one call."""
+_QUIET: dict[str, Any] = {"api_visibility": "private"}
+CSS = """
+.gradio-container { max-width: 1360px !important; margin: auto; }
+#overlay img, #ranks img { object-fit: contain; }
+#overlay, #ranks { background: white; }
+"""
+
+
+def theme() -> gr.Theme:
+    """Gradio's theme with the system's own fonts: nothing is fetched from elsewhere."""
+    return gr.themes.Default(
+        primary_hue="orange",
+        neutral_hue="slate",
+        font=("system-ui", "sans-serif"),
+        font_mono=("ui-monospace", "monospace"),
+    )
+
+
+def told(work: Callable[..., _T]) -> Callable[..., _T]:
+    """A user's mistake becomes a message on the page, without a stack trace anywhere."""
+
+    @wraps(work)
+    def safe(*args: Any, **kwargs: Any) -> _T:
+        try:
+            return work(*args, **kwargs)
+        except ApETError as error:
+            message = f"{error.got}. Expected: {error.expected}."
+            raise gr.Error(message, title=f"{error.operation}: not done", print_exception=False) from None
+
+    return safe
+
+
+def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
+    """Builds the page.
+
+    Args:
+        models: The models that visitors share.
+        longest: Longest answer in tokens.
+    """
+    with gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        visit = gr.State(Visit(), time_to_live=3600)
+        gr.Markdown(
+            "# apet: what the model still sees\nMove the slider: the picture shows which visual tokens stay."
+        )
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                with gr.Row():
+                    upload = gr.UploadButton(
+                        "Upload a picture", file_types=["image"], elem_id="upload", size="md"
+                    )
+                    scene = gr.Button("Draw a scene", elem_id="scene", size="md")
+                budget = gr.Slider(
+                    1, 576, _START, step=1, label="Visual tokens to keep", elem_id="budget", buttons=[]
+                )
+                other = gr.Dropdown(
+                    [NOTHING, *(name for name in METHODS if name != "apet")],
+                    value=NOTHING,
+                    label="Compare with",
+                    elem_id="other",
+                )
+                question = gr.Textbox(label="Question", elem_id="question", max_lines=3)
+                samples = gr.Dataset(
+                    components=["textbox"], samples=[], label="About this scene", elem_id="samples"
+                )
+                submit = gr.Button("Ask", variant="primary", elem_id="ask")
+                with gr.Accordion("Model", open=len(models.offered) > 1):
+                    model = gr.Dropdown(
+                        list(models.offered),
+                        value=models.offered[0],
+                        allow_custom_value=True,
+                        label="Id on the Hub",
+                        info="Type any id of a supported model; loading may take minutes.",
+                        elem_id="model",
+                    )
+            with gr.Column(scale=3, min_width=560):
+                overlay = gr.Image(
+                    show_label=False,
+                    alt_text="What is kept, the errors, and what merged into what",
+                    format="png",
+                    interactive=False,
+                    buttons=["download", "fullscreen"],
+                    elem_id="overlay",
+                )
+                answers = gr.Dataframe(
+                    headers=list(_HEAD),
+                    datatype="str",
+                    interactive=False,
+                    wrap=True,
+                    label="Answers, one run each after a warm-up",
+                    elem_id="answers",
+                    buttons=[],
+                )
+                ranks = gr.Image(
+                    show_label=False,
+                    alt_text="ApET's errors by rank",
+                    format="png",
+                    interactive=False,
+                    buttons=[],
+                    elem_id="ranks",
+                    height=280,
+                )
+        shown = [visit, budget, overlay, ranks, question, samples, answers]
+
+        @told
+        def look(new: Visit, keep: int, against: str) -> tuple[Any, ...]:
+            keep = min(int(keep), new.most)
+            pictures = draw_visit(new, methods_of(keep, against))
+            asked = new.questions[0] if new.questions else "What is this?"
+            listed = gr.Dataset(samples=[[one] for one in new.questions], visible=bool(new.questions))
+            return new, gr.Slider(maximum=new.most, value=keep), *pictures, asked, listed, []
+
+        @told
+        def draw_scene(
+            old: Visit, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
+        ) -> Any:
+            progress(0.1, desc="Drawing and looking")
+            return look(scene_visit(old, name, models), keep, against)
+
+        @told
+        def open_upload(
+            old: Visit, path: str, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
+        ) -> Any:
+            progress(0.1, desc="Looking")
+            return look(upload_visit(old, path, name, models), keep, against)
+
+        @told
+        def change_model(
+            old: Visit, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
+        ) -> Any:
+            progress(0.1, desc="Loading the model and looking")
+            return look(again(old, name, models), keep, against)
+
+        @told
+        def redraw(old: Visit, keep: int, against: str) -> tuple[Any, ...]:
+            return draw_visit(old, methods_of(min(int(keep), old.most), against))
+
+        @told
+        def answer(old: Visit, words: str, keep: int, against: str, progress: gr.Progress = _PROGRESS) -> Any:
+            def tell(share: float, what: str) -> None:
+                progress(share, desc=what)
+
+            rows = answer_visit(
+                old, words, methods_of(min(int(keep), old.most), against), models, longest, tell
+            )
+            return [list(row) for row in rows]
+
+        choice: list[Any] = [budget, other]
+        gr.on([page.load, scene.click], draw_scene, [visit, *choice, model], shown, **_QUIET)
+        upload.upload(open_upload, [visit, upload, *choice, model], shown, **_QUIET)
+        model.input(change_model, [visit, *choice, model], shown, **_QUIET)
+        gr.on(
+            [budget.input, other.input],
+            redraw,
+            [visit, *choice],
+            [overlay, ranks],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **_QUIET,
+        )
+        samples.click(lambda sample: sample[0], samples, question, **_QUIET)
+        gr.on([submit.click, question.submit], answer, [visit, question, *choice], answers, **_QUIET)
+    return page

@@ -1,0 +1,66 @@
+"""Models that all visitors of the page share."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apet.core.errors import ApETError
+
+__all__ = ["EMBEDDED", "Models"]
+
+EMBEDDED = "embedded"
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_MOST = 2
+"""Models held at a time; the one that was used longest ago goes first."""
+
+
+class Models:
+    """Loads models by name, and lets one visitor at a time run one: hooks come and go with every answer.
+
+    Args:
+        offered: Model ids or folders that the one who started the page named. Visitors may name others, but
+            only by their id on the Hub: a folder's name would let them look around on this machine.
+        trust_remote_code: Let the repositories' own code run.
+    """
+
+    def __init__(self, offered: tuple[str, ...] = (), *, trust_remote_code: bool = False) -> None:
+        self.offered = (*offered, EMBEDDED)
+        self._trust = trust_remote_code
+        self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, name: str) -> str:
+        """Checks a name that a visitor gave.
+
+        Raises:
+            ApETError: If it is neither offered nor an id on the Hub.
+        """
+        name = name.strip()
+        if name not in self.offered and (not _ID.fullmatch(name) or Path(name).exists()):
+            raise ApETError("model", repr(name), "a model id such as llava-hf/llava-1.5-7b-hf")
+        return name
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[tuple[Any, Any]]:
+        """A model and its processor for the caller alone, until the block ends.
+
+        Raises:
+            ApETError: If it cannot be loaded; see `apet.app.loading.load_model`.
+        """
+        name = self.check(name)
+        with self._lock:
+            if name not in self._loaded:
+                from apet.app.loading import load_model
+
+                while len(self._loaded) >= _MOST:
+                    self._loaded.popitem(last=False)
+                source = None if name == EMBEDDED else name
+                self._loaded[name] = load_model(source, trust_remote_code=self._trust)
+            self._loaded.move_to_end(name)
+            yield self._loaded[name]

@@ -1,0 +1,157 @@
+"""What one visitor has before him: a picture, what the model's vision side made of it, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from apet.app.answering import generate_answer, question_inputs
+from apet.app.files import open_picture
+from apet.app.look import Look, look_at, panels_of
+from apet.app.page.models import EMBEDDED, Models
+from apet.core.errors import ApETError
+from apet.methods import METHODS, Method
+from apet.pictures import plot
+from apet.pictures.plot import read
+from apet.pictures.ranks import draw_ranks
+from apet.scenes import ask, draw, sample_scene, seeded
+
+__all__ = ["NOTHING", "Row", "Visit", "draw_visit", "methods_of", "scene_visit", "upload_visit"]
+
+NOTHING = "nothing"
+"""The choice of no other method."""
+
+Row = tuple[str, str, str, str, str]
+"""Method, answer, visual tokens, time to first token, whole time."""
+
+Tell = Callable[[float, str], Any]
+"""Is told how far the work is, from 0 to 1, and what is done now."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Everything of one visitor; a new picture or model makes a new one.
+
+    Attributes:
+        picture: The picture, or None before there is one.
+        seen: The picture as the model saw it, for drawing.
+        look: Its visual tokens.
+        model: Name of the model that looked.
+        scenes: Scenes drawn so far.
+        questions: What can be asked about a drawn scene.
+    """
+
+    picture: Image.Image | None = None
+    seen: Image.Image | None = None
+    look: Look | None = None
+    model: str = EMBEDDED
+    scenes: int = 0
+    questions: tuple[str, ...] = field(default=())
+
+    @property
+    def most(self) -> int:
+        """The largest budget."""
+        return 1 if self.look is None else self.look.least
+
+
+def scene_visit(visit: Visit, model: str, models: Models) -> Visit:
+    """Draws the next scene and looks at it."""
+    rng = seeded("test", visit.scenes)
+    scene = sample_scene(rng)
+    picture = Image.fromarray(draw(scene))
+    questions = tuple(question.text for question in ask(rng, scene, 6))
+    return _looked(replace(visit, scenes=visit.scenes + 1, questions=questions), picture, model, models)
+
+
+def upload_visit(visit: Visit, path: str, model: str, models: Models) -> Visit:
+    """Opens an uploaded file and looks at it.
+
+    Raises:
+        ApETError: If it is no picture; the message has the file's name without its folder.
+    """
+    try:
+        picture = open_picture(Path(path), "upload")
+    except ApETError as error:
+        name = Path(path).name
+        raise ApETError("upload", error.got.replace(str(path), name), error.expected) from None
+    return _looked(replace(visit, questions=()), picture, model, models)
+
+
+def again(visit: Visit, model: str, models: Models) -> Visit:
+    """Looks at the same picture with another model."""
+    if visit.picture is None:
+        return replace(visit, model=models.check(model))
+    return _looked(visit, visit.picture, model, models)
+
+
+def _looked(visit: Visit, picture: Image.Image, model: str, models: Models) -> Visit:
+    with models.running(model) as (net, processor):
+        look = look_at(net, processor, picture)
+        frames, _ = read(picture, [look.results], processor=processor)
+    return replace(visit, picture=picture, seen=frames[0], look=look, model=model)
+
+
+def methods_of(budget: int, other: str) -> dict[str, Method]:
+    """ApET and what it is compared with, by the names that the page shows."""
+    named: dict[str, Method] = {"ApET": METHODS["apet"](budget)}
+    if other != NOTHING:
+        named[other] = METHODS[other](budget)
+    return named
+
+
+def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, Image.Image]:
+    """The overlays of all methods, and ApET's errors by rank; the vision encoder does not run.
+
+    Raises:
+        ApETError: If there is no picture yet, or a budget does not fit.
+    """
+    if visit.look is None or visit.seen is None:
+        raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
+    decided = [visit.look.decide(method) for method in methods.values()]
+    first = next(iter(methods.values()))
+    overlay = plot(
+        visit.seen,
+        *decided,
+        labels=list(methods),
+        panels=panels_of(first, decided[0]),
+        side=340 if len(methods) == 1 else 400,
+    )
+    _, (decision, *_) = read(visit.seen, decided)
+    return overlay, draw_ranks(decision, (520, 260))
+
+
+def answer_visit(
+    visit: Visit, question: str, methods: dict[str, Method], models: Models, longest: int, tell: Tell
+) -> list[Row]:
+    """Asks without compression and with each method, once each, after a run that is not counted.
+
+    Raises:
+        ApETError: If there is no picture, or the question cannot be asked.
+    """
+    if visit.picture is None:
+        raise ApETError("ask", "no picture", "a picture: upload one, or draw a scene")
+    tell(0.0, "waiting for the model")
+    rows: list[Row] = []
+    with models.running(visit.model) as (net, processor):
+        from apet.hf import compressing
+
+        inputs = question_inputs(net, processor, visit.picture, question)
+        steps: Sequence[tuple[str, Method | None]] = [("uncompressed", None), *methods.items()]
+        tell(0.1, "warming up")
+        generate_answer(net, processor, inputs, 1)
+        for number, (name, method) in enumerate(steps):
+            tell(0.2 + 0.8 * number / len(steps), name)
+            if method is None:
+                answer = generate_answer(net, processor, inputs, longest)
+                tokens = str(sum(len(one) for one in visit.look.tokens)) if visit.look else ""
+            else:
+                with compressing(net, method) as session:
+                    answer = generate_answer(net, processor, inputs, longest)
+                tokens = f"{session.kept_stage1:,} of {session.visual_tokens:,}"
+            times = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
+            rows.append((name, answer.text, tokens, *times))
+    return rows

@@ -1,0 +1,101 @@
+"""What the page does for a visitor, without the page."""
+
+import pytest
+from PIL import Image
+
+from apet import embedded
+from apet.app.page.models import EMBEDDED, Models
+from apet.app.page.visit import (
+    NOTHING,
+    Visit,
+    again,
+    answer_visit,
+    draw_visit,
+    methods_of,
+    scene_visit,
+    upload_visit,
+)
+from apet.core.errors import ApETError
+
+
+@pytest.fixture(scope="module")
+def models():
+    return Models((str(embedded.PATH),))
+
+
+@pytest.fixture(scope="module")
+def visit(models):
+    return scene_visit(Visit(), EMBEDDED, models)
+
+
+def test_scenes_follow_each_other_with_their_questions(visit, models):
+    other = scene_visit(visit, EMBEDDED, models)
+    assert (visit.scenes, other.scenes) == (1, 2)
+    assert visit.picture.tobytes() != other.picture.tobytes()
+    assert visit.questions
+    assert visit.questions != other.questions
+    assert visit.most == 576
+
+
+def test_pictures_follow_the_methods(visit):
+    one, ranks = draw_visit(visit, methods_of(64, NOTHING))
+    both, same = draw_visit(visit, methods_of(64, "random"))
+    assert one.size != both.size
+    assert ranks.tobytes() == same.tobytes()
+    assert draw_visit(visit, methods_of(65, NOTHING))[1].tobytes() != ranks.tobytes()
+
+
+def test_answers_are_told_step_by_step(visit, models):
+    steps = []
+    rows = answer_visit(
+        visit,
+        visit.questions[0],
+        methods_of(64, "random"),
+        models,
+        8,
+        lambda share, what: steps.append((share, what)),
+    )
+    assert [row[0] for row in rows] == ["uncompressed", "ApET", "random"]
+    assert [row[2] for row in rows] == ["576", "64 of 576", "64 of 576"]
+    assert [what for _, what in steps][-3:] == ["uncompressed", "ApET", "random"]
+    assert sorted(steps) == steps
+
+
+def test_another_model_looks_at_the_same_picture(visit, models):
+    other = again(visit, str(embedded.PATH), models)
+    assert other.picture is visit.picture
+    assert other.model != visit.model
+    assert other.most == 576
+
+
+def test_nothing_to_show_yet(models):
+    for work in (
+        lambda: draw_visit(Visit(), methods_of(1, NOTHING)),
+        lambda: answer_visit(Visit(), "what?", {}, models, 8, lambda *_: None),
+    ):
+        with pytest.raises(ApETError, match="no picture"):
+            work()
+    assert again(Visit(), str(embedded.PATH), models).look is None
+
+
+def test_a_broken_upload_does_not_tell_its_folder(models, tmp_path):
+    path = tmp_path / "broken.png"
+    path.write_text("no picture")
+    with pytest.raises(ApETError, match=r"broken\.png") as caught:
+        upload_visit(Visit(), str(path), EMBEDDED, models)
+    assert str(tmp_path) not in str(caught.value)
+    Image.new("RGB", (40, 30)).save(path)
+    assert upload_visit(Visit(), str(path), EMBEDDED, models).seen.size == (336, 336)
+
+
+@pytest.mark.parametrize(
+    "name", ["/etc", "../models", "~/model", "src/apet", "gpt2", "", "a/b/c", "./a", "a b/c"]
+)
+def test_visitors_cannot_name_folders(models, name):
+    with pytest.raises(ApETError, match="a model id such as"):
+        models.check(name)
+
+
+def test_ids_and_what_was_offered_can_be_named(models):
+    assert models.check(" llava-hf/llava-1.5-7b-hf ") == "llava-hf/llava-1.5-7b-hf"
+    assert models.check(str(embedded.PATH)) == str(embedded.PATH)

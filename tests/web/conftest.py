@@ -1,0 +1,96 @@
+"""One page, served in this process, and one browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import threading
+from contextlib import contextmanager
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+from transformers import CLIPVisionModel
+
+from apet.app.show import launch_page
+from apet.scenes import Scene, Shape, Text, draw
+
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+LONG = 90_000
+expect.set_options(timeout=LONG)
+
+
+@pytest.fixture(scope="session")
+def served():
+    """The page's address, and a list that grows with every run of a vision encoder."""
+    runs: list[int] = []
+    forward, lock = CLIPVisionModel.forward, threading.Lock()
+
+    def counted(self, *args, **kwargs):
+        with lock:
+            runs.append(1)
+        return forward(self, *args, **kwargs)
+
+    CLIPVisionModel.forward = counted
+    page = launch_page(None, "127.0.0.1", 0, wait=False)
+    try:
+        yield page.local_url, runs
+    finally:
+        page.close()
+        CLIPVisionModel.forward = forward
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(browser, served):
+    """Opens the page as a visitor of his own; what the page asks for elsewhere is an error."""
+
+    @contextmanager
+    def visit():
+        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+        page = context.new_page()
+        page.set_default_timeout(LONG)
+        foreign: list[str] = []
+        page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)
+        page.goto(served[0])
+        page.wait_for_selector("#overlay img")
+        yield page
+        context.close()
+        assert foreign == []
+
+    return visit
+
+
+def _is_foreign(url: str) -> bool:
+    return not re.match(r"(https?://127\.0\.0\.1[:/]|data:|blob:)", url)
+
+
+@pytest.fixture(scope="session")
+def scene_file(tmp_path_factory):
+    """Writes a scene with a word on it; wider than high, so that the model squeezes it."""
+
+    def write(word: str, seed: int = 1) -> str:
+        shapes = (
+            Shape("star", "red", 60.0, 70.0, 26.0, 0.0),
+            Shape("moon", "yellow", 250.0, 270.0, 30.0, 0.0),
+        )
+        scene = Scene(
+            seed, light=False, shapes=shapes, texts=(Text(word, "white", 100, 160, 32, plate=False),)
+        )
+        path = tmp_path_factory.mktemp("upload") / f"{word.lower()}.png"
+        Image.fromarray(draw(scene)).resize((420, 336)).save(path)
+        return str(path)
+
+    return write
