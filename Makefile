@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LMMS := .venv-eval
 LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-eval check train results test-web docs clean
+.PHONY: install demo test test-eval check train results test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -35,8 +35,10 @@ check: $(VENV)/.installed-dev
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/python ../../tests/wheel_check.py
 
 docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+pictures: $(VENV)/.installed
 	$(BIN)/python docs/make_pictures.py
-	$(BIN)/mkdocs build --strict --quiet
 
 train: $(VENV)/.installed
 	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile

@@ -16,11 +16,17 @@ from transformers import CLIPVisionModel
 from apet.app.show import launch_page
 from apet.scenes import Scene, Shape, Text, draw
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-LONG = 90_000
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LONG = 60_000
 expect.set_options(timeout=LONG)
 
 
@@ -40,7 +46,7 @@ def served():
     try:
         yield page.local_url, runs
     finally:
-        page.close()
+        page.close(verbose=False)
         CLIPVisionModel.forward = forward
 
 

@@ -94,7 +94,7 @@ class ApET(Method):
 
         Raises:
             ApETError: If the budgets or the middle layer are not whole, or stage 1 would keep more than
-            there are.
+                there are.
         """
         for name, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -152,6 +152,6 @@ def answer_visit(
                 with compressing(net, method) as session:
                     answer = generate_answer(net, processor, inputs, longest)
                 tokens = f"{session.kept_stage1:,} of {session.visual_tokens:,}"
-            times = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
-            rows.append((name, answer.text, tokens, *times))
+            first, whole = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
+            rows.append((name, answer.text, tokens, first, whole))
     return rows
