@@ -38,11 +38,20 @@ def test_scenes_follow_each_other_with_their_questions(visit, models):
 
 
 def test_pictures_follow_the_methods(visit):
-    one, ranks = draw_visit(visit, methods_of(64, NOTHING))
-    both, same = draw_visit(visit, methods_of(64, "random"))
+    one, ranks = draw_visit(visit, methods_of(visit, 64, None, NOTHING))
+    both, same = draw_visit(visit, methods_of(visit, 64, None, "random"))
     assert one.size != both.size
     assert ranks.tobytes() == same.tobytes()
-    assert draw_visit(visit, methods_of(65, NOTHING))[1].tobytes() != ranks.tobytes()
+    assert draw_visit(visit, methods_of(visit, 65, None, NOTHING))[1].tobytes() != ranks.tobytes()
+
+
+def test_a_bound_on_the_error_and_as_many_tokens_for_the_other(visit):
+    methods = methods_of(visit, 64, 0.4, "random")
+    (ours,), (theirs,) = (visit.look.decide(method) for method in methods.values())
+    assert ours.tokens_stage1 == theirs.tokens_stage1
+    (stricter,) = visit.look.decide(methods_of(visit, 64, 0.1, NOTHING)["ApET"])
+    assert ours.tokens_stage1 < stricter.tokens_stage1 < 576
+    assert methods_of(visit, 9_999, None, NOTHING)["ApET"].keep == 576
 
 
 def test_answers_are_told_step_by_step(visit, models):
@@ -50,7 +59,7 @@ def test_answers_are_told_step_by_step(visit, models):
     rows = answer_visit(
         visit,
         visit.questions[0],
-        methods_of(64, "random"),
+        methods_of(visit, 64, None, "random"),
         models,
         8,
         lambda share, what: steps.append((share, what)),
@@ -70,7 +79,7 @@ def test_another_model_looks_at_the_same_picture(visit, models):
 
 def test_nothing_to_show_yet(models):
     for work in (
-        lambda: draw_visit(Visit(), methods_of(1, NOTHING)),
+        lambda: draw_visit(Visit(), methods_of(Visit(), 1, None, NOTHING)),
         lambda: answer_visit(Visit(), "what?", {}, models, 8, lambda *_: None),
     ):
         with pytest.raises(ApETError, match="no picture"):

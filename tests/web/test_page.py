@@ -75,8 +75,14 @@ def test_upload_slide_compare_and_ask(visitor, served, scene_file):
         less = slide(page, 24)
         assert changed(page, ranks, "ranks") != ranks
         more = slide(page, 128)
+        page.get_by_label("Bound the error instead").check()
+        bounded = changed(page, more)
+        page.locator("#bound input[type=range]").fill("0.8")
+        looser = changed(page, bounded)
+        page.get_by_label("Bound the error instead").uncheck()
+        changed(page, looser)
         both = compare(page, "random")
-        assert len({first, less, more, both}) == 4
+        assert len({first, less, more, bounded, looser, both}) == 6
         assert len(served[1]) == runs, "the vision encoder ran for a slider"
         rows = asked(page, "what does the text say?", 3)
         assert [row[0] for row in rows] == ["uncompressed", "ApET", "random"]
@@ -177,14 +183,9 @@ def test_no_file_outside_of_the_uploads_can_be_read(visitor, served, scene_file)
             for one in config["dependencies"]
             if any(event == "upload" for _, event in one["targets"])
         ]
+        file = {"path": outside, "meta": {"_type": "gradio.FileData"}}
         said = {
-            "data": [
-                None,
-                {"path": outside, "meta": {"_type": "gradio.FileData"}},
-                64,
-                "nothing",
-                "embedded",
-            ],
+            "data": [None, "embedded", file, 64, False, 0.4, "nothing"],
             "fn_index": number,
             "session_hash": "someone",
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -13,12 +14,12 @@ from torch import Tensor
 
 from apet.app.answering import question_inputs
 from apet.core import Selection
-from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.hf import compressing
-from apet.hf.decide import decide
+from apet.hf.compression import compress_units
 from apet.hf.families import FAMILIES
 from apet.hf.results import ImageResult
+from apet.hf.state import Unit
 from apet.methods import Method
 
 __all__ = ["Look", "check_drawable", "look_at", "panels_of"]
@@ -66,15 +67,16 @@ class Look:
         Raises:
             ApETError: If the budget does not fit the tokens.
         """
-        keeps = [resolve_keep(method.keep, len(tokens), type(method).__name__) for tokens in self.tokens]
-        results = [replace(result, stage1=None, stage2=None) for result in self.results]
-        for group in decide(method, self.tokens, keeps):
-            for slot, number in enumerate(group.members):
-                selection = group.selection.unbatch()[slot]
-                merged = selection.apply(self.tokens[number], merge=method.merge)
-                candidates = torch.arange(len(self.tokens[number]), device=merged.device)
-                results[number] = replace(results[number], stage1=group.stage(slot, candidates, merged))
-        return tuple(results)
+        ends = list(accumulate(len(tokens) for tokens in self.tokens))
+        units = [
+            Unit(result.modality, result.image, result.part, torch.arange(end - len(tokens), end))
+            for result, tokens, end in zip(self.results, self.tokens, ends, strict=True)
+        ]
+        done = compress_units(method, torch.cat(self.tokens), units, counts=ends[-1:])
+        return tuple(
+            replace(result, stage1=stage, stage2=None)
+            for result, stage in zip(self.results, done.stages, strict=True)
+        )
 
 
 def panels_of(method: Method, results: Sequence[ImageResult]) -> list[str]:
@@ -119,5 +121,7 @@ def look_at(model: Any, processor: Any, picture: Image.Image) -> Look:
     tokens = []
     for result in session.images:  # units of one size come in the order of the prompt
         waiting = recorder.seen[result.tokens]
-        tokens.append(waiting.popleft() if waiting else torch.zeros(result.tokens, 1, device=model.device))
+        if not waiting:  # the recorder is not asked about a single token
+            raise ApETError("picture", "an image of one visual token", "a larger picture")
+        tokens.append(waiting.popleft())
     return Look(session.images, tuple(tokens))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import gradio as gr
 
@@ -20,16 +20,17 @@ from apet.app.page.visit import (
     upload_visit,
 )
 from apet.core.errors import ApETError
-from apet.methods import METHODS
+from apet.methods import METHODS, Method
 
 __all__ = ["CSS", "build_page", "theme"]
 
-_T = TypeVar("_T")
 _HEAD = ("method", "answer", "visual tokens", "first token", "in all")
 _START = 64
 _PROGRESS = gr.Progress()
 """Marks the argument that Gradio fills with the progress of one call."""
 _QUIET: dict[str, Any] = {"api_visibility": "private"}
+_Chosen = Sequence[Any]
+"""Values of the two budget sliders, of the switch between them, and of the method to compare with."""
 CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
 #overlay img, #ranks img { object-fit: contain; }
@@ -47,18 +48,24 @@ def theme() -> gr.Theme:
     )
 
 
-def told(work: Callable[..., _T]) -> Callable[..., _T]:
-    """A user's mistake becomes a message on the page, without a stack trace anywhere."""
+def told(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A user's mistake becomes a message on the page, which stays as it was."""
 
     @wraps(work)
-    def safe(*args: Any, **kwargs: Any) -> _T:
+    def safe(*args: Any, **kwargs: Any) -> Any:
         try:
             return work(*args, **kwargs)
         except ApETError as error:
             message = f"{error.got}. Expected: {error.expected}."
-            raise gr.Error(message, title=f"{error.operation}: not done", print_exception=False) from None
+            gr.Warning(message, title=f"{error.operation}: not done", duration=15)
+            return gr.skip()
 
     return safe
+
+
+def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
+    keep, bounded, bound, other = chosen
+    return methods_of(visit, int(keep), float(bound) if bounded else None, other)
 
 
 def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
@@ -82,6 +89,17 @@ def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
                     scene = gr.Button("Draw a scene", elem_id="scene", size="md")
                 budget = gr.Slider(
                     1, 576, _START, step=1, label="Visual tokens to keep", elem_id="budget", buttons=[]
+                )
+                bounded = gr.Checkbox(False, label="Bound the error instead", elem_id="bounded")
+                bound = gr.Slider(
+                    0.01,
+                    0.9,
+                    0.4,
+                    step=0.01,
+                    label="Error: share of the squared norms that may be lost",
+                    elem_id="bound",
+                    visible=False,
+                    buttons=[],
                 )
                 other = gr.Dropdown(
                     [NOTHING, *(name for name in METHODS if name != "apet")],
@@ -131,56 +149,49 @@ def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
                     height=280,
                 )
         shown = [visit, budget, overlay, ranks, question, samples, answers]
+        choice: list[Any] = [budget, bounded, bound, other]
 
-        @told
-        def look(new: Visit, keep: int, against: str) -> tuple[Any, ...]:
-            keep = min(int(keep), new.most)
-            pictures = draw_visit(new, methods_of(keep, against))
+        def look(new: Visit, chosen: _Chosen) -> tuple[Any, ...]:
+            pictures = draw_visit(new, _methods(new, chosen))
+            slider = gr.Slider(maximum=new.most, value=min(int(chosen[0]), new.most))
             asked = new.questions[0] if new.questions else "What is this?"
             listed = gr.Dataset(samples=[[one] for one in new.questions], visible=bool(new.questions))
-            return new, gr.Slider(maximum=new.most, value=keep), *pictures, asked, listed, []
+            return new, slider, *pictures, asked, listed, []
 
         @told
-        def draw_scene(
-            old: Visit, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
-        ) -> Any:
-            progress(0.1, desc="Drawing and looking")
-            return look(scene_visit(old, name, models), keep, against)
+        def draw_scene(old: Visit, name: str, *chosen: Any) -> tuple[Any, ...]:
+            return look(scene_visit(old, name, models), chosen)
 
         @told
-        def open_upload(
-            old: Visit, path: str, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
-        ) -> Any:
-            progress(0.1, desc="Looking")
-            return look(upload_visit(old, path, name, models), keep, against)
+        def open_upload(old: Visit, name: str, path: str, *chosen: Any) -> tuple[Any, ...]:
+            return look(upload_visit(old, path, name, models), chosen)
 
         @told
-        def change_model(
-            old: Visit, keep: int, against: str, name: str, progress: gr.Progress = _PROGRESS
-        ) -> Any:
-            progress(0.1, desc="Loading the model and looking")
-            return look(again(old, name, models), keep, against)
+        def change_model(old: Visit, name: str, *chosen: Any) -> tuple[Any, ...]:
+            return look(again(old, name, models), chosen)
 
         @told
-        def redraw(old: Visit, keep: int, against: str) -> tuple[Any, ...]:
-            return draw_visit(old, methods_of(min(int(keep), old.most), against))
+        def redraw(old: Visit, *chosen: Any) -> tuple[Any, ...]:
+            return draw_visit(old, _methods(old, chosen))
 
         @told
-        def answer(old: Visit, words: str, keep: int, against: str, progress: gr.Progress = _PROGRESS) -> Any:
+        def answer(
+            old: Visit, words: str, progress: gr.Progress = _PROGRESS, *chosen: Any
+        ) -> list[list[str]]:
             def tell(share: float, what: str) -> None:
                 progress(share, desc=what)
 
-            rows = answer_visit(
-                old, words, methods_of(min(int(keep), old.most), against), models, longest, tell
-            )
+            rows = answer_visit(old, words, _methods(old, chosen), models, longest, tell)
             return [list(row) for row in rows]
 
-        choice: list[Any] = [budget, other]
-        gr.on([page.load, scene.click], draw_scene, [visit, *choice, model], shown, **_QUIET)
-        upload.upload(open_upload, [visit, upload, *choice, model], shown, **_QUIET)
-        model.input(change_model, [visit, *choice, model], shown, **_QUIET)
+        gr.on([page.load, scene.click], draw_scene, [visit, model, *choice], shown, **_QUIET)
+        upload.upload(open_upload, [visit, model, upload, *choice], shown, **_QUIET)
+        model.input(change_model, [visit, model, *choice], shown, **_QUIET)
+        bounded.input(
+            lambda on: (gr.Slider(visible=not on), gr.Slider(visible=on)), bounded, [budget, bound], **_QUIET
+        )
         gr.on(
-            [budget.input, other.input],
+            [budget.input, bounded.input, bound.input, other.input],
             redraw,
             [visit, *choice],
             [overlay, ranks],

@@ -14,7 +14,7 @@ from apet.app.files import open_picture
 from apet.app.look import Look, look_at, panels_of
 from apet.app.page.models import EMBEDDED, Models
 from apet.core.errors import ApETError
-from apet.methods import METHODS, Method
+from apet.methods import METHODS, ApET, Method
 from apet.pictures import plot
 from apet.pictures.plot import read
 from apet.pictures.ranks import draw_ranks
@@ -95,12 +95,29 @@ def _looked(visit: Visit, picture: Image.Image, model: str, models: Models) -> V
     return replace(visit, picture=picture, seen=frames[0], look=look, model=model)
 
 
-def methods_of(budget: int, other: str) -> dict[str, Method]:
-    """ApET and what it is compared with, by the names that the page shows."""
-    named: dict[str, Method] = {"ApET": METHODS["apet"](budget)}
+def methods_of(visit: Visit, keep: int, tolerance: float | None, other: str) -> dict[str, Method]:
+    """ApET and what it is compared with, by the names that the page shows.
+
+    Args:
+        visit: The visit; under a tolerance the other method gets as many tokens as ApET keeps of its picture.
+        keep: Tokens of each image or tile; more than there are keeps all.
+        tolerance: An error bound in place of it.
+        other: Name of the other method, or `NOTHING`.
+    """
+    first = ApET(min(keep, visit.most)) if tolerance is None else ApET(tolerance=tolerance)
+    named: dict[str, Method] = {"ApET": first}
     if other != NOTHING:
-        named[other] = METHODS[other](budget)
+        named[other] = METHODS[other](first.keep if tolerance is None else _share(visit, first))
     return named
+
+
+def _share(visit: Visit, method: Method) -> int | float:
+    """What a method keeps, as a budget for another: a count, or with several tiles the same share of each."""
+    if visit.look is None:
+        return 1
+    decided = visit.look.decide(method)
+    kept, tokens = sum(one.tokens_stage1 for one in decided), sum(one.tokens for one in decided)
+    return kept if len(decided) == 1 else kept / tokens
 
 
 def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, Image.Image]:
