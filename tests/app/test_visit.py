@@ -10,12 +10,14 @@ from apet.app.page.visit import (
     Visit,
     again,
     answer_visit,
+    comparable,
     draw_visit,
     methods_of,
     scene_visit,
     upload_visit,
 )
 from apet.core.errors import ApETError
+from apet.methods import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,12 @@ def models():
 @pytest.fixture(scope="module")
 def visit(models):
     return scene_visit(Visit(), EMBEDDED, models)
+
+
+def test_what_can_be_compared_decides_by_tokens_alone():
+    assert "random" in comparable()
+    assert "apet" not in comparable()
+    assert set(comparable()) < set(METHODS)
 
 
 def test_scenes_follow_each_other_with_their_questions(visit, models):
@@ -40,6 +48,7 @@ def test_scenes_follow_each_other_with_their_questions(visit, models):
 def test_pictures_follow_the_methods(visit):
     one, ranks = draw_visit(visit, methods_of(visit, 64, None, NOTHING))
     both, same = draw_visit(visit, methods_of(visit, 64, None, "random"))
+    assert both.height < 1.5 * one.height, "what the other method has no part in is left out"
     assert one.size != both.size
     assert ranks.tobytes() == same.tobytes()
     assert draw_visit(visit, methods_of(visit, 65, None, NOTHING))[1].tobytes() != ranks.tobytes()
@@ -49,7 +58,7 @@ def test_a_bound_on_the_error_and_as_many_tokens_for_the_other(visit):
     methods = methods_of(visit, 64, 0.4, "random")
     (ours,), (theirs,) = (visit.look.decide(method) for method in methods.values())
     assert ours.tokens_stage1 == theirs.tokens_stage1
-    (stricter,) = visit.look.decide(methods_of(visit, 64, 0.1, NOTHING)["ApET"])
+    (stricter,) = visit.look.decide(methods_of(visit, 64, 0.001, NOTHING)["ApET"])
     assert ours.tokens_stage1 < stricter.tokens_stage1 < 576
     assert methods_of(visit, 9_999, None, NOTHING)["ApET"].keep == 576
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from apet.pictures.colours import BASIS, INK, PAPER, heat_colours, region_colours
+from apet.pictures.colours import BASIS, FAINT, INK, PAPER, heat_colours, region_colours
 from apet.pictures.decisions import Decision
 from apet.pictures.geometry import TokenGrid
 from apet.pictures.words import font
@@ -36,6 +36,8 @@ def error_panel(
     """The error of every token, from zero to ``top``; kept tokens are framed, and basis tokens have a dot."""
     pixels, on = _canvas(frames, grid)
     heat = heat_colours((decision.errors / max(top, 1e-12)).astype(np.float32)).astype(np.float32)
+    if not decision.errors.any():  # a method that computes none, beside one that does
+        heat[:] = FAINT
     pixels = np.where(on[..., None], _spread(heat, grid, fill=0), pixels)
     pixels[_outline(_spread(decision.kept, grid, fill=False)) & on] = PAPER
     image = _finished(pixels, grid)
@@ -51,7 +53,8 @@ def merged_panel(
     The kept token of a region has a white frame.
     """
     pixels, on = _canvas(frames, grid)
-    counts = np.bincount(decision.slots, minlength=int(decision.kept.sum()))
+    # The last count is that of no slot, -1: of tokens that went nowhere, and of pixels without a token.
+    counts = np.bincount(decision.slots[decision.slots >= 0], minlength=int(decision.kept.sum()) + 1)
     several = np.flatnonzero(counts > 1)
     colours = np.zeros((len(counts), 3), np.float32)
     # The largest regions get the first colours, which differ most.

@@ -14,13 +14,14 @@ from apet.app.page.visit import (
     Visit,
     again,
     answer_visit,
+    comparable,
     draw_visit,
     methods_of,
     scene_visit,
     upload_visit,
 )
 from apet.core.errors import ApETError
-from apet.methods import METHODS, Method
+from apet.methods import Method
 
 __all__ = ["CSS", "build_page", "theme"]
 
@@ -102,7 +103,7 @@ def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
                     buttons=[],
                 )
                 other = gr.Dropdown(
-                    [NOTHING, *(name for name in METHODS if name != "apet")],
+                    [NOTHING, *comparable()],
                     value=NOTHING,
                     label="Compare with",
                     elem_id="other",

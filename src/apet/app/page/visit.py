@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from apet.app.answering import generate_answer, question_inputs
@@ -20,7 +21,18 @@ from apet.pictures.plot import read
 from apet.pictures.ranks import draw_ranks
 from apet.scenes import ask, draw, sample_scene, seeded
 
-__all__ = ["NOTHING", "Row", "Visit", "draw_visit", "methods_of", "scene_visit", "upload_visit"]
+__all__ = [
+    "NOTHING",
+    "Row",
+    "Visit",
+    "again",
+    "answer_visit",
+    "comparable",
+    "draw_visit",
+    "methods_of",
+    "scene_visit",
+    "upload_visit",
+]
 
 NOTHING = "nothing"
 """The choice of no other method."""
@@ -95,6 +107,21 @@ def _looked(visit: Visit, picture: Image.Image, model: str, models: Models) -> V
     return replace(visit, picture=picture, seen=frames[0], look=look, model=model)
 
 
+def comparable() -> list[str]:
+    """Names of the methods that decide by the visual tokens alone: each is asked to choose among a few."""
+    tokens = torch.linspace(-1, 1, 72).sin().view(1, 9, 8)
+    names = []
+    for name, method in METHODS.items():
+        if name == "apet" or getattr(method, "replaces", False):
+            continue
+        try:
+            method(4).select(tokens, 4)
+        except ApETError:
+            continue
+        names.append(name)
+    return names
+
+
 def methods_of(visit: Visit, keep: int, tolerance: float | None, other: str) -> dict[str, Method]:
     """ApET and what it is compared with, by the names that the page shows.
 
@@ -129,12 +156,12 @@ def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, I
     if visit.look is None or visit.seen is None:
         raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
     decided = [visit.look.decide(method) for method in methods.values()]
-    first = next(iter(methods.values()))
+    each = [panels_of(method, one) for method, one in zip(methods.values(), decided, strict=True)]
     overlay = plot(
         visit.seen,
         *decided,
         labels=list(methods),
-        panels=panels_of(first, decided[0]),
+        panels=[name for name in each[0] if all(name in panels for panels in each)],
         side=340 if len(methods) == 1 else 400,
     )
     _, (decision, *_) = read(visit.seen, decided)
