@@ -58,7 +58,7 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
             return work(*args, **kwargs)
         except ApETError as error:
             message = f"{error.got}. Expected: {error.expected}."
-            gr.Warning(message, title=f"{error.operation}: not done", duration=15)
+            gr.Warning(message, duration=15)
             return gr.skip()
 
     return safe
@@ -69,14 +69,15 @@ def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
     return methods_of(visit, int(keep), float(bound) if bounded else None, other)
 
 
-def build_page(models: Models, *, longest: int = 48) -> gr.Blocks:
+def build_page(models: Models, *, longest: int = 48) -> Any:
     """Builds the page.
 
     Args:
         models: The models that visitors share.
         longest: Longest answer in tokens.
     """
-    with gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
+    with page:
         visit = gr.State(Visit(), time_to_live=3600)
         gr.Markdown(
             "# apet: what the model still sees\nMove the slider: the picture shows which visual tokens stay."
