@@ -26,6 +26,9 @@ def main() -> None:
     """Writes all of them."""
     FOLDER.mkdir(exist_ok=True)
     model, processor = apet.embedded.load()
+    sample = Image.open(FOLDER.parents[1] / "examples" / "scene.png").convert("RGB")
+    kept = look_at(model, processor, sample).decide(apet.ApET(BUDGETS[0]))
+    save(apet.plot(sample, kept, panels=["kept", "error"]), "../kept")
     for number, index in enumerate(SCENES, start=1):
         picture = Image.fromarray(draw(sample_scene(seeded("test", index))))
         look = look_at(model, processor, picture)
