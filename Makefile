@@ -1,11 +1,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LMMS := .venv-eval
 LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-eval check train results test-web docs pictures clean
+.PHONY: install demo test test-oldest test-eval check train results test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -24,6 +25,10 @@ test: $(VENV)/.installed-dev
 # Drives the page in a browser: needs Chromium (Debian: apt-get install chromium).
 test-web: $(VENV)/.installed-web
 	$(BIN)/python -m pytest tests/web
+
+# The oldest transformers that pyproject.toml allows, in an environment of its own.
+test-oldest: $(OLDEST)/.installed-dev
+	$(OLDEST)/bin/python -m pytest tests/hf
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -56,7 +61,7 @@ test-eval: $(LMMS)/.installed
 	$(LMMS)/bin/python -m pytest tests/lmms
 
 clean:
-	rm -rf $(VENV) $(LMMS) build dist
+	rm -rf $(VENV) $(LMMS) $(OLDEST) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -82,4 +87,11 @@ $(VENV)/.installed-web: $(VENV)/.installed-dev
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+$(OLDEST)/.installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(OLDEST)
+	sed '/^transformers==/s/==.*/==5.17.*/; /^tokenizers==/d' constraints.txt > $(OLDEST)/constraints.txt
+	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint $(OLDEST)/constraints.txt --editable ".[dev]"
 	touch $@

@@ -7,9 +7,21 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import apet.hf
+from tests.hf.families import ABSENT
 from tests.hf.tiny import tiny_llava
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many families the installed transformers does not have; their tests are not collected."""
+    if ABSENT:
+        names = ", ".join(sorted(ABSENT))
+        terminalreporter.write_line(
+            f"{len(ABSENT)} tiny models are of types that transformers {transformers.__version__} "
+            f"does not have: {names}"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Layers with linear attention: the same logits as the layers run by hand on the kept tokens alone.
+"""Layers with linear attention or a convolution: the same logits as the layers by hand on the kept tokens.
 
 Such a layer carries a state through the prompt that no mask reaches, so the masked run is no oracle here.
 Each row is run without the others, without padding and without dropped tokens, on embeddings and positions
@@ -38,7 +38,11 @@ def recorded(text: Any) -> Iterator[list[tuple[Tensor, Tensor]]]:
     calls: list[tuple[Tensor, Tensor]] = []
 
     def note(module: Any, args: Any, kwargs: Any) -> None:
-        calls.append((kwargs["inputs_embeds"], kwargs["position_ids"][-3:]))
+        embeds, positions = kwargs["inputs_embeds"], kwargs.get("position_ids")
+        if positions is None:  # the model counts
+            past = sum(before.shape[1] for before, _ in calls)
+            positions = torch.arange(past, past + embeds.shape[1]).expand(len(embeds), -1)
+        calls.append((embeds, positions[-3:] if positions.dim() == 3 else positions))
 
     handle = text.register_forward_pre_hook(note, with_kwargs=True)
     try:
@@ -61,19 +65,29 @@ def by_hand(
         layer: The layer of stage 2.
     """
     text = model.base_model.language_model
+    norm = getattr(text, "norm", None) or text.embedding_norm
     cache, logits = DynamicCache(config=text.config), []
     for step, (embeds, positions) in enumerate(calls):
-        hidden, places = embeds[row : row + 1], positions[:, row : row + 1]
+        hidden, places = embeds[row : row + 1], positions[..., row : row + 1, :]
         if step == 0:
             hidden, places = hidden[:, first], places[..., first]
-        rotary = text.rotary_emb(hidden, places)
         for number, block in enumerate(text.layers):
             if step == 0 and number == layer:
                 left = second[first]
-                hidden, rotary = hidden[:, left], tuple(part[:, left] for part in rotary)
+                hidden, places = hidden[:, left], places[..., left]
+            kind = text.config.layer_types[number]
+            rotary = rotary_of(text, hidden, places, kind)
             hidden = block(hidden, position_embeddings=rotary, past_key_values=cache)
-        logits.append(model.lm_head(text.norm(hidden))[0])
+        logits.append(model.lm_head(norm(hidden))[0])
     return logits
+
+
+def rotary_of(text: Any, hidden: Tensor, places: Tensor, kind: str) -> Any:
+    """Rotary embeddings of a layer; None where a model has one kind per layer and this one has none."""
+    kinds = getattr(text.rotary_emb, "layer_types", None)
+    if kinds is None:
+        return text.rotary_emb(hidden, places)
+    return text.rotary_emb(hidden, places, layer_type=kind) if kind in kinds else None
 
 
 @pytest.mark.parametrize("stage", ["stage 1", "stage 2", "both"])
@@ -120,13 +134,11 @@ def test_a_second_turn_of_several_tokens(name):
 
     def turn(cache: Any, begin: int, end: int) -> Tensor:
         so_far = torch.cat([mask, mask.new_ones(2, end)], 1)
-        count = so_far.cumsum(1)[:, begin - end :] - 1
-        places = (count + model.base_model.rope_deltas).expand(3, -1, -1)
+        extra, deltas = {}, getattr(model.base_model, "rope_deltas", None)
+        if deltas is not None:
+            extra["position_ids"] = (so_far.cumsum(1)[:, begin - end :] - 1 + deltas).expand(3, -1, -1)
         return model(
-            input_ids=words[:, begin:end],
-            attention_mask=so_far,
-            position_ids=places,
-            past_key_values=cache,
+            input_ids=words[:, begin:end], attention_mask=so_far, past_key_values=cache, **extra
         ).logits
 
     with compressing(model, chosen(recipe, "both")):

@@ -210,11 +210,19 @@ def show(
 
 
 @app.command()
-def models() -> None:
+def models(
+    unsupported: Annotated[
+        bool, typer.Option("--unsupported", help="List the types that cannot be compressed, and why not.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print both lists as one JSON object.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the documentation's page docs/models.md.")
+    ] = False,
+) -> None:
     """List the model types that can be compressed."""
-    from apet.app.models import print_models
+    from apet.app.models import write
 
-    print_models()
+    write(unsupported=unsupported, json_wanted=as_json, markdown=markdown)
 
 
 def run() -> None:

@@ -1,24 +1,157 @@
-"""``apet models``."""
+"""``apet models``: what can be compressed, as a table for people, as JSON, or as the documentation's page."""
 
 from __future__ import annotations
 
+import json
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from apet.hf.families import supported_models
+from apet.hf.families import FAMILIES, UNSUPPORTED, Family, supported_models
 
-__all__ = ["print_models"]
+__all__ = ["as_json", "as_markdown", "write"]
+
+_HEAD = """\
+# Models
+
+apet compresses {count} model types of Hugging Face transformers ({videos} of them take video): all types of
+transformers' image-text-to-text mapping but the {rest} below, which stand there with the reason why not. This
+page is what `apet models --markdown` prints.
+
+Every row is tested offline on a tiny random model of its type: one image, several in a row, rows of
+different length, rows without an image, and video where the family takes it. Logits equal those of the same
+model on the full sequence with the dropped tokens masked (or, where layers have a state that no mask reaches,
+those of the kept tokens alone); a batch equals its rows, a static cache a dynamic one, and `apet.remove`
+leaves nothing. No checkpoint of billions of parameters has been run by the tests.
+
+Stage 2 is a second compression before a middle decoder layer. "Scored at" is where stage 1 looks by
+default, before the projector as in the paper or behind it. "Parts" have a budget each (`unit="part"`);
+`unit="whole"` gives one budget to all parts of an image or a video.
+
+"""
+
+_TOUCHES = """\
+## A new family
+
+It touches these files:
+
+1. `src/apet/hf/families/<maker>.py`: a row; the maker's name in `families/__init__.py` if the file is new
+2. `families/layouts.py`, or beside the row: a function, if it lays out tiles, frames or newlines in a new way
+3. `tests/hf/families/<maker>.py`: a tiny model; its file in `tests/hf/families/__init__.py` if it is new
+4. this page: `apet models --markdown > docs/models.md`
+"""
 
 
-def print_models() -> None:
-    """Prints the supported model types, one row each."""
-    table = Table("model type", "family", "class", "inputs", "for example", box=None, header_style="bold")
+def _print_models() -> None:
+    """Print the supported model types, one row each."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model type", no_wrap=True)
+    for column in ("family", "inputs", "stages", "for example"):
+        table.add_column(column)
     for family in supported_models():
         table.add_row(
             family.model_type,
             family.title,
-            ", ".join(family.classes),
             ", ".join(family.inputs),
-            ", ".join(family.checkpoints),
+            _stages(family),
+            (family.checkpoints or ("",))[0],
         )
+    console = Console()
+    console.print(table)
+    console.print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
+
+
+def _print_unsupported() -> None:
+    """Print the model types that cannot be compressed, and why not."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("model type", no_wrap=True)
+    table.add_column("why not")
+    for name in sorted(UNSUPPORTED):
+        table.add_row(name, UNSUPPORTED[name])
     Console().print(table)
+
+
+def as_json() -> str:
+    """Both lists as one JSON object."""
+    supported = [
+        {
+            "model_type": family.model_type,
+            "family": family.title,
+            "classes": list(family.classes),
+            "inputs": list(family.inputs),
+            "stages": _stages(family),
+            "stage2": family.one_stage is None,
+            "scored_at": _place(family),
+            "parts": family.parts,
+            "processor_needs": list(family.needs),
+            "checkpoints": list(family.checkpoints),
+        }
+        for family in supported_models()
+    ]
+    return json.dumps({"supported": supported, "unsupported": UNSUPPORTED}, indent=2)
+
+
+def as_markdown() -> str:
+    """The documentation's page."""
+    videos = sum("video" in family.inputs for family in supported_models())
+    lines = [
+        "| family | model type | inputs | parts | stages | scored at | processor also needs | for example |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for family in supported_models():
+        cells = (
+            family.title,
+            f"`{family.model_type}`",
+            ", ".join(family.inputs),
+            family.parts,
+            _stages(family),
+            _place(family),
+            ", ".join(f"`{name}`" for name in family.needs),
+            ", ".join(f"`{name}`" for name in family.checkpoints),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    notes = [
+        f'- {family.title}: no `unit="whole"`, it does not tell which tiles are one image'
+        for family in supported_models()
+        if not family.whole
+    ]
+    notes += [f"- {family.title}: {family.note}" for family in supported_models() if family.note is not None]
+    notes += [
+        f"- {family.title} has no stage 2: {family.one_stage}"
+        for family in supported_models()
+        if family.one_stage is not None
+    ]
+    reasons = ["| model type | why not |", "| --- | --- |"]
+    reasons += [f"| `{name}` | {UNSUPPORTED[name]} |" for name in sorted(UNSUPPORTED)]
+    head = _HEAD.format(count=len(FAMILIES), videos=videos, rest=len(UNSUPPORTED))
+    parts = (
+        head.rstrip(),
+        "\n".join(lines),
+        "## Known limits of single families",
+        "\n".join(sorted(notes)),
+        "## Types that cannot be compressed",
+        "\n".join(reasons),
+        _TOUCHES.rstrip(),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def write(*, unsupported: bool, json_wanted: bool, markdown: bool) -> None:
+    """Answer ``apet models`` with its options."""
+    if json_wanted:
+        typer.echo(as_json())
+    elif markdown:
+        typer.echo(as_markdown(), nl=False)
+    elif unsupported:
+        _print_unsupported()
+    else:
+        _print_models()
+
+
+def _stages(family: Family) -> str:
+    return "1" if family.one_stage is not None else "1, 2"
+
+
+def _place(family: Family) -> str:
+    return "projector's input" if family.projector is not None else "projector's output"

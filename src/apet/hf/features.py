@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Features:
 
     Attributes:
         output: What the method returned.
-        rows: ``(R, D)``, the rows of all entries.
+        rows: ``(R, D)``, the rows of all entries; those for the first layer, where every set has its layer.
         entries: Leading shape of every entry.
         deep: Features for later layers, each ``(R, D)``.
     """
@@ -40,7 +41,12 @@ class Features:
         Raises:
             ApETError: If it has no known form.
         """
-        found = _read(output)
+        layered = getattr(output, _DEEP, None) or ()
+        if _by_layer(layered):
+            layered = [features for _, features in sorted(layered, key=lambda pair: pair[0])]
+            found, layered = layered[0], layered[1:]
+        else:
+            found = _read(output)
         parts = _parts(found)
         if not parts:
             raise ApETError(
@@ -48,44 +54,48 @@ class Features:
                 f"features of type {type(output).__name__}",
                 "a tensor or tensors, or an output with pooler_output",
             )
-        deep = getattr(output, _DEEP, None) or ()
         return cls(
             output,
             torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]),
             tuple(tuple(part.shape[:-1]) for part in parts),
-            tuple(torch.cat([p.reshape(-1, p.shape[-1]) for p in _parts(layer)]) for layer in deep),
+            tuple(torch.cat([p.reshape(-1, p.shape[-1]) for p in _parts(layer)]) for layer in layered),
         )
 
     def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...]) -> Any:
         """The output with other rows in the same form; an output object is changed in place."""
-        return self._put(
-            self.output,
-            _like(_read(self.output), rows),
-            [_like(layer, x) for layer, x in zip(getattr(self.output, _DEEP, None) or (), deep, strict=True)]
-            if deep
-            else [],
-        )
+        return _put(self.output, rows, deep, _like)
 
     def part(self, rows: Tensor) -> Any:
         """A new output with some of the rows, as one entry."""
-        deep = [
-            _one(layer, x[rows])
-            for layer, x in zip(getattr(self.output, _DEEP, None) or (), self.deep, strict=True)
-        ]
-        return self._put(copy.copy(self.output), _one(_read(self.output), self.rows[rows]), deep)
+        deep = tuple(x[rows] for x in self.deep)
+        return _put(copy.copy(self.output), self.rows[rows], deep, _one)
 
-    @staticmethod
-    def _put(output: Any, new: Any, deep: list[Any]) -> Any:
-        """Put features into an output, in place if it is an object."""
-        if isinstance(output, Tensor | list | tuple):
-            return new
-        for name in _FIELDS:
-            if getattr(output, name, None) is not None:
-                setattr(output, name, new)
-                break
-        if deep:
-            setattr(output, _DEEP, deep)
+
+def _put(output: Any, rows: Tensor, deep: tuple[Tensor, ...], shape: Callable[[Any, Tensor], Any]) -> Any:
+    """Put features into an output, in place if it is an object; ``shape`` gives them the old ones' form."""
+    layered = getattr(output, _DEEP, None) or ()
+    if _by_layer(layered):
+        order = sorted(range(len(layered)), key=lambda place: layered[place][0])
+        new_of = dict(zip(order, (rows, *deep), strict=True))
+        setattr(output, _DEEP, [(layer, shape(old, new_of[at])) for at, (layer, old) in enumerate(layered)])
         return output
+    new = shape(_read(output), rows)
+    if isinstance(output, Tensor | list | tuple):
+        return new
+    for name in _FIELDS:
+        if getattr(output, name, None) is not None:
+            setattr(output, name, new)
+            break
+    if deep:
+        setattr(output, _DEEP, [shape(layer, x) for layer, x in zip(layered, deep, strict=True)])
+    return output
+
+
+def _by_layer(deep: Any) -> bool:
+    """Whether features name their decoder layers, ``[(layer, features), ..]``: then there are no others."""
+    return bool(deep) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], int) for pair in deep
+    )
 
 
 def _read(output: Any) -> Any:

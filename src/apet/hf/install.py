@@ -17,7 +17,7 @@ from apet.hf.generation import guard_generate, wrap_prepare
 from apet.hf.layers import LayerStage
 from apet.hf.record import Lease
 from apet.hf.sessions import Session
-from apet.hf.text import TextStage
+from apet.hf.text import TextStage, scales_by_position
 from apet.hf.vision import VisionStage
 from apet.methods import Method
 
@@ -39,24 +39,40 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"a text model of type {type(text).__name__}",
             "a decoder with rotary positions (attributes layers and rotary_emb)",
         )
+    if text.config.model_type == "mistral4" and "flash" in str(text.config._attn_implementation):
+        raise ApETError(
+            operation,
+            "Mistral 4 with FlashAttention, which takes kept positions with gaps for packed sequences",
+            "the attention implementation 'sdpa' or 'eager'",
+        )
     if method.at == "projector_input" and family.projector is None:
         raise ApETError(
             operation,
             f"at='projector_input' for {family.title}",
             "at='auto' or 'projector_output': its projector does not map tokens one to one",
         )
+    if method.unit == "whole" and not family.whole:
+        raise ApETError(
+            operation,
+            f"unit='whole' for {family.title}, which does not tell which tiles are one image",
+            "unit='part': a budget per tile",
+        )
     if method.stage2 is None:
         return
+    if family.one_stage is not None:
+        raise ApETError(
+            operation, f"stage2 on {family.title}: {family.one_stage}", "a method without stage 2"
+        )
     if getattr(text.config, "num_kv_shared_layers", 0):
         raise ApETError(
             operation,
             f"stage2 on {family.title} with layers that share keys and values",
             "a method without stage 2: those layers see what an earlier one stored",
         )
-    deep = getattr(getattr(base.config, "vision_config", None), "deepstack_visual_indexes", None)
+    deep = _deepstack_layers(base.config)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
-    first = max(attention + 1, len(deep or ()))  # the cache counts the columns of its first attention layer
+    first = max(attention + 1, deep)  # the cache counts the columns of its first attention layer
     if not first <= method.stage2.layer < len(layers):
         raise ApETError(
             operation,
@@ -114,6 +130,9 @@ class Installed:
         for name, child in text.named_children():
             if name.startswith("rotary_emb"):  # there may be one per kind of layer
                 hooks.append(child.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
+        if scales_by_position(text.config):
+            for layer in text.layers:
+                hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
         if method.stage2 is not None:
             layers = LayerStage(method, method.stage2, prompt, text.config)
             for number in range(method.stage2.layer, len(text.layers)):
@@ -144,6 +163,14 @@ class Installed:
         else:
             self._undo.append(lambda: attributes.pop(name, None))
         attributes[name] = value
+
+
+def _deepstack_layers(config: Any) -> int:
+    """How many of the first decoder layers get features of their own, up to the last that does."""
+    each = getattr(getattr(config, "vision_config", None), "deepstack_visual_indexes", None) or ()
+    named: list[int] = [layer for _, layer in getattr(config, "deepstack_layer_map", None) or ()]
+    named += getattr(config, "spatial_target_layers", None) or ()
+    return max([len(each), *(layer + 1 for layer in named)])
 
 
 def _base(model: nn.Module) -> nn.Module:

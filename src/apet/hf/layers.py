@@ -19,7 +19,7 @@ from apet.hf.prefill import make_record
 from apet.hf.record import CacheRecord
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt
-from apet.hf.text import TextStage
+from apet.hf.text import TextStage, scales_by_position
 from apet.methods import Method, Stage2
 
 __all__ = ["LayerStage"]
@@ -43,6 +43,7 @@ class LayerStage(Stage):
         self.text = text
         self.config = config
         kinds = getattr(config, "layer_types", None) or ()
+        self.scaled = scales_by_position(config)
         self.recurrent = {number for number, kind in enumerate(kinds) if kind in RECURRENT}
 
     def hook(self, number: int) -> Hook:
@@ -139,7 +140,10 @@ class LayerStage(Stage):
             prompt.moved.append((value, kwargs[name]))
 
         once("position_embeddings", lambda given: _rotary(given, index))
-        once("position_ids", lambda ids: ids[..., : index.shape[1]])
+        if self.scaled:
+            once("position_ids", lambda ids: take(ids.expand(index.shape[0], -1), index, 1))
+        else:
+            once("position_ids", lambda ids: ids[..., : index.shape[1]])
         for name in kwargs.keys() - _FITTED:  # such as the kinds of tokens, by which experts are chosen
             if _per_token(kwargs[name], prompt):
                 once(name, lambda old: take(old, index, 1))

@@ -17,6 +17,9 @@ from apet.methods import Method
 
 __all__ = ["final_index", "make_record", "shorten"]
 
+_VISUAL = ("visual_pos_masks", "vision_mask")
+"""Names under which text models get the places of features for later layers."""
+
 
 def shorten(
     kwargs: dict[str, Any], call: Call, method: Method, before: CacheRecord, seen: int, config: Any
@@ -82,8 +85,7 @@ def shorten(
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
             continue
         if value.dim() >= 2 and value.shape[1] == length and value.shape[0] in (1, rows):
-            moved = take(value, index, 1)
-            kwargs[name] = moved & valid if value.dtype == torch.bool and value.dim() == 2 else moved
+            kwargs[name] = _take_real(value, index, valid)
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
             kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
@@ -143,15 +145,25 @@ def _place_all(call: Call, device: torch.device) -> None:
         call.placed.sort(key=lambda placed: (placed.row, int(placed.columns[0])))
 
 
+def _take_real(value: Tensor, index: Tensor, valid: Tensor) -> Tensor:
+    """Pick columns; empty slots are False in what is true or false."""
+    moved = take(value, index, 1)
+    if value.dtype != torch.bool:
+        return moved
+    return moved & valid.view(*valid.shape, *[1] * (value.dim() - 2))
+
+
 def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
     """Keep the rows of features for later layers whose tokens are kept."""
-    visual = kwargs.get("visual_pos_masks")
-    if not isinstance(visual, Tensor):
+    visual = next((kwargs[name] for name in _VISUAL if isinstance(kwargs.get(name), Tensor)), None)
+    if visual is None:
         return
-    stays = keep.to(visual.device)[visual.bool()]
+    stays = keep.to(visual.device)[visual.bool().view(keep.shape)]
     for name, value in kwargs.items():
         if "deepstack" in name and isinstance(value, list | tuple):
             kwargs[name] = [layer[stays.to(layer.device)] for layer in value]
+        elif "deepstack" in name and isinstance(value, dict):
+            kwargs[name] = {number: layer[stays.to(layer.device)] for number, layer in value.items()}
 
 
 def _set_positions(prompt: Prompt, given: Tensor | None, *, contiguous: bool) -> None:

@@ -18,7 +18,12 @@ from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress
 from apet.methods import Method
 
-__all__ = ["TextStage"]
+__all__ = ["TextStage", "scales_by_position"]
+
+
+def scales_by_position(config: Any) -> bool:
+    """Whether the layers of a text model scale queries by the ``position_ids`` they get (Ministral 3)."""
+    return "llama_4_scaling_beta" in (getattr(config, "rope_parameters", None) or {})
 
 
 class TextStage(Stage):
@@ -63,6 +68,15 @@ class TextStage(Stage):
         if "position_ids" in kwargs:
             return args, {**kwargs, "position_ids": call.prompt.positions}
         return (args[0], call.prompt.positions, *args[2:]), kwargs
+
+    def layer(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Give a layer that scales its queries by their positions the real ones, too."""
+        call = self.current()
+        if call is None or call.prompt is None or call.prompt.positions is None:
+            return None
+        return args, {**kwargs, "position_ids": call.prompt.positions}
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """Bring ``last_hidden_state`` back to the caller's length, and mark the cache as compressed."""

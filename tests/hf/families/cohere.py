@@ -7,7 +7,19 @@ from typing import Any
 import transformers
 from transformers import SiglipVisionConfig
 
-from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Recipe, concatenated, finished, tiles
+from tests.hf.families.qwen import IDS, ROPE, grid_pieces, typed
+from tests.hf.families.recipe import (
+    IMAGE,
+    IMAGES,
+    PLAIN_TEXT,
+    TEXT,
+    VIDEOS,
+    VISION,
+    Recipe,
+    concatenated,
+    finished,
+    tiles,
+)
 
 
 def _text() -> Any:
@@ -33,9 +45,38 @@ def _cohere2_vision(attention: str) -> Any:
     return finished(transformers.Cohere2VisionForConditionalGeneration, config, attention)
 
 
+def _compass(attention: str) -> Any:
+    rope = ROPE | {"mrope_section": [2, 3, 3]}
+    config = transformers.CohereCompassConfig(
+        vision_config={
+            "depth": 3,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 4,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 64,
+            "deepstack_visual_indexes": [0, 1],
+            "num_position_embeddings": 64,
+        },
+        text_config=PLAIN_TEXT
+        | {
+            "num_hidden_layers": 5,
+            "logit_scale": 1.0,
+            "sliding_window": 512,
+            "layer_types": ["sliding_attention", "full_attention"] * 2 + ["full_attention"],
+            "rope_parameters": {"sliding_attention": rope, "full_attention": None},
+        },
+        **IDS,
+    )
+    return finished(transformers.CohereCompassForConditionalGeneration, config, attention, 3.0)
+
+
 PIECES = {"i": tiles(2, 9), "j": tiles(3, 9)}
 
 RECIPES = (
     Recipe("aya_vision", _aya_vision, PIECES, concatenated, IMAGES),
     Recipe("cohere2_vision", _cohere2_vision, PIECES, concatenated, IMAGES),
+    Recipe("cohere_compass", _compass, grid_pieces(runs=True), typed, IMAGES | VIDEOS, layer=3),
 )

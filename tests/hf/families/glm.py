@@ -64,13 +64,16 @@ def _glm4v_moe(attention: str) -> Any:
     return finished(transformers.Glm4vMoeForConditionalGeneration, config, attention, 3.0)
 
 
-def _glm46v(attention: str) -> Any:
-    config = transformers.Glm46VConfig(
-        vision_config={"model_type": "glm4v_vision"} | VISION,
-        text_config={"model_type": "glm4v_text"} | GLM_TEXT,
-        **IDS,
-    )
-    return finished(transformers.Glm46VForConditionalGeneration, config, attention)
+def _glm46v(config: str) -> Callable[[str], Any]:
+    def build(attention: str) -> Any:
+        made = getattr(transformers, config)(
+            vision_config={"model_type": "glm4v_vision"} | VISION,
+            text_config={"model_type": "glm4v_text"} | GLM_TEXT,
+            **IDS,
+        )
+        return finished(transformers.Glm46VForConditionalGeneration, made, attention)
+
+    return build
 
 
 def _glm_ocr(attention: str) -> Any:
@@ -113,6 +116,7 @@ VIDEOS: dict[str, list[list[str | int]]] = {
 RECIPES = (
     Recipe("glm4v", _glm4v, PIECES, _typed, IMAGES | VIDEOS),
     Recipe("glm4v_moe", _glm4v_moe, PIECES, _typed, IMAGES | VIDEOS),
-    Recipe("glm46v", _glm46v, PIECES, _typed, IMAGES | VIDEOS),
+    Recipe("glm46v", _glm46v("Glm46VConfig"), PIECES, _typed, IMAGES | VIDEOS),
+    Recipe("glmga", _glm46v("GlmgaConfig"), PIECES, _typed, IMAGES | VIDEOS),
     Recipe("glm_ocr", _glm_ocr, PIECES, _typed, IMAGES | VIDEOS),
 )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import transformers
 from torch import Tensor
 from transformers import SiglipVisionConfig
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.gemma3n import modeling_gemma3n
 
 from tests.hf.families.recipe import (
     END,
@@ -30,19 +33,70 @@ LAYERS = {"sliding_window": 512, "layer_types": ["sliding_attention", "full_atte
 IDS = {"image_token_id": IMAGE, "video_token_id": VIDEO, "boi_token_id": START, "eoi_token_id": END}
 
 
-def _gemma3(attention: str) -> Any:
-    config = transformers.Gemma3Config(
-        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
-        text_config=TEXT | LAYERS | {"query_pre_attn_scalar": 16},
-        image_token_index=IMAGE,
-        boi_token_index=START,
-        eoi_token_index=END,
-        mm_tokens_per_image=9,
+def _gemma3(config: str) -> Callable[[str], Any]:
+    def build(attention: str) -> Any:
+        made = getattr(transformers, config)(
+            vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
+            text_config=TEXT | LAYERS | {"query_pre_attn_scalar": 16, "model_type": "gemma3_text"},
+            image_token_index=IMAGE,
+            boi_token_index=START,
+            eoi_token_index=END,
+            mm_tokens_per_image=9,
+        )
+        model = finished(transformers.Gemma3ForConditionalGeneration, made, attention, 3.0)
+        with torch.no_grad():
+            model.model.multi_modal_projector.mm_input_projection_weight.normal_(std=0.3)  # zeros at first
+        return model
+
+    return build
+
+
+class _Tower(torch.nn.Module):
+    """Stands for Gemma 3n's own tower, which comes from timm: a map of channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = torch.nn.Conv2d(3, 32, 4, stride=4)
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        return BaseModelOutputWithPooling(last_hidden_state=self.patches(pixel_values).tanh())
+
+
+def _gemma3n(attention: str) -> Any:
+    config = transformers.Gemma3nConfig(
+        vision_config={"hidden_size": 32, "vocab_offset": 64, "vocab_size": 8},
+        text_config=TEXT
+        | LAYERS
+        | {
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": TEXT["vocab_size"],
+            "num_kv_shared_layers": 0,
+            "altup_num_inputs": 2,
+            "laurel_rank": 8,
+            "activation_sparsity_pattern": [0.0] * 4,
+        },
+        audio_config={
+            "vocab_offset": 72,
+            "vocab_size": 8,
+            "input_feat_size": 16,
+            "hidden_size": 32,
+            "conf_num_attention_heads": 2,
+            "conf_num_hidden_layers": 1,
+            "sscp_conv_channel_size": (4, 4),
+        },
+        vision_soft_tokens_per_image=36,
+        image_token_id=IMAGE,
+        boi_token_id=START,
+        eoi_token_id=END,
+        audio_token_id=59,
     )
-    model = finished(transformers.Gemma3ForConditionalGeneration, config, attention, 3.0)
-    with torch.no_grad():
-        model.model.multi_modal_projector.mm_input_projection_weight.normal_(std=0.3)  # zeros at first
-    return model
+    make = transformers.AutoModel.from_config
+
+    def tower(part: Any, **options: Any) -> Any:
+        return _Tower() if part is config.vision_config else make(part, **options)
+
+    with patch.object(modeling_gemma3n.AutoModel, "from_config", tower):
+        return finished(transformers.Gemma3nForConditionalGeneration, config, attention, 2.0)
 
 
 def _siglip(tokens: int) -> Callable[[torch.Generator], Piece]:
@@ -164,7 +218,9 @@ def _pieces(side: int, pool: int) -> dict[str, Callable[[torch.Generator], Piece
 LENGTHS: dict[str, list[list[str | int]]] = {"videos": [[2, "v", 1, "w", 5], [3, "w", 9]]}
 
 RECIPES = (
-    Recipe("gemma3", _gemma3, {"i": _siglip(9)}, _image_typed, SAME),
+    Recipe("gemma3", _gemma3("Gemma3Config"), {"i": _siglip(9)}, _image_typed, SAME),
+    Recipe("gemma3n", _gemma3n, {"i": _siglip(36)}, _image_typed, SAME),
+    Recipe("shieldgemma2", _gemma3("ShieldGemma2Config"), {"i": _siglip(9)}, _image_typed, SAME),
     Recipe("gemma4", _gemma4, _pieces(8, 2), _typed, IMAGES | VIDEOS | LENGTHS),
     Recipe("gemma4_unified", _gemma4_unified, _pieces(4, 1), _typed, IMAGES | VIDEOS | LENGTHS),
     Recipe("paligemma", _paligemma, {"i": _siglip(36)}, _prefix_typed, SAME),

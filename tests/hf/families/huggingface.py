@@ -1,4 +1,4 @@
-"""Tiny Idefics and SmolVLM models, and Granite for Docling, whose inputs have the same form."""
+"""Tiny Idefics and SmolVLM models."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ import transformers
 from torch import Tensor
 from transformers import LlamaConfig, MistralConfig
 
-from tests.hf.families.recipe import IMAGE, IMAGES, PLAIN_TEXT, TEXT, VISION, Piece, Recipe, finished, tiles
+from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Piece, Recipe, finished, tiles
 
 TOWER = {"vision_config": VISION, "image_token_id": IMAGE}
-GRANITE_TEXT = PLAIN_TEXT | {
-    "embedding_multiplier": 1.0,
-    "residual_multiplier": 1.0,
-    "attention_multiplier": 0.25,
-    "logits_scaling": 1.0,
-}
 
 
 def _idefics2(attention: str) -> Any:
@@ -48,15 +42,7 @@ def _smolvlm(attention: str) -> Any:
     return finished(transformers.SmolVLMForConditionalGeneration, config, attention)
 
 
-def _granite_docling(attention: str) -> Any:
-    vision = {"out_hidden_size": 64, "scale_factor": 2, "deepstack_visual_indexes": [0, 1]}
-    config = transformers.GraniteDoclingConfig(
-        vision_config=VISION | vision, text_config=GRANITE_TEXT, image_token_id=IMAGE, pad_token_id=0
-    )
-    return finished(transformers.GraniteDoclingForConditionalGeneration, config, attention)
-
-
-def _stacked(
+def stacked(
     tokens: int, *, marks: bool = False, fine: bool = False
 ) -> Callable[[dict[str, Tensor], list[Piece]], dict[str, Tensor]]:
     """Tiles of so many tokens in one tensor ``(rows, most tiles, ..)``, padded with zeros.
@@ -85,12 +71,9 @@ def _stacked(
 
 
 NINE = {"i": tiles(2, 9), "j": tiles(3, 9)}
-FINE = {"i": tiles(1, 36), "j": tiles(2, 36)}
 
 RECIPES = (
-    Recipe("idefics2", _idefics2, NINE, _stacked(9), IMAGES),
-    Recipe("idefics3", _idefics3, NINE, _stacked(9), IMAGES),
-    Recipe("smolvlm", _smolvlm, NINE, _stacked(9), IMAGES),
-    Recipe("granite_docling", _granite_docling, NINE, _stacked(9, marks=True), IMAGES),
-    Recipe("granite_docling fine", _granite_docling, FINE, _stacked(36, marks=True, fine=True), IMAGES),
+    Recipe("idefics2", _idefics2, NINE, stacked(9), IMAGES),
+    Recipe("idefics3", _idefics3, NINE, stacked(9), IMAGES),
+    Recipe("smolvlm", _smolvlm, NINE, stacked(9), IMAGES),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import transformers
@@ -31,25 +32,28 @@ def _internvl(attention: str) -> Any:
     return finished(transformers.InternVLForConditionalGeneration, config, attention)
 
 
-def _got_ocr2(attention: str) -> Any:
-    config = transformers.GotOcr2Config(
-        vision_config={
-            "hidden_size": 32,
-            "output_channels": 16,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "image_size": 64,
-            "patch_size": 4,
-            "window_size": 8,
-            "global_attn_indexes": [1],
-            "mlp_dim": 64,
-            "initializer_range": 0.02,
-        },
-        text_config=transformers.Qwen2Config(**PLAIN_TEXT),
-        image_token_index=IMAGE,
-        image_seq_length=16,
-    )
-    return finished(transformers.GotOcr2ForConditionalGeneration, config, attention)
+def _got_ocr2(config: str) -> Callable[[str], Any]:
+    def build(attention: str) -> Any:
+        made = getattr(transformers, config)(
+            vision_config={
+                "hidden_size": 32,
+                "output_channels": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 64,
+                "patch_size": 4,
+                "window_size": 8,
+                "global_attn_indexes": [1],
+                "mlp_dim": 64,
+                "initializer_range": 0.02,
+            },
+            text_config=transformers.Qwen2Config(**PLAIN_TEXT),
+            image_token_index=IMAGE,
+            image_seq_length=16,
+        )
+        return finished(transformers.GotOcr2ForConditionalGeneration, made, attention)
+
+    return build
 
 
 def _qianfan_ocr(attention: str) -> Any:
@@ -67,6 +71,14 @@ SIXTEEN = {"i": tiles(1, 16, side=64), "j": tiles(2, 16, side=64)}
 
 RECIPES = (
     Recipe("internvl", _internvl, NINE, concatenated, IMAGES),
-    Recipe("got_ocr2", _got_ocr2, SIXTEEN, concatenated, IMAGES, attention=("eager",)),
+    Recipe("got_ocr2", _got_ocr2("GotOcr2Config"), SIXTEEN, concatenated, IMAGES, attention=("eager",)),
+    Recipe(
+        "pp_chart2table",
+        _got_ocr2("PPChart2TableConfig"),
+        SIXTEEN,
+        concatenated,
+        IMAGES,
+        attention=("eager",),
+    ),
     Recipe("qianfan_ocr", _qianfan_ocr, NINE, concatenated, IMAGES),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def _mistral3(text: dict[str, Any]) -> Callable[[str], Any]:
     def build(attention: str) -> Any:
         config = transformers.Mistral3Config(
             vision_config=VISION,
-            text_config=TEXT | text,
+            text_config=deepcopy(TEXT | text),  # configs write into theirs
             image_token_index=IMAGE,
             spatial_merge_size=2,
             vision_feature_layer=-1,
@@ -65,6 +66,24 @@ def _image(height: int, width: int, *, breaks: bool = True) -> Callable[[torch.G
 PIECES = {"i": _image(24, 32), "j": _image(32, 16)}
 UNBROKEN = {"i": _image(24, 32, breaks=False), "j": _image(32, 16, breaks=False)}
 
+SCALED = {"type": "yarn", "rope_type": "yarn", "rope_theta": 10000.0, "factor": 8.0, "beta_fast": 32.0}
+SCALED |= {"beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0}
+SCALED |= {"original_max_position_embeddings": 8, "llama_4_scaling_beta": 0.5}
+"""Queries are scaled by their position, once per 8 tokens."""
+MISTRAL4: dict[str, Any] = {
+    "model_type": "mistral4",
+    "num_key_value_heads": 4,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 32,
+    "q_lora_rank": 32,
+    "kv_lora_rank": 32,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 16,
+    "rope_parameters": SCALED,
+}
+
 RECIPES = (
     Recipe(
         "mistral3",
@@ -75,10 +94,11 @@ RECIPES = (
     ),
     Recipe(
         "mistral3 ministral3",
-        _mistral3({"model_type": "ministral3", "sliding_window": None}),
+        _mistral3({"model_type": "ministral3", "sliding_window": None, "rope_parameters": SCALED}),
         PIECES,
         concatenated,
         IMAGES,
     ),
+    Recipe("mistral3 mistral4", _mistral3(MISTRAL4), PIECES, concatenated, IMAGES),
     Recipe("lighton_ocr", _lighton_ocr, UNBROKEN, concatenated, IMAGES),
 )

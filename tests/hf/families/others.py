@@ -1,4 +1,4 @@
-"""Tiny models of families that are the only one of their maker: Ovis, LFM, MiniCPM-V."""
+"""Tiny models of families that are the only one of their maker: Ovis, HyperCLOVA X."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 import transformers
-from torch import Tensor
 
+from tests.hf.families.qwen import grid_pieces
 from tests.hf.families.recipe import (
     END,
     IMAGE,
     IMAGES,
     PLAIN_TEXT,
+    SAME,
     START,
     TEXT,
     VIDEO,
@@ -51,96 +52,45 @@ def _ovis2_image(tiles: int) -> Make:
     return piece
 
 
-def _lfm2(*kinds: str) -> Callable[[str], Any]:
-    def build(attention: str) -> Any:
-        vision = {name: value for name, value in VISION.items() if name != "image_size"}
-        config = transformers.Lfm2VlConfig(
-            vision_config=vision
-            | {"model_type": "siglip2_vision_model", "num_patches": 36, "vision_use_head": False},
-            text_config=PLAIN_TEXT | {"model_type": "lfm2", "layer_types": list(kinds)},
-            image_token_id=IMAGE,
-            projector_hidden_size=64,
-        )
-        return finished(transformers.Lfm2VlForConditionalGeneration, config, attention)
-
-    return build
-
-
-def _lfm2_image(height: int, width: int) -> Make:
-    def piece(generator: torch.Generator) -> Piece:
-        real = torch.arange(36)[None] < height * width  # padded to the most patches
-        return Piece(
-            [START, *[IMAGE] * (height * width // 4), END],
-            {
-                "pixel_values": torch.randn(1, 36, 3 * 4 * 4, generator=generator) * real[..., None],
-                "spatial_shapes": torch.tensor([[height, width]]),
-                "pixel_attention_mask": real.long(),
-            },
-        )
-
-    return piece
+def _hyperclovax(attention: str) -> Any:
+    config = transformers.HyperCLOVAXVisionV2Config(
+        vision_config={
+            "model_type": "qwen2_5_vl_vision",
+            "depth": 2,
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_heads": 2,
+            "patch_size": 4,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "out_hidden_size": 32,
+            "window_size": 16,
+            "fullatt_block_indexes": [1],
+        },
+        text_config=TEXT | {"model_type": "hyperclovax"},
+        image_token_id=IMAGE,
+        video_token_id=VIDEO,
+    )
+    return finished(transformers.HyperCLOVAXVisionV2ForConditionalGeneration, config, attention)
 
 
-def _minicpm(*kinds: str) -> Callable[[str], Any]:
-    def build(attention: str) -> Any:
-        rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
-        config = transformers.MiniCPMV4_6Config(
-            vision_config=VISION | {"image_size": 48},
-            text_config=TEXT
-            | {
-                "model_type": "qwen3_5_text",
-                "layer_types": list(kinds),
-                "rope_parameters": rope | {"mrope_section": [2, 3, 3]},
-                "linear_key_head_dim": 16,
-                "linear_value_head_dim": 16,
-                "linear_num_key_heads": 2,
-                "linear_num_value_heads": 4,
-            },
-            insert_layer_id=0,
-            image_token_id=IMAGE,
-            video_token_id=VIDEO,
-        )
-        return finished(transformers.MiniCPMV4_6ForConditionalGeneration, config, attention)
-
-    return build
+def _fuyu(attention: str) -> Any:
+    text = {name: value for name, value in PLAIN_TEXT.items() if name != "num_key_value_heads"}
+    config = transformers.FuyuConfig(
+        text_config=text | {"model_type": "persimmon"}, patch_size=4, image_size=24, image_token_id=IMAGE
+    )
+    return finished(transformers.FuyuForCausalLM, config, attention)
 
 
-def _minicpm_grids(*sizes: tuple[int, int], video: bool = False) -> Make:
-    """Grids of patches, merged four by four: an image, or the frames of a video."""
+def _fuyu_patches(generator: torch.Generator) -> Piece:
+    """Rows of 3 x 4 patches with a newline behind each."""
+    return Piece(
+        ([IMAGE] * 4 + [BREAK]) * 3, {"pixel_values": torch.randn(1, 12, 3 * 4 * 4, generator=generator)}
+    )
 
-    def piece(generator: torch.Generator) -> Piece:
-        patches = sum(height * width for height, width in sizes)
-        pixels = torch.randn(1, 3, 4, 4 * patches, generator=generator)
-        ids = [VIDEO if video else IMAGE]
-        end = "_videos" if video else ""
-        return Piece(
-            [token for height, width in sizes for token in [START, *ids * (height * width // 16), END]],
-            {f"pixel_values{end}": pixels, f"target_sizes{end}": torch.tensor(sizes)},
-        )
-
-    return piece
-
-
-def _in_one_row(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    """Pixels of all images, or of all frames, one behind the other in the last dimension."""
-
-    def joined(name: str) -> Tensor:
-        tensors = [piece.tensors[name] for piece in pieces if name in piece.tensors]
-        return torch.cat(tensors, dim=-1 if name.startswith("pixel") else 0)
-
-    return inputs | {name: joined(name) for piece in pieces for name in piece.tensors}
-
-
-_LFM2_IMAGES = {"i": _lfm2_image(6, 6), "j": _lfm2_image(4, 8)}
-_MINICPM = {
-    "i": _minicpm_grids((12, 12)),
-    "j": _minicpm_grids((8, 16)),
-    "v": _minicpm_grids((12, 12), (12, 12), video=True),
-}
-_ATTENTION = ["full_attention"] * 4
 
 RECIPES = (
-    Recipe("lfm2_vl", _lfm2(*_ATTENTION), _LFM2_IMAGES, concatenated, IMAGES),
-    Recipe("minicpmv4_6", _minicpm(*_ATTENTION), _MINICPM, _in_one_row, IMAGES | VIDEOS),
+    Recipe("fuyu", _fuyu, {"i": _fuyu_patches}, concatenated, SAME),
+    Recipe("hyperclovax_vision_v2", _hyperclovax, grid_pieces(runs=False), concatenated, IMAGES | VIDEOS),
     Recipe("ovis2", _ovis2, {"i": _ovis2_image(1), "j": _ovis2_image(2)}, concatenated, IMAGES),
 )

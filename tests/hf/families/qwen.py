@@ -94,16 +94,25 @@ def _qwen3(attention: str) -> Any:
 
 
 def grid_piece(
-    frames: int, height: int, width: int, *, video: bool = False, runs: bool = False
+    frames: int, height: int, width: int, *, video: bool = False, runs: bool = False, temporal: int = 2
 ) -> Callable[[torch.Generator], Piece]:
-    """A grid of patches; ``runs`` puts every frame between tokens of its own, as Qwen3-VL does."""
+    """A grid of patches.
+
+    Args:
+        frames: Frames, or pairs of them.
+        height: Patches, before four are merged into one token.
+        width: As height.
+        video: Whether it is a video.
+        runs: Puts every frame between tokens of its own, as Qwen3-VL does.
+        temporal: How many frames a patch spans.
+    """
 
     def piece(generator: torch.Generator) -> Piece:
         tokens = height * width // 4
         kind = VIDEO if video else IMAGE
         frame = [START, *[kind] * tokens, END, 5]
         ids = frame * frames if runs else [START, *[kind] * (tokens * frames), END]
-        pixels = torch.randn(frames * height * width, 3 * 2 * 4 * 4, generator=generator)
+        pixels = torch.randn(frames * height * width, 3 * temporal * 4 * 4, generator=generator)
         grid = torch.tensor([[frames, height, width]])
         if video:
             return Piece(ids, {"pixel_values_videos": pixels, "video_grid_thw": grid})
@@ -118,12 +127,12 @@ def typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
     return concatenated(inputs | {"mm_token_type_ids": kinds}, pieces)
 
 
-def grid_pieces(*, runs: bool) -> dict[str, Callable[[torch.Generator], Piece]]:
+def grid_pieces(*, runs: bool, temporal: int = 2) -> dict[str, Callable[[torch.Generator], Piece]]:
     return {
-        "i": grid_piece(1, 8, 8),
-        "j": grid_piece(1, 8, 12),
-        "v": grid_piece(2, 8, 8, video=True, runs=runs),
-        "w": grid_piece(3, 8, 4, video=True, runs=runs),
+        "i": grid_piece(1, 8, 8, temporal=temporal),
+        "j": grid_piece(1, 8, 12, temporal=temporal),
+        "v": grid_piece(2, 8, 8, video=True, runs=runs, temporal=temporal),
+        "w": grid_piece(3, 8, 4, video=True, runs=runs, temporal=temporal),
     }
 
 

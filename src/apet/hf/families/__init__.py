@@ -4,7 +4,7 @@ A new family touches three places:
 
 1. A row in one of the files beside this one, and, if its maker has none yet, the file in ``FAMILIES`` below.
 2. A tiny model in ``tests/hf/families`` and its row in the tests' table.
-3. A row in the documentation's table of models.
+3. ``docs/models.md``, written anew by ``apet models --markdown > docs/models.md``.
 
 A family that lays tiles or frames out in a new way also adds a function to ``layouts.py``.
 """
@@ -16,36 +16,51 @@ from torch import nn
 from apet.core.errors import ApETError
 from apet.hf.families import (
     cohere,
+    deepseek,
     glm,
     google,
     huggingface,
+    ibm,
     internvl,
+    liquid,
     llava,
     llava_more,
     meta,
     mistral,
+    muse,
+    nvidia,
+    omni,
+    openbmb,
     others,
     qwen,
     qwen_next,
     video,
 )
 from apet.hf.families.family import Family, Modality
+from apet.hf.families.unsupported import UNSUPPORTED
 
-__all__ = ["FAMILIES", "Family", "Modality", "family_of", "supported_models"]
+__all__ = ["FAMILIES", "UNSUPPORTED", "Family", "Modality", "family_of", "supported_models"]
 
 FAMILIES: dict[str, Family] = {
     row.model_type: row
     for maker in (
         cohere,
+        deepseek,
         glm,
         google,
         huggingface,
+        ibm,
         internvl,
+        liquid,
         llava,
         llava_more,
-        others,
         meta,
         mistral,
+        muse,
+        nvidia,
+        omni,
+        openbmb,
+        others,
         qwen,
         qwen_next,
         video,
@@ -81,6 +96,13 @@ def family_of(model: nn.Module, operation: str) -> Family:
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     names = {cls.__name__ for cls in type(model).__mro__}
+    if model_type in UNSUPPORTED:
+        raise ApETError(
+            operation,
+            f"{type(model).__name__} (model type {model_type!r}), which cannot be compressed: "
+            f"{UNSUPPORTED[model_type]}",
+            "a supported model, see apet.supported_models()",
+        )
     if family is None or not names.intersection(family.classes):
         raise ApETError(operation, f"{type(model).__name__} (model type {model_type!r})", expected)
     return family

@@ -81,6 +81,11 @@ class Family:
         projector: Attribute of a projector that maps every token by itself and whose output is the features:
             stage 1 can then come before it. None where there is none.
         base_masks: Whether the base model, not the text model, builds the layers' masks.
+        tiles: Whether images are cut into tiles, each an image to the budget.
+        whole: Whether the feature method tells which tiles are one image, as ``unit="whole"`` needs.
+        note: What users of this family alone have to know.
+        one_stage: Why stage 2 cannot be had; None where it can.
+        needs: Packages that the family's processor needs beyond transformers and pillow.
         checkpoints: Examples of checkpoints on the Hub.
     """
 
@@ -91,12 +96,22 @@ class Family:
     text: str = "language_model"
     projector: str | None = None
     base_masks: bool = False
+    tiles: bool = False
+    whole: bool = True
+    note: str | None = None
+    one_stage: str | None = None
+    needs: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of what the family takes, for people to read."""
         return tuple(modality.name for modality in self.modalities)
+
+    @property
+    def parts(self) -> str:
+        """What gets a budget of its own, for people to read."""
+        return ("tile" if self.tiles else "image") + (", frame" if "video" in self.inputs else "")
 
     def text_of(self, base: Any) -> Any:
         """The text model in a base model; None where it is missing."""

@@ -27,6 +27,7 @@ ROWS = (
         "GLM-4.1V",
         ("Glm4vForConditionalGeneration",),
         _INPUTS,
+        needs=("torchvision",),
         checkpoints=("zai-org/GLM-4.1V-9B-Thinking", "zai-org/GLM-4.6V-Flash"),
     ),
     Family(
@@ -34,14 +35,17 @@ ROWS = (
         "GLM-4.5V",
         ("Glm4vMoeForConditionalGeneration",),
         _INPUTS,
+        needs=("torchvision",),
         checkpoints=("zai-org/GLM-4.5V",),
     ),
-    Family("glm46v", "GLM-4.6V", ("Glm46VForConditionalGeneration",), _INPUTS),
+    Family("glm46v", "GLM-4.6V", ("Glm46VForConditionalGeneration",), _INPUTS, needs=("torchvision",)),
+    Family("glmga", "GLM-GA", ("Glm46VForConditionalGeneration",), _INPUTS, needs=("torchvision",)),
     Family(
         "glm_ocr",
         "GLM-OCR",
         ("GlmOcrForConditionalGeneration",),
         _INPUTS,
+        needs=("torchvision",),
         checkpoints=("zai-org/GLM-OCR",),
     ),
 )

@@ -31,12 +31,32 @@ ROWS = (
         base_masks=True,
         checkpoints=("google/gemma-3-4b-it", "google/gemma-3-27b-it"),
     ),
+    # Stands in ShieldGemma2ForImageClassification, as its attribute ``model``.
+    Family(
+        "shieldgemma2",
+        "ShieldGemma 2",
+        ("Gemma3ForConditionalGeneration",),
+        _SQUARE,
+        base_masks=True,
+        note="apply to the classifier's `model` attribute, `apet.apply(classifier.model, ..)`",
+        checkpoints=("google/shieldgemma-2-4b-it",),
+    ),
+    Family(
+        "gemma3n",
+        "Gemma 3n",
+        ("Gemma3nForConditionalGeneration",),
+        one_stage="its hidden states have four dimensions, one prediction beside another",
+        needs=("timm",),
+        checkpoints=("google/gemma-3n-E4B-it",),
+    ),
     Family(
         "gemma4",
         "Gemma 4",
         ("Gemma4ForConditionalGeneration",),
         _IMAGE_AND_VIDEO,
         base_masks=True,
+        note="E2B and E4B share keys and values between layers: stage 1 only",
+        needs=("torchvision",),
         checkpoints=("google/gemma-4-26B-A4B-it",),
     ),
     Family(
@@ -45,6 +65,7 @@ ROWS = (
         ("Gemma4UnifiedForConditionalGeneration",),
         _IMAGE_AND_VIDEO,
         base_masks=True,
+        needs=("torchvision",),
         checkpoints=("google/gemma-4-12B-it",),
     ),
     Family(

@@ -7,6 +7,7 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -84,14 +85,17 @@ def anyres(visual: Visual) -> list[list[Tensor]]:
         number = torch.arange(-1, count - 1)
         digits = torch.stack((number // across, number % across), dim=-1).float()
         digits[0] = -2  # the base tile
-        per_tile = (side // config.vision_config.patch_size) ** 2
+        across_tile = side // config.vision_config.patch_size
+        rate = getattr(config, "downsample_rate", None)  # Granite Vision 4 shrinks every tile
+        per_tile = (across_tile if rate is None else int(across_tile * Fraction(rate))) ** 2
         tiles.append(digits[:, None].expand(-1, per_tile, -1))
     options: dict[str, Any] = {"image_newline": torch.full((2,), -9.0)}
     for name in inspect.signature(base.pack_image_features).parameters:
         if name.startswith("vision_"):  # generate leaves them to the config
             given = arguments.get(name)
             options[name] = getattr(config, name) if given is None else given
-    packed, _ = base.pack_image_features(tiles, sizes, **options)
+    packed = base.pack_image_features(tiles, sizes, **options)
+    packed = packed[0] if isinstance(packed, tuple) else packed
     images, start = [], 0
     for digits in packed:
         rounded = digits.round().long()

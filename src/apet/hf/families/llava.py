@@ -38,6 +38,7 @@ ROWS = (
         "LLaVA-NeXT",
         ("LlavaNextForConditionalGeneration",),
         (_ANYRES,),
+        tiles=True,
         checkpoints=("llava-hf/llava-v1.6-mistral-7b-hf",),
     ),
     Family(
@@ -45,6 +46,8 @@ ROWS = (
         "LLaVA-OneVision",
         ("LlavaOnevisionForConditionalGeneration",),
         (_ANYRES, drawn(laid_out(VIDEO, trailing_newline(_frames)), square(whole=True))),
+        tiles=True,
+        needs=("torchvision",),
         checkpoints=("llava-hf/llava-onevision-qwen2-7b-ov-hf",),
     ),
     Family(
@@ -52,6 +55,7 @@ ROWS = (
         "Video-LLaVA",
         ("VideoLlavaForConditionalGeneration",),
         (IMAGE, laid_out(VIDEO, _single_frames)),
+        needs=("torchvision",),
         checkpoints=("LanguageBind/Video-LLaVA-7B-hf",),
     ),
 )

@@ -40,6 +40,7 @@ ROWS = (
         ("FastVlmForConditionalGeneration",),
         _SQUARE,
         projector="multi_modal_projector",
+        needs=("timm",),
     ),
     Family(
         "janus",
@@ -57,6 +58,8 @@ ROWS = (
             drawn(laid_out(IMAGE, anyres), packed),
             drawn(laid_out(VIDEO, _frames), square(whole=False)),
         ),
+        tiles=True,
+        needs=("torchvision",),
         checkpoints=("llava-hf/LLaVA-NeXT-Video-7B-hf",),
     ),
     Family(

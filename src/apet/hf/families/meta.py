@@ -25,6 +25,14 @@ ROWS = (
         "Llama 4",
         ("Llama4ForConditionalGeneration",),
         text="language_model.model",
+        tiles=True,
+        whole=False,
+        note=(
+            "past 8192 tokens its layers without rotary positions scale queries by their place in the "
+            "shortened prompt, so such prompts differ slightly from the full sequence with tokens "
+            "masked"
+        ),
+        needs=("torchvision",),
         checkpoints=("meta-llama/Llama-4-Scout-17B-16E-Instruct",),
     ),
     Family(
@@ -33,6 +41,8 @@ ROWS = (
         ("PerceptionLMForConditionalGeneration",),
         # One method encodes both.
         (laid_out(IMAGE, _stacked), replace(VIDEO, method=IMAGE.method, layout=_stacked)),
+        tiles=True,
+        needs=("torchvision", "timm"),
         checkpoints=("facebook/Perception-LM-1B",),
     ),
 )

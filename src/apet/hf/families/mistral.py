@@ -23,6 +23,8 @@ ROWS = (
         "Mistral 3",
         ("Mistral3ForConditionalGeneration",),
         _SIZED,
+        note="Mistral 4's text model runs with sdpa or eager, not with FlashAttention",
+        needs=("torchvision",),
         checkpoints=(
             "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
             "mistralai/Mistral-Small-3.2-24B-Instruct-2506",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import entries, frames_of_grid, laid_out
+from apet.hf.families.qwen import INPUTS
 
 __all__ = ["ROWS"]
 
@@ -48,6 +49,7 @@ def _tiles_and_view(visual: Visual) -> list[list[Tensor]]:
 
 
 ROWS = (
+    Family("fuyu", "Fuyu", ("FuyuForCausalLM",), checkpoints=("adept/fuyu-8b",)),
     Family(
         "hunyuan_vl",
         "HunYuan-VL",
@@ -56,17 +58,12 @@ ROWS = (
         checkpoints=("tencent/HunyuanOCR",),
     ),
     Family(
-        "lfm2_vl",
-        "LFM2-VL",
-        ("Lfm2VlForConditionalGeneration",),
-        checkpoints=("LiquidAI/LFM2-VL-1.6B",),
-    ),
-    Family(
-        "minicpmv4_6",
-        "MiniCPM-V 4.6",
-        ("MiniCPMV4_6ForConditionalGeneration",),
-        (IMAGE, VIDEO),
-        checkpoints=("openbmb/MiniCPM-V-4.6",),
+        "hyperclovax_vision_v2",
+        "HyperCLOVA X SEED Think",
+        ("HyperCLOVAXVisionV2ForConditionalGeneration",),
+        INPUTS,
+        needs=("torchvision",),
+        checkpoints=("naver-hyperclovax/HyperCLOVAX-SEED-Think-32B",),
     ),
     Family(
         "molmo2",
@@ -74,12 +71,16 @@ ROWS = (
         ("Molmo2ForConditionalGeneration",),
         (laid_out(IMAGE, _view_and_crops), laid_out(VIDEO, frames_of_grid("video_grids"))),
         base_masks=True,
+        tiles=True,
+        needs=("torchvision",),
         checkpoints=("allenai/Molmo2-8B",),
     ),
     Family(
         "ovis2",
         "Ovis2",
         ("Ovis2ForConditionalGeneration",),
+        tiles=True,
+        whole=False,
         checkpoints=("thisisiron/Ovis2-1B-hf",),
     ),
     Family(
@@ -87,6 +88,8 @@ ROWS = (
         "Step-3.7",
         ("Step3p7ForConditionalGeneration",),
         (laid_out(IMAGE, _tiles_and_view),),
+        tiles=True,
+        needs=("torchvision",),
         checkpoints=("stepfun-ai/Step-3.7-Flash",),
     ),
 )

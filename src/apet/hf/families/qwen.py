@@ -19,6 +19,7 @@ ROWS = (
         "Qwen2-VL",
         ("Qwen2VLForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen2-VL-7B-Instruct",),
     ),
     Family(
@@ -26,6 +27,7 @@ ROWS = (
         "Qwen2.5-VL",
         ("Qwen2_5_VLForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen2.5-VL-7B-Instruct",),
     ),
     Family(
@@ -33,6 +35,7 @@ ROWS = (
         "Qwen3-VL",
         ("Qwen3VLForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen3-VL-8B-Instruct",),
     ),
 )

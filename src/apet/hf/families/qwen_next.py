@@ -16,6 +16,7 @@ ROWS = (
         "Qwen3-VL MoE",
         ("Qwen3VLMoeForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen3-VL-30B-A3B-Instruct",),
     ),
     Family(
@@ -23,6 +24,7 @@ ROWS = (
         "Qwen3.5",
         ("Qwen3_5ForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen3.5-27B",),
     ),
     Family(
@@ -30,6 +32,7 @@ ROWS = (
         "Qwen3.5 MoE",
         ("Qwen3_5MoeForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("Qwen/Qwen3.5-35B-A3B",),
     ),
 )

@@ -34,6 +34,11 @@ ROWS = (
             drawn(IMAGE, merged("image_grid_thw", "image_merge_sizes")),
             drawn(INPUTS[1], merged("video_grid_thw", "video_merge_sizes")),
         ),
+        note=(
+            "needs `use_token_compression=False` in its processor, whose own video compression drops "
+            "tokens itself"
+        ),
+        needs=("torchvision",),
         checkpoints=("lkhl/VideoLLaMA3-2B-Image-HF",),
     ),
     Family(
@@ -41,6 +46,7 @@ ROWS = (
         "ERNIE-4.5-VL",
         ("Ernie4_5_VLMoeForConditionalGeneration",),
         (drawn(IMAGE, merged(_IMAGES)), drawn(laid_out(VIDEO, _frame_pairs), merged(_GRID))),
+        needs=("torchvision",),
         checkpoints=("baidu/ERNIE-4.5-VL-28B-A3B-PT",),
     ),
     Family(
@@ -55,6 +61,7 @@ ROWS = (
         "EXAONE 4.5",
         ("Exaone4_5_ForConditionalGeneration",),
         INPUTS,
+        needs=("torchvision",),
         checkpoints=("LGAI-EXAONE/EXAONE-4.5-33B",),
     ),
     # Clips of several frames do not get through transformers' own get_video_features (5.23): images only.
@@ -62,6 +69,11 @@ ROWS = (
         "kimi_k25",
         "Kimi K2.5",
         ("Kimi_K25ForConditionalGeneration",),
+        note=(
+            "images only: clips of several frames do not get through transformers' own "
+            "`get_video_features` (5.23)"
+        ),
+        needs=("torchvision",),
         checkpoints=("moonshotai/Kimi-K2.6",),
     ),
 )

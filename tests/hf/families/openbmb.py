@@ -1,0 +1,125 @@
+"""Tiny MiniCPM models, with attention alone and with linear attention among it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from tests.hf.families.recipe import (
+    END,
+    IMAGE,
+    IMAGES,
+    PLAIN_TEXT,
+    START,
+    TEXT,
+    VIDEO,
+    VIDEOS,
+    VISION,
+    Piece,
+    Recipe,
+    finished,
+)
+
+ATTENTION = ["full_attention"] * 4
+MIXED = ["linear_attention", "full_attention"] * 2
+TOWER: dict[str, Any] = VISION | {"image_size": 48}
+TOP = {"insert_layer_id": 0, "image_token_id": IMAGE, "video_token_id": VIDEO}
+ROPE = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
+MARKS = {
+    "image_start_id": START,
+    "image_end_id": END,
+    "slice_start_id": 58,
+    "slice_end_id": 59,
+    "newline_id": 57,
+}
+
+
+def _text(kinds: list[str]) -> dict[str, Any]:
+    return TEXT | {
+        "model_type": "qwen3_5_text",
+        "layer_types": kinds,
+        "rope_parameters": ROPE | {"mrope_section": [2, 3, 3]},
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4,
+    }
+
+
+def _v4_6(kinds: list[str]) -> Callable[[str], Any]:
+    def build(attention: str) -> Any:
+        config = transformers.MiniCPMV4_6Config(vision_config=TOWER, text_config=_text(kinds), **TOP)
+        return finished(transformers.MiniCPMV4_6ForConditionalGeneration, config, attention)
+
+    return build
+
+
+def _v4_7(kinds: list[str]) -> Callable[[str], Any]:
+    def build(attention: str) -> Any:
+        config = transformers.MiniCPMV4_7Config(vision_config=TOWER, text_config=_text(kinds), **MARKS, **TOP)
+        return finished(transformers.MiniCPMV4_7ForConditionalGeneration, config, attention)
+
+    return build
+
+
+def _ocr(attention: str) -> Any:
+    config = transformers.MiniCPMOcrConfig(
+        vision_config=TOWER,
+        text_config=PLAIN_TEXT | {"model_type": "llama"},
+        downsample_mode="16x",
+        **TOP,
+    )
+    return finished(transformers.MiniCPMOcrForConditionalGeneration, config, attention)
+
+
+def _grids(*sizes: tuple[int, int], video: bool = False) -> Callable[[torch.Generator], Piece]:
+    """Grids of patches, merged four by four: an image, or the frames of a video."""
+
+    def piece(generator: torch.Generator) -> Piece:
+        patches = sum(height * width for height, width in sizes)
+        pixels = torch.randn(1, 3, 4, 4 * patches, generator=generator)
+        ids = [VIDEO if video else IMAGE]
+        end = "_videos" if video else ""
+        return Piece(
+            [token for height, width in sizes for token in [START, *ids * (height * width // 16), END]],
+            {f"pixel_values{end}": pixels, f"target_sizes{end}": torch.tensor(sizes)},
+        )
+
+    return piece
+
+
+def _in_one_row(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
+    """Pixels of all images, or of all frames, one behind the other in the last dimension."""
+
+    def joined(name: str) -> Tensor:
+        tensors = [piece.tensors[name] for piece in pieces if name in piece.tensors]
+        return torch.cat(tensors, dim=-1 if name.startswith("pixel") else 0)
+
+    return inputs | {name: joined(name) for piece in pieces for name in piece.tensors}
+
+
+def _typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
+    ids = inputs["input_ids"]
+    return _in_one_row(inputs, pieces) | {
+        "mm_token_type_ids": (ids == IMAGE).long() + 2 * (ids == VIDEO).long()
+    }
+
+
+PIECES = {
+    "i": _grids((12, 12)),
+    "j": _grids((8, 16)),
+    "v": _grids((12, 12), (12, 12), video=True),
+}
+PROMPTS = IMAGES | VIDEOS
+
+RECIPES = (
+    Recipe("minicpmv4_6", _v4_6(ATTENTION), PIECES, _in_one_row, PROMPTS),
+    Recipe("minicpmv4_6 mixed", _v4_6(MIXED), PIECES, _in_one_row, PROMPTS, short=True),
+    Recipe("minicpmv4_7", _v4_7(ATTENTION), PIECES, _typed, PROMPTS),
+    Recipe("minicpmv4_7 mixed", _v4_7(MIXED), PIECES, _typed, PROMPTS, short=True),
+    Recipe("minicpm_ocr", _ocr, PIECES, _in_one_row, PROMPTS),
+)

@@ -1,0 +1,48 @@
+"""Every image-text-to-text type of transformers is either supported or stands in the list with its reason."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, BlipConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as MAPPING
+
+from apet.core.errors import ApETError
+from apet.hf import apply
+from apet.hf.families import FAMILIES, UNSUPPORTED
+from apet.methods import ApET
+from tests.hf.families import ABSENT
+
+
+def test_every_type_is_in_one_of_the_two_lists():
+    assert not FAMILIES.keys() & UNSUPPORTED.keys()
+    assert not MAPPING.keys() - FAMILIES.keys() - UNSUPPORTED.keys()
+    if not ABSENT:  # an older transformers lacks types
+        assert FAMILIES.keys() | UNSUPPORTED.keys() == MAPPING.keys()
+
+
+def test_classes_are_those_of_the_mapping():
+    for name, family in FAMILIES.items():
+        if name in MAPPING:
+            known = MAPPING[name]
+            assert set((known,) if isinstance(known, str) else known) & set(family.classes), name
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_the_reason_is_given(name):
+    model = torch.nn.Linear(1, 1)
+    model.config = type("Config", (), {"model_type": name})()
+    with pytest.raises(ApETError) as caught:
+        apply(model, ApET(keep=4))
+    assert UNSUPPORTED[name] in str(caught.value)
+
+
+def test_a_real_model_that_cannot_be_compressed():
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BlipConfig(
+        vision_config=small | {"image_size": 24, "patch_size": 4},
+        text_config=small | {"vocab_size": 64, "encoder_hidden_size": 32},
+    )
+    model = AutoModelForImageTextToText.from_config(config)
+    with pytest.raises(ApETError, match="cannot be compressed: its text layers read the image by cross-att"):
+        apply(model, ApET(keep=4))
