@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 from method_table import CONFIGURATIONS
+from tests.core.test_memory import Sizes
 
 from apet.core import ApETError, Selection
 from apet.methods import METHODS, Method, Stage2
@@ -46,6 +47,41 @@ def test_an_image_alone_twice_and_again(build, tokens):
         alone = build(9).select(tokens[image % 3][None], 9)
         for name in FIELDS:
             assert torch.equal(getattr(alone, name)[0], getattr(together, name)[image]), name
+
+
+def test_an_image_of_usual_size_alone_and_in_a_batch(build):
+    x = torch.randn(2, 196, 192, generator=torch.Generator().manual_seed(2))
+    x[:, 100:140] = x[:, :1]
+    together = build(50).select(x, 50)
+    for image in range(2):
+        alone = build(50).select(x[image, None], 50)
+        for name in FIELDS:
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[image]), name
+
+
+@pytest.mark.parametrize("kind", ["copies", "equal", "zeros", "huge", "tiny", "one channel"])
+@pytest.mark.parametrize("keep", [1, 2, 13, 40])
+def test_degenerate_tokens(build, tokens, kind, keep):
+    x = {
+        "copies": tokens[:, :5].repeat(1, 8, 1),
+        "equal": tokens[:, :1].repeat(1, 40, 1),
+        "zeros": torch.zeros_like(tokens),
+        "huge": 1e30 * tokens,
+        "tiny": 1e-30 * tokens,
+        "one channel": tokens[..., :1],
+    }[kind]
+    decision = build(keep).select(x, keep)
+    assert (decision.indices.diff(dim=1) > 0).all()
+    assert torch.equal(decision.assignment.gather(1, decision.indices), torch.arange(keep).expand(3, keep))
+    assert torch.isfinite(decision.errors).all()
+    assert torch.isfinite(decision.apply(x)).all()
+
+
+def test_no_tensor_of_every_token_by_every_kept_one(build):
+    x = torch.randn(1, 300, 64, generator=torch.Generator().manual_seed(2))
+    with Sizes(x) as sizes:
+        build(100).select(x, 100)
+    assert sizes.largest[0] <= 8 * 300 * 300, sizes.largest  # of 4 * 300 * 100 * 64, and pairs in float64
 
 
 def test_global_random_state_is_left_alone(build, tokens):

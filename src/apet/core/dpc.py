@@ -10,7 +10,7 @@ from torch import Tensor
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 from apet.core.precision import wide_dtype
 
-__all__ = ["density_peaks"]
+__all__ = ["density_peaks", "squared_distances"]
 
 NEIGHBOURS = 5
 
@@ -40,13 +40,13 @@ def density_peaks(tokens: Tokens, count: int) -> Tensor:
         return torch.zeros((batch, 1), dtype=torch.int64, device=device)
     order = torch.arange(total, device=device)
     spread = torch.empty((batch, total), dtype=torch.float32, device=device)
-    for images, rows, squared in _distances(tokens):
+    for images, rows, squared in squared_distances(tokens):
         squared.masked_fill_(order[rows, None] == order, torch.inf)
         spread[images, rows] = squared.topk(min(NEIGHBOURS, total - 1), dim=-1, largest=False).values.mean(-1)
     mean = spread.mean(dim=1, keepdim=True)
     density = torch.exp(-spread / torch.where(mean > 0, mean, torch.ones_like(mean)))
     separation = torch.empty_like(spread)
-    for images, rows, squared in _distances(tokens):
+    for images, rows, squared in squared_distances(tokens):
         own, other = density[images, rows].unsqueeze(2), density[images].unsqueeze(1)
         denser = (other > own) | ((other == own) & (order < order[rows, None]))
         nearest = squared.masked_fill(~denser, torch.inf).amin(dim=-1)
@@ -54,7 +54,7 @@ def density_peaks(tokens: Tokens, count: int) -> Tensor:
     return (density * separation).sort(dim=1, descending=True, stable=True).indices[:, :count].contiguous()
 
 
-def _distances(tokens: Tokens) -> Iterator[tuple[slice, slice, Tensor]]:
+def squared_distances(tokens: Tokens) -> Iterator[tuple[slice, slice, Tensor]]:
     """Squared distances ``(b, n, N)`` of blocks of tokens to all tokens of their images, float32.
 
     They come from matrix products, so they are formed in float64 and what is rounding there is set to zero:

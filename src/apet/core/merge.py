@@ -7,7 +7,7 @@ from torch import Tensor
 
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 
-__all__ = ["merge_rows", "nearest_kept", "top_rows"]
+__all__ = ["adjacent_kept", "merge_rows", "nearest_kept", "top_rows"]
 
 
 def top_rows(scores: Tensor, count: int, always: Tensor | None = None) -> Tensor:
@@ -57,6 +57,24 @@ def nearest_kept(tokens: Tokens, indices: Tensor) -> Tensor:
         block = tokens.rows(dropped[images, rows], images)
         nearest[images, rows] = product(block, unit[images]).argmax(dim=-1)
     return assignment.scatter_(1, dropped, nearest)
+
+
+def adjacent_kept(indices: Tensor, total: int) -> Tensor:
+    """For every token the kept slot whose token is nearest in the order of the tokens.
+
+    It looks at no token, so it costs next to nothing: the assignment of a method that only prunes.
+
+    Args:
+        indices: Kept tokens, ``(B, K)`` int64 ascending.
+        total: Tokens, N.
+
+    Returns:
+        Slots ``(B, N)`` int64, each in 0..K-1; ties go to the lower slot.
+    """
+    # Up to the middle between two kept tokens the lower one is nearest.
+    middles = (indices[:, 1:] + indices[:, :-1]) // 2
+    places = torch.arange(total, device=indices.device).expand(len(indices), total)
+    return torch.searchsorted(middles.contiguous(), places.contiguous())
 
 
 def merge_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:

@@ -25,9 +25,10 @@ class Selection:
     Attributes:
         indices: The kept tokens, ``(.., K)`` int64, ascending.
         assignment: The kept slot, 0 to K-1, that each token goes to, ``(.., N)`` int64. A kept token goes
-            to its own.
-        errors: Approximation error of each token, ``(.., N)`` float32, in the unit of the tokens. Zeros for
-            a method that computes none.
+            to its own. Methods that only prune may send the others to the kept token nearest in raster order.
+        errors: What the method scores each token by, ``(.., N)`` float32: the approximation error, in the
+            unit of the tokens, or the score that the method's own text names (a norm, an attention weight).
+            Zeros for a method that has no score per token.
         basis: Basis tokens in the order picked, ``(.., M)`` int64. M is 0 for a method that has none.
     """
 

@@ -2,7 +2,8 @@
 
 A new method touches four places:
 
-1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Method` and has `select`.
+1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, or
+   from `Method` and has `select`.
 2. A row in `METHODS` below, and its name in ``__all__``.
 3. A row in the table of ``tests/methods/method_table.py``, which runs every shared test on it.
 4. A row in the documentation's list of methods.
@@ -10,9 +11,41 @@ A new method touches four places:
 
 from apet.methods.apet import ApET
 from apet.methods.base import At, Method, Positions, Stage2
+from apet.methods.dart import DART
+from apet.methods.divprune import DivPrune
+from apet.methods.greedy import Greedy
+from apet.methods.grid import Grid
+from apet.methods.norm import Norm
+from apet.methods.pool import Pool
 from apet.methods.random import Random
+from apet.methods.tome import ToMe
 
-__all__ = ["METHODS", "ApET", "At", "Method", "Positions", "Random", "Stage2"]
+__all__ = [
+    "DART",
+    "METHODS",
+    "ApET",
+    "At",
+    "DivPrune",
+    "Greedy",
+    "Grid",
+    "Method",
+    "Norm",
+    "Pool",
+    "Positions",
+    "Random",
+    "Stage2",
+    "ToMe",
+]
 
-METHODS: dict[str, type[Method]] = {"apet": ApET, "random": Random}
+METHODS: dict[str, type[Method]] = {
+    "apet": ApET,
+    "greedy": Greedy,
+    "random": Random,
+    "grid": Grid,
+    "pool": Pool,
+    "norm": Norm,
+    "divprune": DivPrune,
+    "dart": DART,
+    "tome": ToMe,
+}
 """Every method by the name that commands and reports use."""

@@ -1,0 +1,81 @@
+"""What the methods that pick tokens have in common: checks, reading, and where dropped tokens go."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import Tokens, read_tokens
+from apet.core.budget import resolve_keep
+from apet.core.check import check_tokens
+from apet.core.merge import adjacent_kept, nearest_kept
+from apet.core.precision import plain_arithmetic
+from apet.core.selection import Selection
+from apet.methods.base import Method
+
+__all__ = ["Picked", "Picker", "in_given_unit"]
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The tokens that were picked of every image.
+
+    Attributes:
+        indices: ``(B, K)`` int64, ascending.
+        scores: ``(B, N)`` float32, what they were picked by; None for zeros.
+        basis: ``(B, M)`` int64, tokens that the others are compared with, in the order picked; None for none.
+        assignment: ``(B, N)`` int64, where each token goes, if the method says that itself.
+    """
+
+    indices: Tensor
+    scores: Tensor | None = None
+    basis: Tensor | None = None
+    assignment: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Picker(Method):
+    """A method that picks tokens and, by default, only prunes: kept tokens stay as they are.
+
+    With ``merge=True`` dropped tokens go to the kept token of highest cosine similarity, as in ApET. Pruning
+    does not look for it, so it costs no more than the choice itself.
+    """
+
+    _: KW_ONLY
+    merge: bool = False
+
+    @abstractmethod
+    def pick(self, tokens: Tokens, kept: int) -> Picked:
+        """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``."""
+
+    @torch.no_grad()
+    def select(self, tokens: Tensor, keep: int) -> Selection:
+        """Picks the kept tokens; see `Method.select`."""
+        name = type(self).__name__
+        check_tokens(tokens, name, ndims=(3,))
+        batch, total, _ = tokens.shape
+        kept = resolve_keep(keep, total, name)
+        with plain_arithmetic(tokens.device):
+            read = read_tokens(tokens, check_finite=True, operation=name)
+            picked = self.pick(read, kept)
+            assignment = picked.assignment
+            if assignment is None:
+                nearest = self.merge
+                assignment = (
+                    nearest_kept(read, picked.indices) if nearest else adjacent_kept(picked.indices, total)
+                )
+        scores, basis = picked.scores, picked.basis
+        return Selection(
+            indices=picked.indices,
+            assignment=assignment,
+            errors=torch.zeros((batch, total), device=tokens.device) if scores is None else scores,
+            basis=picked.indices[:, :0] if basis is None else basis,
+        )
+
+
+def in_given_unit(tokens: Tokens, values: Tensor) -> Tensor:
+    """Lengths ``(B, N)`` that were measured on the tokens as read, in the unit that they were given in."""
+    return values if tokens.scale is None else values / tokens.scale.unsqueeze(1)
