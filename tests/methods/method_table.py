@@ -1,8 +1,27 @@
-"""The table of methods that every shared test runs over. A new method adds a row."""
+"""The table of methods that every shared test runs over. A new method adds a row.
+
+Methods in ``REPLACING`` choose among no tokens and stand apart.
+"""
 
 from __future__ import annotations
 
-from apet.methods import DART, ApET, DivPrune, Greedy, Grid, Norm, Pool, Random, ToMe
+from apet.methods import (
+    DART,
+    ApET,
+    Attended,
+    Attention,
+    DivPrune,
+    Downsample,
+    FastV,
+    Greedy,
+    Grid,
+    NoImage,
+    Norm,
+    Pool,
+    Random,
+    ToMe,
+    VisionZip,
+)
 
 CONFIGURATIONS = {
     "apet": ApET,
@@ -19,4 +38,16 @@ CONFIGURATIONS = {
     "divprune": DivPrune,
     "dart": DART,
     "tome": ToMe,
+    "fastv": FastV,
+    "visionzip": VisionZip,
 }
+REPLACING = {"downsample": Downsample, "none": NoImage}
+
+
+def decide(method, tokens, keep):
+    """``method.select``, with attention made up from the tokens where the method decides by it."""
+    if not isinstance(method, Attended):
+        return method.select(tokens, keep)
+    if tokens.dim() != 3 or not tokens.is_floating_point():
+        return method.select(tokens, keep, None)
+    return method.select(tokens, keep, Attention(tokens.double().sum(-1).sin(), tokens.flip(-1)))

@@ -6,17 +6,18 @@ import dataclasses
 
 import pytest
 import torch
-from method_table import CONFIGURATIONS
+from method_table import CONFIGURATIONS, REPLACING, decide
 from tests.core.test_memory import Sizes
 
 from apet.core import ApETError, Selection
-from apet.methods import METHODS, Method, Stage2
+from apet.methods import METHODS, Attended, Method, Stage2
 
 FIELDS = ("indices", "assignment", "errors", "basis")
 
 
 def test_every_registered_method_is_in_the_table():
-    assert {type(build(4)) for build in CONFIGURATIONS.values()} == set(METHODS.values())
+    chosen = {type(build(4)) for build in CONFIGURATIONS.values()}
+    assert chosen | set(REPLACING.values()) == set(METHODS.values())
     assert all(issubclass(method, Method) and name == name.lower() for name, method in METHODS.items())
 
 
@@ -25,7 +26,7 @@ def test_every_registered_method_is_in_the_table():
 def test_decisions_are_sound(build, tokens, dtype, keep):
     before = tokens.to(dtype)
     given = before.clone()
-    decision = build(0.5).select(given, keep)
+    decision = decide(build(0.5), given, keep)
     assert isinstance(decision, Selection)
     assert torch.equal(given, before)
     assert decision.indices.shape == (3, keep)
@@ -41,10 +42,10 @@ def test_decisions_are_sound(build, tokens, dtype, keep):
 
 
 def test_an_image_alone_twice_and_again(build, tokens):
-    together = build(9).select(torch.cat((tokens, tokens[:1])), 9)
+    together = decide(build(9), torch.cat((tokens, tokens[:1])), 9)
     torch.rand(5)
     for image in (0, 1, 2, 3):
-        alone = build(9).select(tokens[image % 3][None], 9)
+        alone = decide(build(9), tokens[image % 3][None], 9)
         for name in FIELDS:
             assert torch.equal(getattr(alone, name)[0], getattr(together, name)[image]), name
 
@@ -52,9 +53,9 @@ def test_an_image_alone_twice_and_again(build, tokens):
 def test_an_image_of_usual_size_alone_and_in_a_batch(build):
     x = torch.randn(2, 196, 192, generator=torch.Generator().manual_seed(2))
     x[:, 100:140] = x[:, :1]
-    together = build(50).select(x, 50)
+    together = decide(build(50), x, 50)
     for image in range(2):
-        alone = build(50).select(x[image, None], 50)
+        alone = decide(build(50), x[image, None], 50)
         for name in FIELDS:
             assert torch.equal(getattr(alone, name)[0], getattr(together, name)[image]), name
 
@@ -70,7 +71,7 @@ def test_degenerate_tokens(build, tokens, kind, keep):
         "tiny": 1e-30 * tokens,
         "one channel": tokens[..., :1],
     }[kind]
-    decision = build(keep).select(x, keep)
+    decision = decide(build(keep), x, keep)
     assert (decision.indices.diff(dim=1) > 0).all()
     assert torch.equal(decision.assignment.gather(1, decision.indices), torch.arange(keep).expand(3, keep))
     assert torch.isfinite(decision.errors).all()
@@ -80,13 +81,13 @@ def test_degenerate_tokens(build, tokens, kind, keep):
 def test_no_tensor_of_every_token_by_every_kept_one(build):
     x = torch.randn(1, 300, 64, generator=torch.Generator().manual_seed(2))
     with Sizes(x) as sizes:
-        build(100).select(x, 100)
+        decide(build(100), x, 100)
     assert sizes.largest[0] <= 8 * 300 * 300, sizes.largest  # of 4 * 300 * 100 * 64, and pairs in float64
 
 
 def test_global_random_state_is_left_alone(build, tokens):
     before = torch.random.get_rng_state()
-    build(9).select(tokens, 9)
+    decide(build(9), tokens, 9)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -100,7 +101,7 @@ def test_bad_tokens_and_budgets(build, tokens):
         (tokens[:1], 0, "keep=0"),
     ):
         with pytest.raises(ApETError, match=message):
-            build(9).select(given, keep)
+            decide(build(9), given, keep)
 
 
 def test_it_is_frozen_hashable_and_comparable(build):
@@ -116,7 +117,7 @@ def test_shared_fields_and_their_defaults(build):
     method = build(0.25)
     assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, "auto")
     assert method.unit == "part"
-    stage2 = Stage2(4, 2)
+    stage2 = None if isinstance(method, Attended) else Stage2(4, 2)
     method = build(9, merge=True, positions="contiguous", stage2=stage2, at="projector_output")
     assert (method.merge, method.positions, method.stage2) == (True, "contiguous", stage2)
     assert method.at == "projector_output"

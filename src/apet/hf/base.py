@@ -69,7 +69,7 @@ class BaseStage(Stage):
             if features is not None:
                 encoded[modality.name] = self._encoded(features, modality)
         placeholders = {modality.name: self._placeholders(module, inputs, modality) for modality in present}
-        if self.method.stage2 is not None:
+        if self.method.later:
             length = placeholders[present[0].name].shape[1]
             check_window(self.config, seen + length, cache)
             check_checkpointing(module)

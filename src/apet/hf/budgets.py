@@ -36,6 +36,10 @@ def stage1_counts(
     Raises:
         ApETError: If a budget does not fit a unit, or stage 2 asks for more than stage 1 leaves.
     """
+    fixed = [own for unit in units if (own := method.stage1(unit.tokens)) is not None]
+    if len(fixed) == len(units):
+        _check_order(method, units, fixed)
+        return fixed
     budget = method.allowance
     about = [unit.segment for unit in units]
     even = [] if budget.keep is None else [budget.count(segment) for segment in about]
@@ -90,14 +94,12 @@ def _check_order(method: Method, units: Sequence[Unit], keeps: Sequence[int]) ->
     Raises:
         ApETError: If it does.
     """
-    stage2 = method.stage2
-    if stage2 is None:
-        return
-    for unit, keep in zip(units, keeps, strict=True):
-        later = later_count(method, stage2, unit, keep)
-        if later > keep:
-            raise ApETError(
-                "forward",
-                f"stage2.keep={stage2.keep!r} ({later} of {unit.tokens} tokens) behind {keep} in stage 1",
-                "at most what stage 1 keeps",
-            )
+    for stage in method.later:
+        for unit, keep in zip(units, keeps, strict=True):
+            later = later_count(method, stage, unit, keep)
+            if later > keep:
+                raise ApETError(
+                    "forward",
+                    f"stage2.keep={stage.keep!r} ({later} of {unit.tokens} tokens) behind {keep} in stage 1",
+                    "at most what stage 1 keeps",
+                )

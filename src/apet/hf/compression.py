@@ -13,7 +13,7 @@ from apet.hf.clock import Clock
 from apet.hf.decide import decide
 from apet.hf.results import StageSelection
 from apet.hf.state import Unit
-from apet.methods import Method
+from apet.methods import Attention, Method
 
 __all__ = ["Compressed", "compress_units"]
 
@@ -41,6 +41,7 @@ def compress_units(
     units: Sequence[Unit],
     deep: tuple[Tensor, ...] = (),
     counts: Sequence[int] | None = None,
+    attention: Attention | None = None,
 ) -> Compressed:
     """Compress every unit of a call.
 
@@ -50,6 +51,7 @@ def compress_units(
         units: What has a budget of its own; they do not overlap.
         deep: Features of the same rows for later layers, which get the same decision.
         counts: How many of the rows belong to each row of the batch, in order; None if that is not known.
+        attention: What attention says about the rows, for a method that decides by it.
 
     Returns:
         The decisions and the rows that are left.
@@ -62,7 +64,7 @@ def compress_units(
     with Clock(rows.device) as counting:
         keeps = stage1_counts(method, segments, units, len(rows), counts)
     stages: list[StageSelection | None] = [None] * len(units)
-    groups = decide(method, segments, keeps)
+    groups = decide(method, segments, keeps, _by_unit(attention, places))
     if not groups:
         return Compressed(tuple(stages), None, rows, deep)
     stays = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
@@ -82,3 +84,12 @@ def compress_units(
     left = stays.nonzero()[:, 0]
     short, *deep_short = (x[left] for x in layers)
     return Compressed(tuple(stages), left, short, tuple(deep_short))
+
+
+def _by_unit(attention: Attention | None, places: Sequence[Tensor]) -> list[Attention] | None:
+    """What attention says about every unit's rows; ``(B, N)`` of the encoder are the rows one by one."""
+    if attention is None:
+        return None
+    received = attention.received.flatten()
+    keys = None if attention.keys is None else attention.keys.flatten(0, 1)
+    return [Attention(received[place], None if keys is None else keys[place]) for place in places]

@@ -12,7 +12,7 @@ from torch import Tensor
 from apet.core import Selection
 from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
-from apet.methods import Method
+from apet.methods import Attended, Attention, Method
 
 __all__ = ["Decided", "decide"]
 
@@ -51,13 +51,19 @@ class Decided:
         )
 
 
-def decide(method: Method, segments: Sequence[Tensor], keeps: Sequence[int]) -> list[Decided]:
+def decide(
+    method: Method,
+    segments: Sequence[Tensor],
+    keeps: Sequence[int],
+    attention: Sequence[Attention] | None = None,
+) -> list[Decided]:
     """Decide which tokens of every segment stay.
 
     Args:
         method: The method.
         segments: One ``(C_i, d)`` tensor per image.
         keeps: How many tokens each image keeps. Segments that keep all they have are left out of the answer.
+        attention: What attention says about each segment, for a method that decides by it.
 
     Returns:
         One entry per group of equal length and budget.
@@ -73,6 +79,18 @@ def decide(method: Method, segments: Sequence[Tensor], keeps: Sequence[int]) -> 
     for (_, keep), members in groups.items():
         tokens = torch.stack([segments[number] for number in members]).detach()
         with torch.no_grad(), Clock(tokens.device) as clock:
-            selection = method.select(tokens, keep)
+            if isinstance(method, Attended):
+                selection = method.select(tokens, keep, _stacked(attention, members))
+            else:
+                selection = method.select(tokens, keep)
         decided.append(Decided(tuple(members), selection, clock))
     return decided
+
+
+def _stacked(attention: Sequence[Attention] | None, members: Sequence[int]) -> Attention | None:
+    """The attention of some segments of one length, as a batch."""
+    if attention is None:
+        return None
+    own = [attention[number] for number in members]
+    keys = [one.keys for one in own if one.keys is not None]
+    return Attention(torch.stack([one.received for one in own]), torch.stack(keys) if keys else None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +62,15 @@ class Features:
             tuple(torch.cat([p.reshape(-1, p.shape[-1]) for p in _parts(layer)]) for layer in layered),
         )
 
-    def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...]) -> Any:
-        """The output with other rows in the same form; an output object is changed in place."""
-        return _put(self.output, rows, deep, _like)
+    def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...], sizes: Sequence[int] | None = None) -> Any:
+        """The output with other rows in the same form; an output object is changed in place.
+
+        Args:
+            rows: ``(R, D)``.
+            deep: As many rows for each of the later layers.
+            sizes: Rows of every entry, where they are not as many as before.
+        """
+        return _put(self.output, rows, deep, functools.partial(_like, sizes=sizes))
 
     def part(self, rows: Tensor) -> Any:
         """A new output with some of the rows, as one entry."""
@@ -120,9 +127,11 @@ def _one(found: Any, rows: Tensor) -> Any:
     return type(found)([rows])
 
 
-def _like(found: Any, rows: Tensor) -> Any:
+def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
     if isinstance(found, Tensor):
-        return rows.view(*found.shape[:-1], rows.shape[-1])
-    sizes = [part.shape[:-1].numel() for part in found]
-    split = rows.split(sizes)
+        lead = found.shape[:-1] if sizes is None else (*found.shape[:-2], -1)
+        return rows.view(*lead, rows.shape[-1])
+    if sizes is not None:
+        return type(found)(rows.split(list(sizes)))
+    split = rows.split([part.shape[:-1].numel() for part in found])
     return type(found)(x.view(part.shape) for x, part in zip(split, found, strict=True))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from apet.core.errors import ApETError
+from apet.hf.attention import check_attention, hook_attention
 from apet.hf.base import RECURRENT, BaseStage
 from apet.hf.chunks import wrap_prefill
 from apet.hf.families import Family
@@ -17,6 +18,7 @@ from apet.hf.generation import guard_generate, wrap_prepare
 from apet.hf.layers import LayerStage
 from apet.hf.record import Lease
 from apet.hf.sessions import Session
+from apet.hf.shrinking import check_shrinks
 from apet.hf.text import TextStage, scales_by_position
 from apet.hf.vision import VisionStage
 from apet.methods import Method
@@ -57,7 +59,9 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"unit='whole' for {family.title}, which does not tell which tiles are one image",
             "unit='part': a budget per tile",
         )
-    if method.stage2 is None:
+    check_shrinks(base, family, method, operation)
+    check_attention(base, family, method, operation)
+    if not method.later:
         return
     if family.one_stage is not None:
         raise ApETError(
@@ -73,10 +77,11 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
     first = max(attention + 1, deep)  # the cache counts the columns of its first attention layer
-    if not first <= method.stage2.layer < len(layers):
+    layer = next((stage.layer for stage in method.later if not first <= stage.layer < len(layers)), None)
+    if layer is not None:
         raise ApETError(
             operation,
-            f"stage2 at layer {method.stage2.layer} of a model with {len(layers)} decoder layers",
+            f"stage2 at layer {layer} of a model with {len(layers)} decoder layers",
             f"a layer between {first} and {len(layers) - 1}"
             + (", behind the deepstack layers" if deep else ""),
         )
@@ -130,12 +135,13 @@ class Installed:
         for name, child in text.named_children():
             if name.startswith("rotary_emb"):  # there may be one per kind of layer
                 hooks.append(child.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
+        hooks += [handle.remove for handle in hook_attention(base, family, method, prompt)]
         if scales_by_position(text.config):
             for layer in text.layers:
                 hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
-        if method.stage2 is not None:
-            layers = LayerStage(method, method.stage2, prompt, text.config)
-            for number in range(method.stage2.layer, len(text.layers)):
+        for stage in method.later:
+            layers = LayerStage(method, stage, prompt, text.config)
+            for number in range(stage.layer, len(text.layers)):
                 hook = layers.hook(number)
                 hooks.append(text.layers[number].register_forward_pre_hook(hook, with_kwargs=True).remove)
         for name in dict.fromkeys(modality.method for modality in family.modalities):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.attention import from_last_token
 from apet.hf.base import RECURRENT
 from apet.hf.budgets import later_count
 from apet.hf.cache import is_static, record_of
@@ -20,7 +21,7 @@ from apet.hf.record import CacheRecord
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt
 from apet.hf.text import TextStage, scales_by_position
-from apet.methods import Method, Stage2
+from apet.methods import Attended, Method, Stage2
 
 __all__ = ["LayerStage"]
 
@@ -92,7 +93,10 @@ class LayerStage(Stage):
             later_count(self.method, self.stage2, call.units[unit], len(segment))
             for unit, segment in zip(units, segments, strict=True)
         ]
-        groups = decide(self.method, segments, keeps)
+        attention = None
+        if isinstance(self.method, Attended):
+            attention = [from_last_token(prompt, lead, call.placed[lead].row) for lead in leads]
+        groups = decide(self.method, segments, keeps, attention)
         if not groups:
             return hidden
         keep = prompt.valid.to(device, copy=True)

@@ -13,7 +13,7 @@ from apet.hf.packing import invert, moved_by, numbers, pack, take
 from apet.hf.placing import place
 from apet.hf.record import CacheRecord
 from apet.hf.state import Call, Prompt
-from apet.methods import Method
+from apet.methods import Method, NoImage
 
 __all__ = ["final_index", "make_record", "shorten"]
 
@@ -48,9 +48,7 @@ def shorten(
     rows, length, _ = embeds.shape
     device = embeds.device
     _place_all(call, device)
-    keep = torch.ones(rows, length, dtype=torch.bool, device=device)
-    if isinstance(mask, Tensor) and mask.dim() == 2:
-        keep &= mask[:, -length:].to(device).bool()
+    keep = _without_padding(mask, call, method, torch.ones(rows, length, dtype=torch.bool, device=device))
     if all(stage is None for stage in call.stages):
         index = numbers(embeds, 0, length)
         slots = [placed.columns for placed in call.placed]
@@ -75,7 +73,7 @@ def shorten(
     axes = len(section) if section else 3
     if given is not None and given.dim() == 3 and given.shape[0] > axes:  # Qwen: the first feeds masks only
         given = given[1:]
-    _set_positions(prompt, given, contiguous=method.positions == "contiguous")
+    _set_positions(prompt, given, method)
 
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
     held = seen - before.dropped(-1)
@@ -97,6 +95,16 @@ def shorten(
     elif not bool(valid.all()):
         kwargs["attention_mask"] = torch.nn.functional.pad(valid.long(), (held, 0), value=1)
     return kwargs
+
+
+def _without_padding(mask: Any, call: Call, method: Method, keep: Tensor) -> Tensor:
+    """``(B, L)`` bool, the columns that can stay: no padding, and without images no placeholder either."""
+    if isinstance(mask, Tensor) and mask.dim() == 2:
+        keep = keep & mask[:, -keep.shape[1] :].to(keep.device).bool()
+    if isinstance(method, NoImage):  # those of newlines between tiles, too, which are in no unit
+        for found in call.placeholders.values():
+            keep = keep & ~found.to(keep.device)
+    return keep
 
 
 def _shorten_mask(
@@ -166,22 +174,42 @@ def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
             kwargs[name] = {number: layer[stays.to(layer.device)] for number, layer in value.items()}
 
 
-def _set_positions(prompt: Prompt, given: Tensor | None, *, contiguous: bool) -> None:
+def _set_positions(prompt: Prompt, given: Tensor | None, method: Method) -> None:
     """Set the rotary positions of the slots, and how far the tokens behind the prompt move."""
     device = prompt.index.device
     if given is None:
         given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
     own = take(given.to(device), prompt.index, given.dim() - 1)
-    if contiguous:
+    if method.positions == "contiguous":
         first = own.masked_fill(~prompt.valid, torch.iinfo(own.dtype).max).amin(-1, keepdim=True)
         count = prompt.valid.long().cumsum(1) - 1
         prompt.positions = (first + count).masked_fill(~prompt.valid, 0)
-        shift = own.amax(-1) - prompt.positions.amax(-1)
-        prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
-        if prompt.before.shift is not None:  # the given positions were moved by it
-            prompt.shift = prompt.shift + prompt.before.shift
+    elif method.replaces:
+        prompt.positions = _closed_up(own, prompt.valid)
     else:
         prompt.positions = own.masked_fill(~prompt.valid, 0)
+        return
+    shift = own.masked_fill(~prompt.valid, 0).amax(-1) - prompt.positions.amax(-1)
+    prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
+    if prompt.before.shift is not None:  # the given positions were moved by it
+        prompt.shift = prompt.shift + prompt.before.shift
+
+
+def _closed_up(own: Tensor, valid: Tensor) -> Tensor:
+    """Positions without the gaps that no token is left in, on any axis.
+
+    So a token of the upper left of an image's grid has its position in a smaller image, and the text behind
+    it begins where it would behind that one.
+    """
+    rows = own.movedim(-2, 0).flatten(1) if own.dim() == 3 else own
+    real = valid[:, None].expand(-1, rows.shape[1] // valid.shape[1], -1).flatten(1)
+    size = int(rows.amax()) + 2
+    used = torch.zeros(len(rows), size, dtype=torch.long, device=rows.device)
+    used.scatter_(1, rows.masked_fill(~real, size - 1), 1)
+    first = rows.masked_fill(~real, size).amin(1, keepdim=True)
+    rank = first + used.cumsum(1).gather(1, rows.clamp(min=0)) - 1
+    rank = rank.masked_fill(~real, 0)
+    return rank.unflatten(1, (own.shape[0], -1)).movedim(0, -2) if own.dim() == 3 else rank
 
 
 def final_index(prompt: Prompt) -> Tensor:
@@ -193,7 +221,7 @@ def final_index(prompt: Prompt) -> Tensor:
 
 def make_record(prompt: Prompt, method: Method) -> CacheRecord:
     """What the cache must remember after this turn."""
-    layer = 0 if method.stage2 is None else method.stage2.layer
+    layer = method.later[0].layer if method.later else 0
     record = prompt.before.grown(prompt.seen, prompt.length, prompt.index, prompt.second, layer)
     kept = invert(final_index(prompt), prompt.length) >= 0
     record.tail = int(kept.flip(1).long().cumprod(1).sum(1).min())

@@ -113,6 +113,8 @@ class Encoding:
         stages: Their selections.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
         rows: Where the kept rows lie among the flattened tokens.
+        received: ``(B, N)``, the attention that every token receives, for a method that asks for it.
+        keys: ``(B, N, k)``, their keys, likewise.
     """
 
     lease: Lease
@@ -123,6 +125,8 @@ class Encoding:
     stages: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     rows: Tensor | None = None
+    received: Tensor | None = None
+    keys: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,8 @@ class Prompt:
             earlier turns included.
         moved: Inputs of the layers and what they became, so that all layers share one copy.
         built: The mask of the layers behind stage 2 where none could be translated.
+        attention: ``(B, n)``, the last token's attention to every slot in the layer before the next
+            stage, for a method that asks for it.
     """
 
     before: CacheRecord
@@ -175,6 +181,7 @@ class Prompt:
     shift: Tensor | None = None
     moved: list[tuple[Any, Any]] = field(default_factory=list)
     built: Any = None
+    attention: Tensor | None = None
 
 
 @dataclass

@@ -12,14 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.attention import attention_of
 from apet.hf.budgets import shared_outside_a_prompt
-from apet.hf.compression import compress_units
+from apet.hf.clock import Clock
+from apet.hf.compression import Compressed, compress_units
 from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
+from apet.hf.families.shrink import Shrunk
 from apet.hf.features import Features
 from apet.hf.grid import Grid
 from apet.hf.record import Lease
+from apet.hf.shrinking import place_small
 from apet.hf.stage import Stage
 from apet.hf.state import (
     Encoded,
@@ -29,7 +33,7 @@ from apet.hf.state import (
     encoding_in_progress,
     generation_in_progress,
 )
-from apet.methods import Method
+from apet.methods import Downsample, Method
 
 __all__ = ["VisionStage", "attach", "encoded_of"]
 
@@ -60,7 +64,8 @@ class VisionStage(Stage):
         super().__init__(method, lease)
         self.family = family
         self.base = base
-        self.early = family.projector is not None and method.at != "projector_output"
+        early = family.projector is not None and method.at != "projector_output"
+        self.early = early and not method.replaces
 
     def wrap(self, original: Callable[..., Any], modalities: Sequence[Modality]) -> Callable[..., Any]:
         """Make the replacement of a feature method, which may encode several modalities."""
@@ -81,10 +86,14 @@ class VisionStage(Stage):
             )
             token = encoding_in_progress.set(encoding)
             try:
-                output = original(*args, **kwargs)
+                with Clock(torch.device("cpu")) as clock:
+                    smaller = self._shrunk(modality, arguments)
+                output = original(*args, **kwargs) if smaller is None else original(**smaller.arguments)
             finally:
                 encoding_in_progress.reset(token)
-            if self.early:
+            if smaller is not None:
+                output, encoded = self._small(output, modality, smaller, clock)
+            elif self.early:
                 total = sum(unit.tokens for unit in encoding.units)
                 visual = Visual(self.base, arguments, tuple((unit.tokens,) for unit in encoding.units))
                 encoded = Encoded(
@@ -96,7 +105,7 @@ class VisionStage(Stage):
                     _grids(modality, visual, entries(visual)),
                 )
             else:
-                output, encoded = self._behind(output, modality, arguments, encoding.counts)
+                output, encoded = self._behind(output, modality, arguments, encoding)
             attach(output, encoded)
             for running in (call_in_progress.get(), generation_in_progress.get()):
                 if running is not None and running.lease is self.lease:
@@ -123,8 +132,34 @@ class VisionStage(Stage):
             return list(torch.eq(generation.ids, placeholder).sum(1).tolist())
         raise shared_outside_a_prompt()
 
+    def _shrunk(self, modality: Modality, arguments: dict[str, Any]) -> Shrunk | None:
+        """The call on smaller pictures, if that is what the method does."""
+        if not isinstance(self.method, Downsample):
+            return None
+        if modality.shrink is None:
+            raise ApETError("forward", f"a {modality.name} under Downsample", "images")
+        return modality.shrink.run(self.base, arguments, self.method.grid)
+
+    def _small(self, output: Any, modality: Modality, shrunk: Shrunk, clock: Clock) -> tuple[Any, Encoded]:
+        """Put the features of smaller pictures in places of the large ones'."""
+        features = Features.of(output)
+        units, done = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
+        encoded = Encoded(
+            self.lease, modality.name, sum(unit.tokens for unit in units), tuple(units), done.stages
+        )
+        return self._filled(features, encoded, done, [unit.tokens for unit in units]), encoded
+
+    def _filled(
+        self, features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None
+    ) -> Any:
+        """The output with merged rows in their places, and zeros in the others."""
+        if done.kept is None:
+            return features.output
+        full = [_spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
+        return features.rebuild(full[0], tuple(full[1:]), sizes)
+
     def _behind(
-        self, output: Any, modality: Modality, arguments: dict[str, Any], counts: list[int] | None
+        self, output: Any, modality: Modality, arguments: dict[str, Any], encoding: Encoding
     ) -> tuple[Any, Encoded]:
         """Decide on finished features, and put merged rows and zeros in their places."""
         features = Features.of(output)
@@ -136,15 +171,11 @@ class VisionStage(Stage):
                 units.append(_whole(modality.name, number, parts))
             else:
                 units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
-        done = compress_units(self.method, features.rows, units, features.deep, counts)
+        counts, attention = encoding.counts, attention_of(encoding)
+        done = compress_units(self.method, features.rows, units, features.deep, counts, attention)
         grids = _grids(modality, visual, images)
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages, grids)
-        if done.kept is not None:
-            output = features.rebuild(
-                _spread(done.short, done.kept, encoded.total),
-                tuple(_spread(x, done.kept, encoded.total) for x in done.deep),
-            )
-        return output, encoded
+        return self._filled(features, encoded, done), encoded
 
     def before_projector(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Hand the projector the kept rows: ``(B, N, d)`` becomes ``(B, K, d)``."""
@@ -160,7 +191,8 @@ class VisionStage(Stage):
             )
         units = self._units(features, encoding)
         rows = features.reshape(-1, features.shape[-1])
-        done = compress_units(self.method, rows, units, counts=encoding.counts)
+        attention = attention_of(encoding)
+        done = compress_units(self.method, rows, units, counts=encoding.counts, attention=attention)
         encoding.units += units
         encoding.stages += done.stages
         if done.kept is None:

@@ -10,31 +10,42 @@ A new method touches four places:
 """
 
 from apet.methods.apet import ApET
+from apet.methods.attended import Attended, Attention
 from apet.methods.base import At, Method, Positions, Stage2
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
+from apet.methods.downsample import Downsample
+from apet.methods.fastv import FastV
 from apet.methods.greedy import Greedy
 from apet.methods.grid import Grid
+from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.pool import Pool
 from apet.methods.random import Random
 from apet.methods.tome import ToMe
+from apet.methods.visionzip import VisionZip
 
 __all__ = [
     "DART",
     "METHODS",
     "ApET",
     "At",
+    "Attended",
+    "Attention",
     "DivPrune",
+    "Downsample",
+    "FastV",
     "Greedy",
     "Grid",
     "Method",
+    "NoImage",
     "Norm",
     "Pool",
     "Positions",
     "Random",
     "Stage2",
     "ToMe",
+    "VisionZip",
 ]
 
 METHODS: dict[str, type[Method]] = {
@@ -44,8 +55,12 @@ METHODS: dict[str, type[Method]] = {
     "grid": Grid,
     "pool": Pool,
     "norm": Norm,
+    "downsample": Downsample,
+    "none": NoImage,
     "divprune": DivPrune,
     "dart": DART,
     "tome": ToMe,
+    "fastv": FastV,
+    "visionzip": VisionZip,
 }
 """Every method by the name that commands and reports use."""

@@ -72,7 +72,11 @@ class Method(ABC):
             the paper, before such a projector (LLaVA-1.5), and behind any other.
         unit: What ``keep`` counts: ``"part"``, as in the paper: each tile of a tiled image and each frame of
             a video; ``"whole"``: each image and each video.
+        replaces: Whether the method replaces the picture instead of choosing among its tokens, so that the
+            rest of the prompt closes up behind what is left of it.
     """
+
+    replaces: ClassVar[bool] = False
 
     keep: Keep | None = None
     _: KW_ONLY
@@ -97,13 +101,7 @@ class Method(ABC):
             ApETError: If a field is not valid.
         """
         name = type(self).__name__
-        allowance = self.allowance
-        for field in ("keep", "tolerance", "min_keep", "max_keep"):  # as plain numbers
-            object.__setattr__(self, field, getattr(allowance, field))
-        if allowance.needs_errors and not self.measures:
-            asked = "budget='shared'" if self.tolerance is None else f"tolerance={self.tolerance}"
-            expected = "keep tokens for each: the method computes no approximation errors"
-            raise ApETError(name, asked, expected)
+        self._check_budget(name)
         check_flag("merge", self.merge, name)
         for field, literal in (("positions", Positions), ("at", At), ("unit", Granularity)):
             value, choices = getattr(self, field), get_args(literal)
@@ -111,6 +109,15 @@ class Method(ABC):
                 raise ApETError(name, f"{field}={value!r}", "one of " + ", ".join(map(repr, choices)))
         if self.stage2 is not None:
             self._check_stage2(self.stage2, name)
+
+    def _check_budget(self, name: str) -> None:
+        allowance = self.allowance
+        for field in ("keep", "tolerance", "min_keep", "max_keep"):  # as plain numbers
+            object.__setattr__(self, field, getattr(allowance, field))
+        if allowance.needs_errors and not self.measures:
+            asked = "budget='shared'" if self.tolerance is None else f"tolerance={self.tolerance}"
+            expected = "keep tokens for each: the method computes no approximation errors"
+            raise ApETError(name, asked, expected)
 
     def _check_stage2(self, stage2: Stage2, name: str) -> None:
         if not isinstance(stage2, Stage2):
@@ -142,6 +149,19 @@ class Method(ABC):
             tokens, dim=-1, dtype=torch.promote_types(tokens.dtype, torch.float32)
         )
         return Measured(decision.errors, norms, decision.basis)
+
+    def stage1(self, total: int) -> int | None:
+        """Tokens that stage 1 keeps of a unit of ``total``, for methods whose budget is not that of stage 1.
+
+        Returns:
+            The number; None where `allowance` says it.
+        """
+        return None
+
+    @property
+    def later(self) -> tuple[Stage2, ...]:
+        """The stages inside the language model, by layer."""
+        return () if self.stage2 is None else (self.stage2,)
 
     @abstractmethod
     def select(self, tokens: Tensor, keep: int) -> Selection:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from apet.hf.families.shrink import Shrink
 from apet.hf.grid import Grid
 
 __all__ = ["IMAGE", "VIDEO", "Family", "Grids", "Layout", "Modality", "Visual"]
@@ -52,6 +53,7 @@ class Modality:
         layout: Cuts the features into images and their parts; None: every entry of the output is one image,
             and tiles are its parts.
         grids: Tells where the tokens lie on the pictures; None: that is not known, and nothing can be drawn.
+        shrink: How the encoder is given smaller pictures; None where it takes no others.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Modality:
     placeholder: str
     layout: Layout | None = None
     grids: Grids | None = None
+    shrink: Shrink | None = None
 
 
 IMAGE = Modality("image", "get_image_features", "pixel_values", "image_token_id")
@@ -80,6 +83,8 @@ class Family:
         text: Attribute of the text model, whose ``layers`` are the decoder layers.
         projector: Attribute of a projector that maps every token by itself and whose output is the features:
             stage 1 can then come before it. None where there is none.
+        encoder: Attribute of the vision encoder's layers, where ``config.vision_feature_layer`` says which of
+            them gives the features, all its patches in order; None where that is not so.
         base_masks: Whether the base model, not the text model, builds the layers' masks.
         tiles: Whether images are cut into tiles, each an image to the budget.
         whole: Whether the feature method tells which tiles are one image, as ``unit="whole"`` needs.
@@ -95,6 +100,7 @@ class Family:
     modalities: tuple[Modality, ...] = (IMAGE,)
     text: str = "language_model"
     projector: str | None = None
+    encoder: str | None = None
     base_masks: bool = False
     tiles: bool = False
     whole: bool = True

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.grids import drawn, packed, sized, square
 from apet.hf.families.layouts import anyres, entries, laid_out, trailing_newline
+from apet.hf.families.shrink import INTERPOLATED
 
 __all__ = ["ROWS"]
 
@@ -29,8 +32,9 @@ ROWS = (
         "llava",
         "LLaVA-1.5",
         ("LlavaForConditionalGeneration",),
-        (drawn(IMAGE, sized(lambda base: int(base.vision_tower.patch_size))),),
+        (replace(drawn(IMAGE, sized(lambda base: int(base.vision_tower.patch_size))), shrink=INTERPOLATED),),
         projector="multi_modal_projector",
+        encoder="vision_tower.encoder.layers",
         checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-1.5-13b-hf"),
     ),
     Family(

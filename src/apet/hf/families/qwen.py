@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apet.hf.families.family import IMAGE, VIDEO, Family
 from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
+from apet.hf.families.shrink import GRID
 
 __all__ = ["INPUTS", "ROWS"]
 
@@ -12,13 +15,14 @@ INPUTS = (
     drawn(IMAGE, merged("image_grid_thw")),
     drawn(laid_out(VIDEO, frames_of_grid("video_grid_thw")), merged("video_grid_thw")),
 )
+_INPUTS = (replace(INPUTS[0], shrink=GRID), INPUTS[1])
 
 ROWS = (
     Family(
         "qwen2_vl",
         "Qwen2-VL",
         ("Qwen2VLForConditionalGeneration",),
-        INPUTS,
+        _INPUTS,
         needs=("torchvision",),
         checkpoints=("Qwen/Qwen2-VL-7B-Instruct",),
     ),
@@ -26,7 +30,7 @@ ROWS = (
         "qwen2_5_vl",
         "Qwen2.5-VL",
         ("Qwen2_5_VLForConditionalGeneration",),
-        INPUTS,
+        _INPUTS,
         needs=("torchvision",),
         checkpoints=("Qwen/Qwen2.5-VL-7B-Instruct",),
     ),
@@ -34,7 +38,7 @@ ROWS = (
         "qwen3_vl",
         "Qwen3-VL",
         ("Qwen3VLForConditionalGeneration",),
-        INPUTS,
+        _INPUTS,
         needs=("torchvision",),
         checkpoints=("Qwen/Qwen3-VL-8B-Instruct",),
     ),

@@ -1,0 +1,167 @@
+"""Attention weights for the methods that decide by them: what is needed of a model, and the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apet.core.errors import ApETError
+from apet.hf.families import Family
+from apet.hf.state import Encoding, Prompt, encoding_in_progress
+from apet.hf.text import TextStage
+from apet.methods import Attended, Attention, Method
+
+__all__ = ["attention_of", "check_attention", "from_last_token", "hook_attention"]
+
+
+def check_attention(base: nn.Module, family: Family, method: Method, operation: str) -> None:
+    """Check that a model gives out the attention weights that a method needs.
+
+    Raises:
+        ApETError: If it does not.
+    """
+    if not isinstance(method, Attended):
+        return
+    name = type(method).__name__
+    if method.reads == "text":
+        modules, where = _decoder_attention(base, family, method), "decoder"
+    else:
+        modules, where = _encoder_attention(base, family), "encoder"
+        if not modules:
+            raise ApETError(
+                operation,
+                f"{name} for {family.title}",
+                "LLaVA-1.5 with a CLIP or SigLIP encoder and features of one layer",
+            )
+    for module in modules:
+        if module is None:
+            raise ApETError(
+                operation,
+                f"{name} behind a {where} layer without attention",
+                f"a {where} layer with attention",
+            )
+        implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+        if implementation != "eager":
+            raise ApETError(
+                operation,
+                f"{name}, which needs attention weights, on {where} attention {implementation!r}",
+                "a model loaded with attn_implementation='eager'",
+            )
+
+
+def hook_attention(base: nn.Module, family: Family, method: Method, text: TextStage) -> list[Any]:
+    """Hook the layers that a method reads the attention of; returns the handles."""
+    if not isinstance(method, Attended):
+        return []
+    if method.reads == "text":
+        modules = _decoder_attention(base, family, method)
+        return [module.register_forward_hook(_note_row(text)) for module in modules]
+    (module,) = _encoder_attention(base, family)
+    return [
+        module.register_forward_hook(_note_received(base.config)),
+        module.k_proj.register_forward_hook(_note_keys(base.config, module.head_dim)),
+    ]
+
+
+def attention_of(encoding: Encoding) -> Attention | None:
+    """What the hooks noted of an encoder's call, token by token; None if the method reads none of it."""
+    if encoding.received is None:
+        return None
+    return Attention(encoding.received, encoding.keys)
+
+
+def from_last_token(prompt: Prompt, place: int, row: int) -> Attention:
+    """The attention that the candidates of a placed unit receive from the last token of their row.
+
+    Raises:
+        ApETError: If the layer gave out no weights.
+    """
+    if prompt.attention is None:
+        raise ApETError(
+            "forward",
+            "a decoder layer that gave out no attention weights",
+            "attn_implementation='eager', unchanged since apply",
+        )
+    weights = prompt.attention[row]
+    return Attention(weights[prompt.slots[place].to(weights.device)])
+
+
+def _decoder_attention(base: nn.Module, family: Family, method: Method) -> list[Any]:
+    layers = family.text_of(base).layers
+    numbers = [stage.layer - 1 for stage in method.later]
+    return [getattr(layers[number], "self_attn", None) for number in numbers if number < len(layers)]
+
+
+def _encoder_attention(base: Any, family: Family) -> list[Any]:
+    """Attention of the encoder layer whose output are the features; nothing where that is not known."""
+    layer = getattr(base.config, "vision_feature_layer", None)
+    if family.encoder is None or not isinstance(layer, int) or layer == 0:
+        return []
+    layers: Any = reduce(lambda owner, name: getattr(owner, name, None), family.encoder.split("."), base)
+    # Hidden states begin with the embeddings: number f comes out of layer f - 1.
+    number = layer if layer < 0 else layer - 1
+    if layers is None or not -len(layers) <= number < len(layers):
+        return []
+    module = getattr(layers[number], "self_attn", None)
+    return [module] if isinstance(getattr(module, "k_proj", None), nn.Linear) else []
+
+
+def _note_row(text: TextStage) -> Callable[..., None]:
+    """In prefill, keep the mean over heads of the last token's attention: ``(B, n)``."""
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
+        call = text.current()
+        if call is None or call.prompt is None:
+            return
+        prompt, weights = call.prompt, output[1]
+        if weights is None:
+            prompt.attention = None
+            return
+        valid = prompt.valid.to(weights.device)
+        last = valid.shape[1] - 1 - valid.flip(1).long().argmax(dim=1)
+        rows = torch.arange(len(valid), device=weights.device)
+        prompt.attention = weights[rows, :, last].detach().float().mean(dim=1)
+
+    return after
+
+
+def _note_received(config: Any) -> Callable[..., None]:
+    """While images are encoded, keep what each of their tokens receives: ``(B, N)``."""
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
+        encoding = encoding_in_progress.get()
+        if encoding is None:
+            return
+        weights = output[1]
+        if weights is None:
+            raise ApETError(
+                "forward",
+                "an encoder layer that gave out no attention weights",
+                "attn_implementation='eager', unchanged since apply",
+            )
+        mean = weights.detach().float().mean(dim=1)
+        encoding.received = mean[:, 0, 1:] if _drops_cls(config) else mean.mean(dim=1)
+
+    return after
+
+
+def _note_keys(config: Any, width: int) -> Callable[..., None]:
+    """While images are encoded, keep their keys, averaged over heads: ``(B, N, k)``."""
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        encoding = encoding_in_progress.get()
+        if encoding is None:
+            return
+        keys = output.detach().float().unflatten(-1, (-1, width)).mean(dim=-2)
+        encoding.keys = keys[:, 1:] if _drops_cls(config) else keys
+
+    return after
+
+
+def _drops_cls(config: Any) -> bool:
+    """Whether the encoder's first token is no visual token."""
+    return getattr(config, "vision_feature_select_strategy", None) == "default"

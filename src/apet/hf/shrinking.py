@@ -1,0 +1,80 @@
+"""Smaller pictures for the vision encoder, and where its fewer tokens stand in the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from apet.core.errors import ApETError
+from apet.core.merge import adjacent_kept
+from apet.hf.clock import Clock
+from apet.hf.compression import Compressed
+from apet.hf.families import Family
+from apet.hf.families.shrink import Grids
+from apet.hf.results import StageSelection
+from apet.hf.state import Unit
+from apet.methods import Downsample, Method
+
+__all__ = ["check_shrinks", "place_small"]
+
+
+def check_shrinks(base: nn.Module, family: Family, method: Method, operation: str) -> None:
+    """Check that a family's encoder takes smaller pictures, where the method wants it to.
+
+    Raises:
+        ApETError: If it does not.
+    """
+    if not isinstance(method, Downsample):
+        return
+    able = [kind.shrink for kind in family.modalities if kind.shrink is not None]
+    if not any(shrink.fits(base) for shrink in able):
+        raise ApETError(
+            operation,
+            f"Downsample for {family.title}, whose encoder is not known to take pictures of another size",
+            "LLaVA-1.5 with a CLIP or SigLIP encoder, Qwen2-VL, Qwen2.5-VL or Qwen3-VL",
+        )
+
+
+def place_small(
+    rows: Tensor, deep: tuple[Tensor, ...], modality: str, grids: Sequence[Grids], clock: Clock
+) -> tuple[list[Unit], Compressed]:
+    """Give the tokens of small pictures their places among those that the prompt has for large ones.
+
+    They take the upper left of the large grid: its positions, which rotary embeddings may count in rows and
+    columns, are there those of a small picture.
+
+    Args:
+        rows: ``(R', d)`` features of the small pictures.
+        deep: Features of the same rows for later layers.
+        modality: What they are.
+        grids: Per picture, the grids of tokens that the prompt has, and that were encoded.
+        clock: The time that making them smaller took.
+
+    Returns:
+        The units, and the rows with their places.
+    """
+    units, stages, kept = [], [], []
+    first = start = 0
+    for number, (large, small) in enumerate(grids):
+        total, count = large[0] * large[1], small[0] * small[1]
+        indices = (torch.arange(small[0])[:, None] * large[1] + torch.arange(small[1])).flatten()
+        units.append(Unit(modality, number, 0, torch.arange(first, first + total)))
+        kept.append(first + indices)
+        stage = None
+        if count < total:
+            indices = indices.to(rows.device)
+            stage = StageSelection(
+                indices=indices,
+                candidates=torch.arange(total, device=rows.device),
+                assignment=adjacent_kept(indices[None], total)[0],
+                errors=torch.zeros(total, device=rows.device),
+                basis=indices[:0],
+                tokens=rows[start : start + count].detach(),
+                clock=clock,
+                share=len(grids),
+            )
+        stages.append(stage)
+        first, start = first + total, start + count
+    return units, Compressed(tuple(stages), torch.cat(kept), rows, deep)

@@ -1,0 +1,96 @@
+"""Methods that decide by attention: what they do with it, whoever gives it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from apet.core import ApETError
+from apet.methods import Attention, FastV, Stage2, VisionZip
+
+
+@pytest.fixture
+def attention():
+    generator = torch.Generator().manual_seed(4)
+    return Attention(torch.rand(3, 40, generator=generator), torch.randn(3, 40, 6, generator=generator))
+
+
+def test_fastv_keeps_what_receives_most(tokens, attention):
+    decision = FastV(9).select(tokens, 9, attention)
+    for image in range(3):
+        ranked = sorted(range(40), key=lambda i: -float(attention.received[image, i]))
+        assert decision.indices[image].tolist() == sorted(ranked[:9])
+    assert torch.equal(decision.errors, attention.received)
+
+
+def test_fastv_is_one_stage_behind_its_layers():
+    method = FastV(9, layer=3)
+    assert method.stage1(576) == 576
+    assert method.later == (Stage2(3, 9),)
+    assert FastV(9).later[0].layer == 2
+
+
+@pytest.mark.parametrize(("keep", "contextual"), [(64, 10), (128, 20), (192, 30), (2, 1), (1, 0), (5, 1)])
+def test_visionzip_splits_as_published(keep, contextual):
+    x = torch.randn(1, 196, 8, generator=torch.Generator().manual_seed(0))
+    given = Attention(torch.rand(1, 196, generator=torch.Generator().manual_seed(1)), x)
+    decision = VisionZip(keep).select(x, keep, given)
+    sizes = decision.assignment[0].bincount(minlength=keep)
+    dominant = given.received[0].topk(keep - contextual).indices
+    assert set(dominant.tolist()) <= set(decision.indices[0].tolist())
+    if contextual:
+        slots = torch.searchsorted(decision.indices[0], dominant)
+        assert (sizes[slots] == 1).all(), "nothing is merged into a dominant token"
+
+
+@pytest.mark.parametrize("keep", [2, 9, 39, 40])
+def test_visionzip_against_a_restatement(tokens, attention, keep):
+    decision = VisionZip(keep).select(tokens, keep, attention)
+    merged = decision.apply(tokens)
+    contextual = min(max(round(keep * 10 / 64), 1), keep - 1)
+    for image in range(3):
+        received, keys = (
+            attention.received[image],
+            torch.nn.functional.normalize(attention.keys[image], dim=-1),
+        )
+        ranked = sorted(range(40), key=lambda i: -float(received[i]))
+        dominant, rest = ranked[: keep - contextual], sorted(ranked[keep - contextual :])
+        step = max(len(rest) // contextual, 1)
+        targets = [rest[number * step] for number in range(contextual)]
+        groups = {target: [target] for target in targets}
+        for token in rest:
+            if token not in targets:
+                groups[max(targets, key=lambda t: float(keys[token] @ keys[t]))].append(token)
+        assert decision.indices[image].tolist() == sorted(dominant + targets)
+        for slot, token in enumerate(decision.indices[image].tolist()):
+            mean = tokens[image, groups.get(token, [token])].mean(0)
+            torch.testing.assert_close(merged[image, slot], mean)
+
+
+@pytest.mark.parametrize("method", [FastV(9), VisionZip(9)])
+def test_without_attention_they_cannot_decide(tokens, attention, method):
+    name = type(method).__name__
+    with pytest.raises(ApETError, match=rf"^{name}: got no attention; expected the attention weights"):
+        method.select(tokens, 9)
+    with pytest.raises(ApETError, match=rf"^{name}: got attention of \(3, 40\)"):
+        method.select(tokens[:, :30], 9, attention)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: FastV(9, layer=0), "FastV: got layer=0; expected an int of at least 1"),
+        (lambda: FastV(9, layer=2.0), "FastV: got layer=2.0"),
+        (lambda: FastV(9, stage2=Stage2(2, 3)), "FastV: got stage2=.*expected None"),
+        (lambda: VisionZip(9, contextual=0.0), "VisionZip: got contextual=0.0; expected a float between"),
+        (lambda: VisionZip(9, contextual=1), "VisionZip: got contextual=1"),
+    ],
+)
+def test_errors(build, message):
+    with pytest.raises(ApETError, match=message):
+        build()
+
+
+def test_visionzip_needs_keys(tokens, attention):
+    with pytest.raises(ApETError, match="no keys"):
+        VisionZip(9).select(tokens, 9, Attention(attention.received))
