@@ -73,6 +73,33 @@ def test_compare_runs_both(picture, tmp_path):
     assert Image.open(out).width > 1000
 
 
+@pytest.mark.parametrize(
+    ("method", "kept", "later"),
+    [
+        ("greedy", 64, None),
+        ("pool", 64, None),
+        ("downsample", 64, None),
+        ("none", 0, None),
+        ("visionzip", 64, None),
+        ("fastv", 576, 64),
+    ],
+)
+def test_other_methods(picture, method, kept, later):
+    arguments = ("--method", method, "--compare", "--repeats", "1")
+    report = _report(picture, "what shape is the blue object?", *arguments)
+    assert (report["method"], report["visual_tokens"], report["kept_tokens"]) == (method, 576, kept)
+    assert report.get("stage2", {}).get("kept_tokens") == later
+    assert report["uncompressed"]["answer"] == "circle"
+    assert report["uncompressed"]["kept_tokens"] == 576
+
+
+def test_the_method_is_named(picture):
+    result = _run("ask", picture, "what colour is the moon?", "--method", "grid")
+    assert result.exit_code == 0
+    assert "Grid" in result.stdout
+    assert "ApET" not in result.stdout
+
+
 def test_text_output_shows_both_answers(picture):
     result = _run("ask", picture, "what colour is the moon?", "--compare", "--repeats", "1")
     assert result.exit_code == 0
@@ -104,6 +131,10 @@ def test_a_model_folder_is_used(picture):
         (("--picture", "out.psd"), "ending '.psd'"),
         (("--stage2", "4:65"), "65"),
         (("--model", "./no/such/folder"), "no such folder"),
+        (("--method", "best"), "'best'; expected one of apet, greedy, random"),
+        (("--method", "fastv", "--stage2", "4:32"), "FastV: got stage2="),
+        (("--method", "none", "--picture", "out.png"), "--method none"),
+        (("--method", "norm", "--keep", "577"), "577"),
     ],
 )
 def test_bad_options_are_one_error(picture, arguments, words):
@@ -152,7 +183,13 @@ def test_damaged_weights_are_one_error(picture, tmp_path, damage):
 
 
 def test_answers_are_no_markup(capsys):
-    report = {"answer": "a [list] [/b]", "kept_tokens": 1, "visual_tokens": 2, "select_seconds": 0.0}
+    report = {
+        "method": "apet",
+        "answer": "a [list] [/b]",
+        "kept_tokens": 1,
+        "visual_tokens": 2,
+        "select_seconds": 0.0,
+    }
     _print_text(report | {"seconds": 1.0, "first_token_seconds": 1.0}, Console())
     assert "a [list] [/b]" in capsys.readouterr().out
 

@@ -15,7 +15,8 @@ from rich.text import Text
 from apet.app.answering import Answer, check_question, generate_answer, median_answer, question_inputs
 from apet.app.console import load_with_spinner, progress
 from apet.app.files import check_picture_path, open_picture, save_picture
-from apet.methods import ApET, Stage2
+from apet.core.errors import ApETError
+from apet.methods import METHODS, Attended, Method, Stage2, named
 
 __all__ = ["Request", "answer_request"]
 
@@ -36,6 +37,7 @@ class Request:
     repeats: int
     picture_out: Path | None
     max_new_tokens: int
+    method: str = "apet"
     trust_remote_code: bool = False
 
 
@@ -46,7 +48,11 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         ApETError: If something in the request is not right; nothing is printed then.
     """
     check_question(request.question)
-    method = ApET(request.keep, tolerance=request.tolerance, stage2=request.stage2)
+    method = named(request.method, request.keep, tolerance=request.tolerance, stage2=request.stage2)
+    if method.replaces and request.picture_out is not None:
+        raise ApETError(
+            "ask --picture", f"--method {request.method}", "a method that keeps tokens of the picture"
+        )
     picture = open_picture(request.picture)
     if request.picture_out is not None:
         check_picture_path(request.picture_out)
@@ -58,6 +64,8 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         from apet.app.look import check_drawable
 
         check_drawable(model.config.model_type, "ask --picture")
+    if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
+        model.set_attn_implementation("eager")
     inputs = question_inputs(model, processor, picture, request.question)
     with progress(messages, "Answering"):
         report, overlay = _run(request, method, model, processor, inputs, picture)
@@ -71,7 +79,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
 
 
 def _run(
-    request: Request, method: ApET, model: Any, processor: Any, inputs: Any, picture: Image.Image
+    request: Request, method: Method, model: Any, processor: Any, inputs: Any, picture: Image.Image
 ) -> tuple[dict[str, Any], Any]:
     """Runs with and, in a comparison, without compression; returns the report and the overlay."""
     from apet.hf import compressing
@@ -95,9 +103,10 @@ def _run(
         "first_token_seconds": round(answer.first_token_seconds, 4),
         "select_seconds": round(session.seconds, 5),
         "model": request.model or "embedded",
+        "method": request.method,
     }
-    if request.stage2 is not None:
-        report["stage2"] = {"layer": request.stage2.layer, "kept_tokens": session.kept_stage2}
+    if method.later:
+        report["stage2"] = {"layer": method.later[-1].layer, "kept_tokens": session.kept_stage2}
     if full:
         whole = median_answer(full)
         report["uncompressed"] = {
@@ -124,7 +133,7 @@ def _print_text(report: dict[str, Any], console: Console) -> None:
     if whole:
         tokens = str(report["visual_tokens"])
         table.add_row("uncompressed", Text(whole["answer"]), tokens, *_milliseconds(whole))
-    table.add_row("ApET", Text(report["answer"]), kept, *_milliseconds(report))
+    table.add_row(METHODS[report["method"]].__name__, Text(report["answer"]), kept, *_milliseconds(report))
     console.print(table)
     notes = [f"selection {report['select_seconds'] * 1000:.1f} ms"]
     if whole:

@@ -52,6 +52,9 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    method: Annotated[
+        str, typer.Option(help="How to choose: apet, greedy, random, ...; any other word lists all.")
+    ] = "apet",
     compare: Annotated[bool, typer.Option("--compare", help="Also run without compression.")] = False,
     repeats: Annotated[
         int, typer.Option(min=1, help="Timed runs of each in --compare; medians are shown.")
@@ -84,6 +87,7 @@ def ask(
         repeats=repeats if compare else 0,
         picture_out=picture_out,
         max_new_tokens=max_new_tokens,
+        method=method,
         trust_remote_code=trust_remote_code,
     )
     answer_request(request, as_json=as_json)

@@ -4,7 +4,7 @@ A new method touches four places:
 
 1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, or
    from `Method` and has `select`.
-2. A row in `METHODS` below, and its name in ``__all__``.
+2. A row in ``registry.py``, and its name in ``__all__`` below.
 3. A row in the table of ``tests/methods/method_table.py``, which runs every shared test on it.
 4. A row in the documentation's list of methods.
 """
@@ -22,6 +22,7 @@ from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.pool import Pool
 from apet.methods.random import Random
+from apet.methods.registry import METHODS, named
 from apet.methods.tome import ToMe
 from apet.methods.visionzip import VisionZip
 
@@ -46,21 +47,5 @@ __all__ = [
     "Stage2",
     "ToMe",
     "VisionZip",
+    "named",
 ]
-
-METHODS: dict[str, type[Method]] = {
-    "apet": ApET,
-    "greedy": Greedy,
-    "random": Random,
-    "grid": Grid,
-    "pool": Pool,
-    "norm": Norm,
-    "downsample": Downsample,
-    "none": NoImage,
-    "divprune": DivPrune,
-    "dart": DART,
-    "tome": ToMe,
-    "fastv": FastV,
-    "visionzip": VisionZip,
-}
-"""Every method by the name that commands and reports use."""

@@ -1,0 +1,63 @@
+"""Every method by name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from apet.core.budget import Keep
+from apet.core.errors import ApETError
+from apet.methods.apet import ApET
+from apet.methods.base import Method
+from apet.methods.dart import DART
+from apet.methods.divprune import DivPrune
+from apet.methods.downsample import Downsample
+from apet.methods.fastv import FastV
+from apet.methods.greedy import Greedy
+from apet.methods.grid import Grid
+from apet.methods.noimage import NoImage
+from apet.methods.norm import Norm
+from apet.methods.pool import Pool
+from apet.methods.random import Random
+from apet.methods.tome import ToMe
+from apet.methods.visionzip import VisionZip
+
+__all__ = ["METHODS", "named"]
+
+METHODS: dict[str, type[Method]] = {
+    "apet": ApET,
+    "greedy": Greedy,
+    "random": Random,
+    "grid": Grid,
+    "pool": Pool,
+    "norm": Norm,
+    "downsample": Downsample,
+    "none": NoImage,
+    "divprune": DivPrune,
+    "dart": DART,
+    "tome": ToMe,
+    "fastv": FastV,
+    "visionzip": VisionZip,
+}
+"""Every method by the name that commands and reports use."""
+
+
+def named(name: str, keep: Keep | None, **options: Any) -> Method:
+    """Makes a method from its name, so that a table can run all of them at one budget.
+
+    Args:
+        name: A name in `METHODS`.
+        keep: The budget. ``"none"`` keeps nothing and does not look at it.
+        options: The method's other fields.
+
+    Raises:
+        ApETError: If there is no such method, or a field is not valid.
+    """
+    if name not in METHODS:
+        raise ApETError("method", repr(name), "one of " + ", ".join(METHODS))
+    method = METHODS[name]
+    known = [field.name for field in fields(method) if field.name != "keep"]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ApETError("method", f"{name!r} with {', '.join(unknown)}", "among " + ", ".join(known))
+    return NoImage(**options) if method is NoImage else method(keep, **options)
