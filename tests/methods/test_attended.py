@@ -80,6 +80,7 @@ def test_without_attention_they_cannot_decide(tokens, attention, method):
     ("build", "message"),
     [
         (lambda: FastV(9, layer=0), "FastV: got layer=0; expected an int of at least 1"),
+        (lambda: FastV(lambda segment: 9), "FastV: got keep=<function"),
         (lambda: FastV(9, layer=2.0), "FastV: got layer=2.0"),
         (lambda: FastV(9, stage2=Stage2(2, 3)), "FastV: got stage2=.*expected None"),
         (lambda: VisionZip(9, contextual=0.0), "VisionZip: got contextual=0.0; expected a float between"),

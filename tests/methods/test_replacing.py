@@ -58,6 +58,8 @@ def test_no_image_keeps_nothing(tokens):
         (lambda: NoImage(False), "NoImage: got keep=False"),
         (lambda: NoImage(merge=True), "NoImage: got merge=True"),
         (lambda: NoImage(stage2=Stage2(2, 3)), "NoImage: got stage2="),
+        (lambda: NoImage(tolerance=0.1), "NoImage: got tolerance=0.1"),
+        (lambda: Downsample(lambda segment: 9), "Downsample: got keep=<function"),
         (lambda: Downsample(0), "Downsample: got keep=0"),
         (lambda: Downsample(9, stage2=Stage2(2, 3)), "Downsample: got stage2=.*; expected None"),
         (lambda: Downsample(9).select(torch.ones(1, 9, 2), 3), "Downsample: got visual tokens"),

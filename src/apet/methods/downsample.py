@@ -42,8 +42,8 @@ class Downsample(Method):
         Raises:
             ApETError: If a field is not valid.
         """
-        check_keep(self.keep, "Downsample")
         super().__post_init__()
+        check_keep(self.keep, "Downsample")  # no callable
         if self.stage2 is not None:
             raise ApETError("Downsample", f"stage2={self.stage2!r}", "None: it selects no tokens")
 

@@ -42,8 +42,8 @@ class FastV(Attended):
         Raises:
             ApETError: If a field is not valid.
         """
-        check_keep(self.keep, "FastV")
         super().__post_init__()
+        check_keep(self.keep, "FastV")  # no callable
         if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
             raise ApETError("FastV", f"layer={self.layer!r}", "an int of at least 1")
 

@@ -47,11 +47,12 @@ class NoImage(Method):
         super().__post_init__()
 
     def _check_budget(self, name: str) -> None:
-        if isinstance(self.keep, bool) or self.keep != 0:
-            raise ApETError(name, f"keep={self.keep!r}", "0, which need not be said")
         for field, none in (("tolerance", None), ("min_keep", None), ("max_keep", None), ("budget", "each")):
             if getattr(self, field) != none:
-                raise ApETError(name, f"{field}={getattr(self, field)!r}", f"{none!r}: nothing is kept")
+                expected = f"{none!r}: nothing is kept, and there are no approximation errors"
+                raise ApETError(name, f"{field}={getattr(self, field)!r}", expected)
+        if isinstance(self.keep, bool) or self.keep != 0:
+            raise ApETError(name, f"keep={self.keep!r}", "0, which need not be said")
 
     def stage1(self, total: int) -> int:
         """Nothing stays."""
