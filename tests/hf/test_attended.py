@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from apet.core.errors import ApETError
 from apet.hf import apply, compressing
-from apet.methods import FastV, VisionZip
+from apet.methods import FastV, PyramidDrop, VisionZip
 from tests.hf.cases import PROMPTS
 from tests.hf.families import RECIPES
 from tests.hf.families.recipe import batch
@@ -97,6 +99,114 @@ def test_the_question_changes_what_fastv_keeps(eager):
     assert not torch.equal(*kept)
 
 
+@contextmanager
+def hidden_behind(model, hide, last=None):
+    """Run the plain model with columns hidden from layers on: ``hide[layer]`` is ``(B, L)`` bool.
+
+    ``last`` gets the attention of every row's last token in each layer, averaged over the heads.
+    """
+    hooks = []
+
+    def before(number):
+        def hook(module, args, kwargs):
+            mask = kwargs["attention_mask"].clone()
+            for layer, gone in hide.items():
+                if number >= layer:
+                    gone = torch.nn.functional.pad(gone, (0, mask.shape[-1] - gone.shape[1]))  # noqa: PLW2901
+                    mask = mask.masked_fill(gone[:, None, None], torch.finfo(mask.dtype).min)
+            return args, {**kwargs, "attention_mask": mask}
+
+        return hook
+
+    for number, layer in enumerate(model.model.language_model.layers):
+        hooks.append(layer.register_forward_pre_hook(before(number), with_kwargs=True))
+        if last is not None:
+            hooks.append(
+                layer.self_attn.register_forward_hook(
+                    lambda _, __, out: last.append(out[1][:, :, -1].mean(1))
+                )
+            )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@pytest.mark.parametrize("layers", [(1, 2, 3), (1, 3), (2,)])
+@pytest.mark.parametrize("rows", ["one", "ragged", "text row"])
+def test_pyramiddrop_ranks_and_drops_at_every_depth(eager, rows, layers):
+    inputs, method = prompts(PROMPTS[rows]), PyramidDrop(5, layers=layers)
+    visual = inputs["input_ids"] == IMAGE_TOKEN
+    hide = {}
+    for layer in layers:
+        last = []
+        with hidden_behind(eager, hide, last):
+            eager(**inputs)
+        gone = torch.zeros_like(visual)
+        kept = method.behind(next(stage for stage in method.later if stage.layer == layer), TOKENS)
+        for row, columns in enumerate(visual):
+            for image in columns.nonzero()[:, 0].split(TOKENS) if columns.any() else ():
+                before = hide[max(hide)][row] if hide else torch.zeros_like(columns)
+                left = [c for c in image.tolist() if not before[c]]
+                ranked = sorted(left, key=lambda c: -float(last[layer - 1][row, c]))
+                gone[row, image] = True
+                gone[row, ranked[:kept]] = False
+        hide[layer] = gone
+    compressed, logits, fed, images = run_compressed(eager, inputs, method)
+    final = hide[layers[-1]]
+    seen = [0] * len(visual)
+    for image in images:
+        columns = visual[image.row].nonzero()[:, 0][seen[image.row] : seen[image.row] + TOKENS]
+        seen[image.row] += TOKENS
+        stages = (*image.stage2.earlier, image.stage2)
+        assert len(stages) == len(layers)
+        for stage, gone in zip(stages, hide.values(), strict=True):
+            assert stage.indices.tolist() == (~gone[image.row, columns]).nonzero()[:, 0].tolist()
+        assert image.errors.shape == (TOKENS,)
+        assert image.selection.assignment[image.indices].tolist() == list(range(5))
+    positions = kept_positions(inputs["attention_mask"].bool(), torch.zeros_like(visual), "own")
+    with hidden_behind(eager, hide):
+        prefill = eager(**inputs, position_ids=positions)
+        expected, position, mask = [prefill.logits[:, -1]], positions[:, -1:], inputs["attention_mask"]
+        for token in fed:
+            position, mask = position + 1, torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            step = eager(
+                input_ids=token,
+                position_ids=position,
+                attention_mask=mask,
+                past_key_values=prefill.past_key_values,
+            )
+            expected.append(step.logits[:, -1])
+    stays = inputs["attention_mask"].bool() & ~final
+    assert (compressed.logits - prefill.logits)[stays].abs().max() < TOLERANCE
+    for a, b in zip(logits, expected, strict=True):
+        assert (a - b).abs().max() < TOLERANCE
+
+
+@pytest.mark.parametrize("rows", ["ragged", "level", "flush"])
+def test_pyramiddrop_in_generate(eager, rows):
+    inputs = prompts(PROMPTS[rows])
+    with compressing(eager, PyramidDrop(5, layers=(1, 2, 3))):
+        together = eager.generate(**inputs, **OPTIONS)
+        static = eager.generate(**inputs, **OPTIONS, cache_implementation="static", disable_compile=True)
+        beams = eager.generate(**inputs, **OPTIONS, num_beams=2)
+        for row in range(len(together)):
+            alone = single(inputs, row)
+            assert torch.equal(eager.generate(**alone, **OPTIONS)[0, -5:], together[row, -5:])
+            assert torch.equal(eager.generate(**alone, **OPTIONS, num_beams=2)[0, -5:], beams[row, -5:])
+    assert torch.equal(static, together)
+
+
+def test_the_cache_shrinks_with_every_stage(eager):
+    inputs = prompts(PROMPTS["one"])
+    text = inputs["input_ids"].shape[1] - TOKENS
+    with compressing(eager, PyramidDrop(4, layers=(1, 2, 3))):
+        cache = eager(**inputs).past_key_values
+    lengths = [layer.keys.shape[-2] for layer in cache.layers]
+    assert lengths == [text + kept for kept in (36, 17, 8, 4)]
+
+
 def restated(model, pixels, cls):
     """What the encoder's last layer attends to, and its keys averaged over heads."""
     tower, noted = model.model.vision_tower, []
@@ -151,7 +261,7 @@ def test_visionzip_where_there_is_no_cls(eager):
         config.vision_feature_select_strategy = "default"
 
 
-@pytest.mark.parametrize("method", [FastV(7), VisionZip(7)])
+@pytest.mark.parametrize("method", [FastV(7), VisionZip(7), PyramidDrop(7, layers=(1, 3))])
 def test_other_attention_is_refused(llava, method):
     before = snapshot(llava)
     with pytest.raises(ApETError, match=r"needs attention weights, on \w+ attention 'sdpa'.*'eager'"):

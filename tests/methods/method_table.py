@@ -18,6 +18,7 @@ from apet.methods import (
     NoImage,
     Norm,
     Pool,
+    PyramidDrop,
     Random,
     ToMe,
     VisionZip,
@@ -40,6 +41,7 @@ CONFIGURATIONS = {
     "tome": ToMe,
     "fastv": FastV,
     "visionzip": VisionZip,
+    "pyramiddrop": PyramidDrop,
 }
 REPLACING = {"downsample": Downsample, "none": NoImage}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apet.core import ApETError
-from apet.methods import Attention, FastV, Stage2, VisionZip
+from apet.methods import Attention, FastV, PyramidDrop, Stage2, VisionZip
 
 
 @pytest.fixture
@@ -28,6 +28,17 @@ def test_fastv_is_one_stage_behind_its_layers():
     assert method.stage1(576) == 576
     assert method.later == (Stage2(3, 9),)
     assert FastV(9).later[0].layer == 2
+
+
+@pytest.mark.parametrize(
+    ("keep", "counts"),
+    [(0.125, (288, 144, 72)), (64, (277, 133, 64)), (1, (69, 8, 1)), (576, (576, 576, 576))],
+)
+def test_pyramiddrop_drops_the_same_share_each_time(keep, counts):
+    method = PyramidDrop(keep)
+    assert method.stage1(576) == 576
+    assert [stage.layer for stage in method.later] == [8, 16, 24]
+    assert tuple(method.behind(stage, 576) for stage in method.later) == counts
 
 
 @pytest.mark.parametrize(("keep", "contextual"), [(64, 10), (128, 20), (192, 30), (2, 1), (1, 0), (5, 1)])
@@ -84,6 +95,10 @@ def test_without_attention_they_cannot_decide(tokens, attention, method):
         (lambda: FastV(9, layer=2.0), "FastV: got layer=2.0"),
         (lambda: FastV(9, stage2=Stage2(2, 3)), "FastV: got stage2=.*expected None"),
         (lambda: VisionZip(9, contextual=0.0), "VisionZip: got contextual=0.0; expected a float between"),
+        (lambda: PyramidDrop(9, layers=()), r"PyramidDrop: got layers=\(\); expected a tuple of ascending"),
+        (lambda: PyramidDrop(9, layers=(4, 4)), r"PyramidDrop: got layers=\(4, 4\)"),
+        (lambda: PyramidDrop(9, layers=[4]), r"PyramidDrop: got layers=\[4\]"),
+        (lambda: PyramidDrop(9, layers=(True, 4)), r"PyramidDrop: got layers=\(True, 4\)"),
         (lambda: VisionZip(9, contextual=1), "VisionZip: got contextual=1"),
     ],
 )

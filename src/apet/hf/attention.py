@@ -59,7 +59,11 @@ def hook_attention(base: nn.Module, family: Family, method: Method, text: TextSt
         return []
     if method.reads == "text":
         modules = _decoder_attention(base, family, method)
-        return [module.register_forward_hook(_note_row(text)) for module in modules]
+        layers = [stage.layer - 1 for stage in method.later]
+        return [
+            module.register_forward_hook(_note_row(text, layer))
+            for module, layer in zip(modules, layers, strict=True)
+        ]
     (module,) = _encoder_attention(base, family)
     return [
         module.register_forward_hook(_note_received(base.config)),
@@ -110,8 +114,8 @@ def _encoder_attention(base: Any, family: Family) -> list[Any]:
     return [module] if isinstance(getattr(module, "k_proj", None), nn.Linear) else []
 
 
-def _note_row(text: TextStage) -> Callable[..., None]:
-    """In prefill, keep the mean over heads of the last token's attention: ``(B, n)``."""
+def _note_row(text: TextStage, layer: int) -> Callable[..., None]:
+    """In prefill, keep the mean over heads of the last token's attention to this turn: ``(B, n)``."""
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
         call = text.current()
@@ -124,7 +128,9 @@ def _note_row(text: TextStage) -> Callable[..., None]:
         valid = prompt.valid.to(weights.device)
         last = valid.shape[1] - 1 - valid.flip(1).long().argmax(dim=1)
         rows = torch.arange(len(valid), device=weights.device)
-        prompt.attention = weights[rows, :, last].detach().float().mean(dim=1)
+        held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
+        mine = weights[rows, :, last, held : held + valid.shape[1]]
+        prompt.attention = mine.detach().float().mean(dim=1)
 
     return after
 

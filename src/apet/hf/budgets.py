@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from apet.core.allocate import allocate
-from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.hf.state import Unit
 from apet.methods import Method, Stage2
@@ -84,7 +83,7 @@ def later_count(method: Method, stage2: Stage2, unit: Unit, left: int) -> int:
     """The tokens that stage 2 keeps of a unit of which stage 1 left so many."""
     if method.allowance.needs_errors and isinstance(stage2.keep, int):
         return min(stage2.keep, left)
-    later = resolve_keep(stage2.keep, unit.tokens)
+    later = method.behind(stage2, unit.tokens)
     return min(later, left) if method.allowance.needs_errors else later
 
 

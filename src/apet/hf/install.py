@@ -139,9 +139,9 @@ class Installed:
         if scales_by_position(text.config):
             for layer in text.layers:
                 hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
-        for stage in method.later:
-            layers = LayerStage(method, stage, prompt, text.config)
-            for number in range(stage.layer, len(text.layers)):
+        if method.later:
+            layers = LayerStage(method, prompt, text.config)
+            for number in range(method.later[0].layer, len(text.layers)):
                 hook = layers.hook(number)
                 hooks.append(text.layers[number].register_forward_pre_hook(hook, with_kwargs=True).remove)
         for name in dict.fromkeys(modality.method for modality in family.modalities):

@@ -15,9 +15,9 @@ from apet.hf.budgets import later_count
 from apet.hf.cache import is_static, record_of
 from apet.hf.decide import decide
 from apet.hf.masks import build_causal, continue_index, remap, remap_keys
-from apet.hf.packing import pack, take
+from apet.hf.packing import invert, pack, take
 from apet.hf.prefill import make_record
-from apet.hf.record import CacheRecord
+from apet.hf.record import Behind, CacheRecord
 from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt
 from apet.hf.text import TextStage, scales_by_position
@@ -31,16 +31,16 @@ Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, .
 
 
 class LayerStage(Stage):
-    """Hooks of the decoder layers from ``stage2.layer`` on.
+    """Hooks of the decoder layers from the first stage inside the text model on.
 
-    In prefill the first of them selects and shortens the hidden states, and all of them get rotary
-    embeddings, masks and positions of the shorter sequence. Rotary positions stay those of the kept tokens.
-    In decode they only pick the columns of the mask.
+    In prefill the first layer behind a stage selects and shortens the hidden states, and all of them get
+    rotary embeddings, masks and positions of the shorter sequence. Rotary positions stay those of the kept
+    tokens. In decode they only pick the columns of the mask.
     """
 
-    def __init__(self, method: Method, stage2: Stage2, text: TextStage, config: Any) -> None:
+    def __init__(self, method: Method, text: TextStage, config: Any) -> None:
         super().__init__(method, text.lease)
-        self.stage2 = stage2
+        self.stages = {stage.layer: stage for stage in method.later}
         self.text = text
         self.config = config
         kinds = getattr(config, "layer_types", None) or ()
@@ -56,27 +56,28 @@ class LayerStage(Stage):
             record, call = record_of(kwargs.get("past_key_values")), self.text.current()
             prompt = None if call is None else call.prompt
             hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
-            if call is not None and prompt is not None and number == self.stage2.layer:
-                hidden = self._select(hidden, call, prompt)
-            if prompt is not None and prompt.second is not None and prompt.record is not None:
-                kwargs = self._shorten(number, hidden, kwargs, prompt, prompt.second, prompt.record)
-                rest = tuple(
-                    take(value, prompt.second, 1) if _per_token(value, prompt) else value for value in rest
-                )
+            if call is not None and prompt is not None and number in self.stages:
+                hidden = self._select(hidden, call, prompt, self.stages[number])
+            if prompt is not None and prompt.later and prompt.record is not None:
+                index = prompt.later[-1].index
+                kwargs = self._shorten(number, hidden, kwargs, prompt, index, prompt.record)
+                rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
                 return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
-            if record is None or record.second is None or number in self.recurrent:
+            behind = None if record is None else record.behind(number)
+            if record is None or behind is None or number in self.recurrent:
                 return None  # the masks of recurrent layers cover this step alone
-            return args, self._decode(number, hidden, kwargs, record)
+            return args, self._decode(number, hidden, kwargs, record, behind)
 
         return before
 
-    def _select(self, hidden: Tensor, call: Call, prompt: Prompt) -> Tensor:
-        """Select among the tokens that stage 1 kept, once per unit; merge and gather in every copy of it.
+    def _select(self, hidden: Tensor, call: Call, prompt: Prompt, stage: Stage2) -> Tensor:
+        """Select among the tokens that are left, once per unit; merge and gather in every copy of it.
 
         Args:
             hidden: ``(B, n1, D)`` hidden states.
             call: The running call.
-            prompt: Gets ``second`` and ``stages``.
+            prompt: Gets ``later`` and ``stages``, and the new ``valid`` and ``slots``.
+            stage: The stage.
 
         Returns:
             ``(B, n2, D)``, or ``hidden`` if nothing is dropped.
@@ -90,7 +91,7 @@ class LayerStage(Stage):
         leads = [copies[unit][0] for unit in units]
         segments = [hidden[call.placed[lead].row, slots[lead]] for lead in leads]
         keeps = [
-            later_count(self.method, self.stage2, call.units[unit], len(segment))
+            later_count(self.method, stage, call.units[unit], len(segment))
             for unit, segment in zip(units, segments, strict=True)
         ]
         attention = None
@@ -114,11 +115,28 @@ class LayerStage(Stage):
                     hidden = hidden.index_put((rows, kept), tokens)
                 if number == 0:
                     for slot, unit in enumerate(members):
-                        candidates = _candidates(call, unit, device)
-                        prompt.stages[unit] = group.stage(slot, candidates, tokens[slot])
-        prompt.second = pack(keep).to(prompt.index.device)
-        prompt.record = make_record(prompt, self.method)
-        return take(hidden, prompt.second, 1)
+                        before = prompt.stages.get(unit)
+                        candidates = _candidates(call, unit, device) if before is None else before.indices
+                        new = group.stage(slot, candidates, tokens[slot])
+                        prompt.stages[unit] = new if before is None else before.then(new)
+                for place, row in zip(places, kept, strict=True):
+                    slots[place] = row
+        index = pack(keep)
+        slot_of = invert(index, keep.shape[1])
+        prompt.slots = [slot_of[placed.row, own] for placed, own in zip(call.placed, slots, strict=True)]
+        prompt.valid = index >= 0
+        prompt.later += (self._behind(prompt, stage.layer, index),)
+        prompt.record = make_record(prompt)
+        prompt.moved, prompt.built = [], None  # those of the last stage's length
+        return take(hidden, index, 1)
+
+    @staticmethod
+    def _behind(prompt: Prompt, layer: int, index: Tensor) -> Behind:
+        """A stage whose map to the slots of the last one is given."""
+        index = index.to(prompt.index.device)
+        if prompt.later:
+            index = take(prompt.later[-1].index, index, 1).masked_fill(index < 0, -1)
+        return Behind.of(layer, index)
 
     def _shorten(
         self,
@@ -152,13 +170,14 @@ class LayerStage(Stage):
             if _per_token(kwargs[name], prompt):
                 once(name, lambda old: take(old, index, 1))
         mask, cache = kwargs.get("attention_mask"), kwargs.get("past_key_values")
-        keys = index if record.second is None else record.second
+        behind = record.behind(number)
+        keys = index if behind is None else behind.index
         if number in self.recurrent:
             kwargs["attention_mask"] = None if bool((index >= 0).all()) else (index >= 0).to(hidden.device)
         elif isinstance(mask, Tensor):
             width = mask.shape[-1] if is_static(cache) else 0
             once("attention_mask", lambda old: remap(old, index, keys, width=width))
-        elif mask is not None or not record.full_second:
+        elif mask is not None or behind is None or not behind.full:
             if prompt.built is None:
                 prompt.built = self._build(number, hidden, cache, keys >= 0, prompt.before)
             kwargs["attention_mask"] = prompt.built
@@ -181,21 +200,25 @@ class LayerStage(Stage):
         return build_causal(hidden, valid, valid.shape[1] - queries, keys, self.config)
 
     def _decode(
-        self, number: int, hidden: Tensor, kwargs: dict[str, Any], record: CacheRecord
+        self, number: int, hidden: Tensor, kwargs: dict[str, Any], record: CacheRecord, behind: Behind
     ) -> dict[str, Any]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
         mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
-        if mask is None and record.full_second:
+        if mask is None and behind.full:
             return kwargs
+        second = behind.index
         if torch.compiler.is_compiling():
-            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record)}
-        if record.memo is None or record.memo[0] is not mask:
-            record.memo = (mask, self._columns(number, hidden, mask, cache, record))
-        return {**kwargs, "attention_mask": record.memo[1]}
+            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record, second)}
+        memo = record.memo.get(behind.layer)
+        if memo is None or memo[0] is not mask:
+            memo = (mask, self._columns(number, hidden, mask, cache, record, second))
+            record.memo[behind.layer] = memo
+        return {**kwargs, "attention_mask": memo[1]}
 
-    def _columns(self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord) -> Any:
-        """The mask of a step, over the columns that the layers behind stage 2 hold."""
-        second = record.first if record.second is None else record.second
+    def _columns(
+        self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor
+    ) -> Any:
+        """The mask of a step, over the columns that the layers behind a stage hold."""
         queries, first = hidden.shape[1], record.first.shape[1]
         if not isinstance(mask, Tensor):
             past = int(cache.get_query_offset(number)) - record.lead(number)

@@ -214,15 +214,15 @@ def _closed_up(own: Tensor, valid: Tensor) -> Tensor:
 
 def final_index(prompt: Prompt) -> Tensor:
     """Index map from the last layer's slots to the original columns."""
-    if prompt.second is None:
+    if not prompt.later:
         return prompt.index
-    return take(prompt.index, prompt.second, 1).masked_fill(prompt.second < 0, -1)
+    last = prompt.later[-1].index
+    return take(prompt.index, last, 1).masked_fill(last < 0, -1)
 
 
-def make_record(prompt: Prompt, method: Method) -> CacheRecord:
+def make_record(prompt: Prompt) -> CacheRecord:
     """What the cache must remember after this turn."""
-    layer = method.later[0].layer if method.later else 0
-    record = prompt.before.grown(prompt.seen, prompt.length, prompt.index, prompt.second, layer)
+    record = prompt.before.grown(prompt.seen, prompt.length, prompt.index, prompt.later)
     kept = invert(final_index(prompt), prompt.length) >= 0
     record.tail = int(kept.flip(1).long().cumprod(1).sum(1).min())
     record.shift = prompt.before.shift if prompt.shift is None else prompt.shift

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.hf.packing import moved_by, numbers
 
-__all__ = ["CacheRecord", "Lease", "check_lease"]
+__all__ = ["Behind", "CacheRecord", "Lease", "check_lease"]
 
 
 class Lease:
@@ -25,9 +25,29 @@ class Lease:
         return self  # a copied cache hangs on the same compression
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What the layers behind a stage inside the text model hold, up to the next such stage.
+
+    Attributes:
+        layer: The first of them.
+        index: ``(B, n)`` index map from their columns to those of the layers before any such stage.
+        full: Whether it has no empty slot; looked at once, since that would stall a device in every step.
+    """
+
+    layer: int
+    index: Tensor
+    full: bool
+
+    @classmethod
+    def of(cls, layer: int, index: Tensor) -> Behind:
+        """With a look at the map."""
+        return cls(layer, index, bool((index >= 0).all()))
+
+
 @dataclass
 class CacheRecord:
-    """Two index maps over the tokens so far, up to the last compressed image's turn.
+    """Index maps over the tokens so far, up to the last compressed image's turn.
 
     Tokens behind ``prompt`` follow one by one in every layer. So a plain cache of any length is one with
     empty maps, and a further turn with images only makes the maps longer.
@@ -36,69 +56,70 @@ class CacheRecord:
         lease: The compression that filled the cache.
         prompt: Tokens that the maps speak of, ``L``.
         first: ``(B, n1)`` index map from the columns of the layers before stage 2 to tokens.
-        second: ``(B, n2)`` index map from the columns of the layers from stage 2 on to those of ``first``;
-            None if stage 2 dropped nothing.
-        layer: First layer behind stage 2; without meaning if ``second`` is None.
+        later: The stages inside the text model that dropped something, by layer.
         tail: How many of the last tokens of ``prompt`` may be cropped: behind the last dropped one, in every
             row.
         shift: ``(B, 1)``, how far contiguous numbering moved the following positions; None for own positions.
-        memo: A mask of the step in progress and its translation, so that the layers share one copy.
+        memo: By stage, a mask of the step in progress and its translation, so that layers share one copy.
     """
 
     lease: Lease
     prompt: int
     first: Tensor
-    second: Tensor | None = None
-    layer: int = 0
+    later: tuple[Behind, ...] = ()
     tail: int = 0
     shift: Tensor | None = None
-    memo: tuple[Any, Any] | None = None
+    memo: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Looks once whether the maps have empty slots, which would stall a device in every step."""
+        """Looks once whether the first map has empty slots."""
         self.full_first = bool((self.first >= 0).all())
-        self.full_second = self.full_first if self.second is None else bool((self.second >= 0).all())
 
     @classmethod
     def blank(cls, lease: Lease, rows: int, device: torch.device) -> CacheRecord:
         """The record of a cache in which nothing is compressed yet, whatever it holds."""
         return cls(lease, 0, torch.empty(rows, 0, dtype=torch.long, device=device))
 
+    def behind(self, layer_idx: int) -> Behind | None:
+        """The stage that a layer lies behind, the last one; None before all of them."""
+        return next((stage for stage in reversed(self.later) if stage.layer <= layer_idx), None)
+
     def dropped(self, layer_idx: int) -> int:
         """Tokens that a layer does not hold."""
-        if self.second is not None and layer_idx >= self.layer:
-            return self.prompt - self.second.shape[1]
-        return self.prompt - self.first.shape[1]
+        stage = self.behind(layer_idx)
+        return self.prompt - (self.first if stage is None else stage.index).shape[1]
 
     def lead(self, layer_idx: int) -> int:
         """Columns that the layers before stage 2 hold beyond those of a layer."""
         return self.dropped(layer_idx) - self.dropped(-1)
 
-    def grown(self, seen: int, length: int, index: Tensor, second: Tensor | None, layer: int) -> CacheRecord:
+    def grown(self, seen: int, length: int, index: Tensor, later: Sequence[Behind]) -> CacheRecord:
         """The record after a turn with images, its tail and shift not yet set.
 
         Args:
             seen: Tokens before the turn.
             length: Tokens of the turn.
             index: ``(B, m1)`` index map from the turn's columns to its tokens.
-            second: ``(B, m2)`` index map from its columns behind stage 2 to those before; None if stage 2
-                dropped nothing of it.
-            layer: First layer behind stage 2.
+            later: The stages that dropped something of it, with maps to its columns.
         """
         gap = seen - self.prompt
         columns = self.first.shape[1] + gap
         first = torch.cat([self.first, numbers(index, self.prompt, seen), moved_by(index, seen)], dim=1)
-        if self.second is None and second is None:
-            return CacheRecord(self.lease, seen + length, first)
-        old = _filled(self.first) if self.second is None else self.second
-        new = _filled(index) if second is None else second
-        behind = torch.cat([old, numbers(new, columns - gap, columns), moved_by(new, columns)], dim=1)
-        return CacheRecord(self.lease, seen + length, first, behind, layer)
+        turn = CacheRecord(self.lease, length, index, tuple(later))
+        stages = []
+        for layer in sorted({stage.layer for stage in (*self.later, *later)}):
+            old, new = (
+                _filled(record.first) if (stage := record.behind(layer)) is None else stage.index
+                for record in (self, turn)
+            )
+            both = torch.cat([old, numbers(new, columns - gap, columns), moved_by(new, columns)], dim=1)
+            stages.append(Behind.of(layer, both))
+        return CacheRecord(self.lease, seen + length, first, tuple(stages))
 
     def move_rows(self, move: Callable[[Tensor], Tensor]) -> None:
         """Apply a change of the batch dimension to every table."""
         self.first = move(self.first)
-        self.second = None if self.second is None else move(self.second)
+        self.later = tuple(replace(stage, index=move(stage.index)) for stage in self.later)
         self.shift = None if self.shift is None else move(self.shift)
 
     def shorten(self, tokens: int) -> None:
@@ -106,7 +127,9 @@ class CacheRecord:
         self.prompt -= tokens
         self.tail -= tokens
         self.first = self.first[:, : self.first.shape[1] - tokens]
-        self.second = None if self.second is None else self.second[:, : self.second.shape[1] - tokens]
+        self.later = tuple(
+            replace(stage, index=stage.index[:, : stage.index.shape[1] - tokens]) for stage in self.later
+        )
 
 
 def check_lease(record: CacheRecord | None, lease: Lease) -> None:

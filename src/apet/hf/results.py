@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class StageSelection:
         errors: ``(C,)`` float32: approximation error of each candidate.
         basis: ``(M,)`` long: the basis tokens, counted in the original N, in the order they were chosen.
         tokens: ``(K, d)``, detached: the kept tokens as they went on, merged or not.
+        earlier: The selections inside the text model before this one, where a method has several there; it
+            then speaks of all of them together, its errors and basis being those of the first.
     """
 
     indices: Tensor
@@ -37,6 +39,7 @@ class StageSelection:
     clock: Clock = field(repr=False)
     share: int = field(default=1, repr=False)
     counting: tuple[Clock, int] | None = field(default=None, repr=False)
+    earlier: tuple[StageSelection, ...] = field(default=(), repr=False)
 
     @property
     def seconds(self) -> float:
@@ -45,7 +48,19 @@ class StageSelection:
         With it goes a share of the time that it took to find how many tokens each image of the call keeps.
         """
         counting = 0.0 if self.counting is None else self.counting[0].seconds / self.counting[1]
-        return counting + self.clock.seconds / self.share
+        before = self.earlier[-1].seconds if self.earlier else 0.0
+        return before + counting + self.clock.seconds / self.share
+
+    def then(self, later: StageSelection) -> StageSelection:
+        """This selection and one among what it kept, as one: errors and basis are this one's."""
+        return replace(
+            later,
+            candidates=self.candidates,
+            assignment=later.assignment[self.assignment],
+            errors=self.errors,
+            basis=self.basis[torch.isin(self.basis, later.indices)],
+            earlier=(*self.earlier, self),
+        )
 
     @property
     def selection(self) -> Selection:

@@ -69,7 +69,7 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
     cache, mask, embeds = kwargs["past_key_values"], kwargs.get("attention_mask"), kwargs["inputs_embeds"]
     queries = embeds.shape[1]
     if not torch.compiler.is_compiling():
-        record.memo = None
+        record.memo = {}
     if isinstance(mask, Tensor) and mask.dim() > 2 and not is_static(cache):
         held = cache.get_mask_sizes(queries, 0)[0]
         if mask.shape[-1] != held:

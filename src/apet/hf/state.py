@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apet.core.segment import Segment
 from apet.hf.grid import Grid
-from apet.hf.record import CacheRecord, Lease
+from apet.hf.record import Behind, CacheRecord, Lease
 from apet.hf.results import StageSelection
 
 __all__ = [
@@ -153,17 +153,19 @@ class Prompt:
         seen: Tokens before this forward pass.
         length: Tokens of this forward pass before compression, ``L``.
         index: ``(B, first)`` index map to the original columns.
-        valid: ``(B, first)`` bool, which slots are real tokens.
-        slots: Per placed unit, ``(C,)`` the slots of the tokens that stage 1 kept.
-        second: ``(B, second)`` index map to the slots of stage 1, or None if stage 2 dropped nothing.
-        record: Record of the cache behind stage 2, if that dropped something.
-        stages: Stage 2's selection, by the unit's number in ``Call.units``.
+        valid: ``(B, first)`` bool, which slots are real tokens; behind a stage inside the text model, ``(B,
+            n)``, which of its slots.
+        slots: Per placed unit, ``(C,)`` the slots of the tokens that are left, numbered likewise.
+        later: The stages inside the text model that dropped something so far, with maps to the slots of
+            ``index``.
+        record: Record of the cache behind the last of them.
+        stages: Their selections, by the unit's number in ``Call.units``; several as one.
         positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
             the plain count.
         shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None; that of
             earlier turns included.
         moved: Inputs of the layers and what they became, so that all layers share one copy.
-        built: The mask of the layers behind stage 2 where none could be translated.
+        built: The mask of the layers behind the last stage where none could be translated.
         attention: ``(B, n)``, the last token's attention to every slot in the layer before the next
             stage, for a method that asks for it.
     """
@@ -174,7 +176,7 @@ class Prompt:
     index: Tensor
     valid: Tensor
     slots: list[Tensor]
-    second: Tensor | None = None
+    later: tuple[Behind, ...] = ()
     record: CacheRecord | None = None
     stages: dict[int, StageSelection] = field(default_factory=dict)
     positions: Tensor | None = None

@@ -85,10 +85,10 @@ class TextStage(Stage):
             return None
         prompt = call.prompt
         self._report(call, prompt)
-        if prompt.positions is None and prompt.second is None:  # everything was kept
+        if prompt.positions is None and not prompt.later:  # everything was kept
             return None
         if getattr(output, "past_key_values", None) is not None:
-            adopt(output.past_key_values, prompt.record or make_record(prompt, self.method))
+            adopt(output.past_key_values, prompt.record or make_record(prompt))
         final, hidden = final_index(prompt), output.last_hidden_state
         if not hidden.shape[1] == 1 < final.shape[1]:  # else the model handed back the last token alone
             output.last_hidden_state = take(hidden, expand_map(final, prompt.length), 1)

@@ -21,6 +21,7 @@ from apet.methods.grid import Grid
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.pool import Pool
+from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
 from apet.methods.registry import METHODS, named
 from apet.methods.tome import ToMe
@@ -43,6 +44,7 @@ __all__ = [
     "Norm",
     "Pool",
     "Positions",
+    "PyramidDrop",
     "Random",
     "Stage2",
     "ToMe",

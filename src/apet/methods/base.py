@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from apet.core.budget import Budget, Keep, Sharing, check_keep
+from apet.core.budget import Budget, Keep, Sharing, check_keep, resolve_keep
 from apet.core.check import check_flag
 from apet.core.errors import ApETError
 from apet.core.measure import Measured
@@ -162,6 +162,14 @@ class Method(ABC):
     def later(self) -> tuple[Stage2, ...]:
         """The stages inside the language model, by layer."""
         return () if self.stage2 is None else (self.stage2,)
+
+    def behind(self, stage: Stage2, total: int) -> int:
+        """Tokens that a stage inside the language model leaves of a unit of ``total``.
+
+        Raises:
+            ApETError: If the budget does not fit.
+        """
+        return resolve_keep(stage.keep, total)
 
     @abstractmethod
     def select(self, tokens: Tensor, keep: int) -> Selection:

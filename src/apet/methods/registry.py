@@ -18,6 +18,7 @@ from apet.methods.grid import Grid
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.pool import Pool
+from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
 from apet.methods.tome import ToMe
 from apet.methods.visionzip import VisionZip
@@ -38,6 +39,7 @@ METHODS: dict[str, type[Method]] = {
     "tome": ToMe,
     "fastv": FastV,
     "visionzip": VisionZip,
+    "pyramiddrop": PyramidDrop,
 }
 """Every method by the name that commands and reports use."""
 

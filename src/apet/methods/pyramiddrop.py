@@ -1,0 +1,74 @@
+"""PyramidDrop: drop visual tokens at several depths of the language model."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Literal
+
+from apet.core.blocks import Tokens
+from apet.core.budget import check_keep, resolve_keep
+from apet.core.errors import ApETError
+from apet.core.merge import top_rows
+from apet.methods.attended import Attended, Attention
+from apet.methods.base import Stage2
+from apet.methods.picker import Picked
+
+__all__ = ["PyramidDrop"]
+
+
+@dataclass(frozen=True)
+class PyramidDrop(Attended):
+    """Pruning at several depths (PyramidDrop, arXiv 2410.17247, section 3).
+
+    Nothing is dropped before the text model. Before each of ``layers`` those visual tokens stay that receive
+    most attention from the prompt's last token, averaged over the heads of the layer just run; equal ones by
+    lowest index. Every stage keeps the same share of what it finds, so that the last one leaves ``keep``.
+    With ``keep=0.125`` that is a half each time: 50%, 25% and 12.5%, the paper's.
+
+    The authors' code ranks by the next layer's queries and keys, computed apart; here they are the weights
+    that eager attention gives out.
+
+    Attributes:
+        keep: Visual tokens of each unit behind the last stage. Averaged over all layers they are several
+            times as many: 262 of 576 with ``keep=64``.
+        layers: First layers that see fewer tokens, ascending; the paper's for 32 layers. A model of another
+            depth needs its own, at a quarter, half and three quarters.
+    """
+
+    _: KW_ONLY
+    layers: tuple[int, ...] = (8, 16, 24)
+    reads: ClassVar[Literal["vision", "text"]] = "text"
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        super().__post_init__()
+        check_keep(self.keep, "PyramidDrop")  # no callable
+        given = self.layers
+        whole = isinstance(given, tuple) and all(type(layer) is int and layer >= 1 for layer in given)
+        if not whole or not given or list(given) != sorted(set(given)):
+            expected = "a tuple of ascending ints of at least 1"
+            raise ApETError("PyramidDrop", f"layers={given!r}", expected)
+
+    def stage1(self, total: int) -> int:
+        """Everything enters the text model."""
+        return total
+
+    @property
+    def later(self) -> tuple[Stage2, ...]:
+        """One stage before each of ``layers``."""
+        return tuple(Stage2(layer, check_keep(self.keep)) for layer in self.layers)
+
+    def behind(self, stage: Stage2, total: int) -> int:
+        """The even shares' product so far, rounded to the nearest integer."""
+        kept = resolve_keep(check_keep(self.keep), total, "PyramidDrop")
+        done = (self.layers.index(stage.layer) + 1) / len(self.layers)
+        share: float = (kept / total) ** done
+        return max(kept, round(total * share))
+
+    def pick(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
+        """Ranks the tokens by the attention that they receive."""
+        return Picked(top_rows(attention.received, kept))
