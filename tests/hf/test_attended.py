@@ -269,6 +269,16 @@ def test_other_attention_is_refused(llava, method):
     assert snapshot(llava) == before
 
 
+@pytest.mark.parametrize("method", [FastV(7), PyramidDrop(7, layers=(1, 3))])
+def test_a_prefill_in_chunks_is_refused(eager, method):
+    name = type(method).__name__
+    with (
+        compressing(eager, method),
+        pytest.raises(ApETError, match=f"prefill_chunk_size=16 under {name}"),
+    ):
+        eager.generate(**prompts(PROMPTS["one"]), prefill_chunk_size=16, **OPTIONS)
+
+
 def test_layers_that_are_not_there(eager):
     with pytest.raises(ApETError, match="layer 4 of a model with 4 decoder layers"):
         apply(eager, FastV(7, layer=4))

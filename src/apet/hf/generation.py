@@ -17,6 +17,7 @@ from apet.hf.record import Lease, check_lease
 from apet.hf.resume import translate
 from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress
+from apet.methods import Attended, Method
 
 __all__ = ["guard_generate", "wrap_prepare"]
 
@@ -38,6 +39,7 @@ def guard_generate(
     def generate(*args: Any, **kwargs: Any) -> Any:
         if modalities_in(kwargs, family):
             check_options(model, family, kwargs, lease, _rows(args, kwargs))
+            check_last_token(model, kwargs, session.method)
         session.begin()
         token = generation_in_progress.set(Generation(lease, _rows(args, kwargs), _ids(args, kwargs)))
         try:
@@ -81,6 +83,22 @@ def check_options(model: Any, family: Family, kwargs: dict[str, Any], lease: Lea
             "generate",
             "cache_implementation='paged' with images",
             "another cache: transformers' continuous batching takes token ids alone",
+        )
+
+
+def check_last_token(model: Any, kwargs: dict[str, Any], method: Method) -> None:
+    """Refuse chunks where a method reads the attention of the prompt's last token, which comes too late.
+
+    Raises:
+        ApETError: If it does.
+    """
+    config = kwargs.get("generation_config") or model.generation_config
+    chunk = kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None))
+    if chunk is not None and isinstance(method, Attended) and method.reads == "text":
+        raise ApETError(
+            "generate",
+            f"prefill_chunk_size={chunk} under {type(method).__name__}",
+            "prefill_chunk_size=None: it reads the attention of the prompt's last token",
         )
 
 
