@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import pytest
 import apet.core
 
 SOURCE = Path(apet.core.__file__).parents[1]
-ALLOWED = {"core": ("torch", "apet.core"), "methods": ("torch", "apet.core", "apet.methods")}
+ALLOWED = {
+    "core": ("torch", "apet.core"),
+    "kernels": ("torch", "triton", "apet.core", "apet.kernels"),
+    "methods": ("torch", "apet.core", "apet.methods"),
+}
 
 
 def imported(path):
@@ -34,3 +39,24 @@ def test_imports_go_one_way(floor):
                     path.name,
                     name,
                 )
+
+
+@pytest.mark.parametrize(
+    ("used", "missing"),
+    [
+        ("import apet", {"torch", "numpy", "transformers"}),
+        ("import apet; apet.compress", {"transformers", "triton", "typer", "rich", "PIL", "matplotlib"}),
+        ("import apet; apet.ApET", {"transformers", "triton", "typer", "rich", "PIL", "matplotlib"}),
+        (
+            "import torch; before = set(sys.modules); import apet; apet.compress(torch.eye(4), 2)",
+            {"transformers", "apet.hf", "apet.kernels", "apet.app"},
+        ),
+    ],
+)
+def test_what_is_not_imported(used, missing):
+    """Counted in modules, which a loaded machine does not change: what is not imported costs no time."""
+    code = f"import sys; {used}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert not missing & set(done.stdout.split())

@@ -1,9 +1,9 @@
 """The tensor core: decide which visual tokens stay, and carry the decision out. It imports torch alone.
 
 One subject per file: `budget` (how many), `basis` and `dpc` (step 1), `residual` (step 2), `measure` (both),
-`merge` (step 3), `blocks` (reading in float32 without a copy), `selection` (the decision), `compress` and
-`ragged` (the calls). Where errors decide how many stay: `segment` (of what), `frames` (what a video repeats)
-and `allocate` (the bound or the total).
+`merge` (step 3), `blocks` (reading in float32 without a copy), `selection` (the decision), `dispatch`
+(this or the kernels), `compress` and `ragged` (the calls). Where errors decide how many stay: `segment` (of
+what), `frames` (what a video repeats) and `allocate` (the bound or the total).
 """
 
 from apet.core.basis import BASES, Basis

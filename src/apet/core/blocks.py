@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apet.core.errors import ApETError
+from apet.core.errors import not_finite
 
 __all__ = ["PRODUCT", "RESIDUAL", "STREAM", "Tokens", "product", "read_tokens", "row_blocks", "take_rows"]
 
@@ -18,7 +18,7 @@ PRODUCT = "product"
 
 # On a CPU a streamed block should stay in the threads' second-level caches, and a matrix product wants enough
 # rows to be worth packing its other operand. Elsewhere blocks only bound memory: few launches matter more.
-CPU_BYTES = {STREAM: 1 << 19, RESIDUAL: 1 << 22, PRODUCT: 1 << 23}
+CPU_BYTES = {STREAM: 1 << 20, RESIDUAL: 1 << 20, PRODUCT: 1 << 22}
 OTHER_BYTES = 1 << 27
 
 # Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
@@ -68,13 +68,20 @@ def take_rows(x: Tensor, indices: Tensor) -> Tensor:
     return x[images, indices]
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
+def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """Multiplies ``(B, n, k)`` with ``(B, k, m)``, equal rows and columns giving equal results.
 
     A single row or column would go to a matrix-vector routine, whose sums run in another order; it is
-    doubled. One image is a plain product.
+    doubled. One image is a plain product. The result is written to ``out (B, n, m)`` if that is given.
     """
     rows, columns = a.shape[1], b.shape[2]
+    if out is not None:
+        if rows == 1 or columns == 1:
+            return out.copy_(product(a, b))
+        if a.shape[0] == 1:
+            torch.mm(a[0], b[0], out=out[0])
+            return out
+        return torch.matmul(a, b, out=out)
     if rows == 1:
         a = torch.cat((a, a), dim=1)
     if columns == 1:
@@ -124,6 +131,14 @@ class Tokens:
         """Reads the tokens at ``indices (b, K)`` of some images as a new tensor ``(b, K, d)``."""
         return self._read(take_rows(self.data[images], indices), images)
 
+    def rows_into(self, out: Tensor, indices: Tensor, images: slice) -> Tensor:
+        """As `rows`, into a float32 tensor of the result's shape, which is returned."""
+        data = self.data[images]
+        if self.plain and len(data) == 1:
+            torch.index_select(data[0], 0, indices[0], out=out[0])
+            return out
+        return self.read_into(out, take_rows(data, indices), images)
+
     def blocks(self, purpose: str = STREAM) -> Iterator[tuple[slice, slice]]:
         """Goes over all tokens in blocks; see `row_blocks`."""
         batch, count, width = self.data.shape
@@ -152,11 +167,7 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
     largest = _largest(plain)
     if check_finite and not bool(torch.isfinite(largest).all()):
         image = int(torch.isfinite(largest).logical_not().nonzero()[0])
-        raise ApETError(
-            operation,
-            f"tokens {tuple(x.shape)} with NaN or infinite values (first in image {image})",
-            "values that are finite in float32",
-        )
+        raise not_finite(operation, tuple(x.shape), image)
     mantissa, _ = torch.frexp(largest)
     unit = (4.0 * mantissa / largest).clamp(max=2.0**126)
     scale = torch.where(ordinary | (largest == 0), torch.ones_like(unit), unit)

@@ -10,7 +10,16 @@ from torch import Tensor
 from apet.core.allocate import allocate
 from apet.core.basis import Basis
 from apet.core.budget import Budget, Keep, resolve_keep
-from apet.core.check import check_flag, check_tokens
+from apet.core.check import (
+    check_basis,
+    check_basis_size,
+    check_flag,
+    check_ridge,
+    check_seed,
+    check_start,
+    check_tokens,
+)
+from apet.core.dispatch import kernels_for
 from apet.core.errors import ApETError
 from apet.core.measure import score
 from apet.core.merge import nearest_kept, top_rows
@@ -141,8 +150,19 @@ def select(
     operation = "compress"
     x = check_tokens(tokens, operation)
     x = x if x.ndim == 3 else x.unsqueeze(0)
-    total = x.shape[1]
+    batch, total, _ = x.shape
     kept = resolve_keep(keep, total, operation)
+    basis = check_basis(basis, operation)
+    count = min(check_basis_size(basis_size, operation), kept)
+    kernels = kernels_for(x, batch, operation, basis, count)
+    if kernels is not None:
+        first = check_start(start, (batch, total), x.device, basis, operation)
+        check_seed(seed, operation)
+        check_flag("check_finite", check_finite, operation)
+        chosen: Selection = kernels.select_dense(
+            x, kept, count, first, check_ridge(ridge, operation), check_finite, operation
+        )
+        return chosen if tokens.ndim == 3 else chosen.unbatch()[0]
     scored = score(
         x,
         kept,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ApETError"]
+__all__ = ["ApETError", "not_finite"]
 
 
 class ApETError(ValueError):
@@ -25,3 +25,12 @@ class ApETError(ValueError):
 
     def __reduce__(self) -> tuple[type[ApETError], tuple[str, str, str]]:
         return type(self), (self.operation, self.got, self.expected)
+
+
+def not_finite(operation: str, shape: tuple[int, ...], image: int) -> ApETError:
+    """The error for tokens with NaN or infinite values."""
+    return ApETError(
+        operation,
+        f"tokens {shape} with NaN or infinite values (first in image {image})",
+        "values that are finite in float32",
+    )

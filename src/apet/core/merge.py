@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
+from apet.core.dispatch import kernels_for
 
 __all__ = ["adjacent_kept", "merge_rows", "nearest_kept", "top_rows"]
 
@@ -53,8 +54,13 @@ def nearest_kept(tokens: Tokens, indices: Tensor) -> Tensor:
     is_kept = torch.zeros((batch, total), dtype=torch.uint8, device=device).scatter_(1, indices, 1)
     dropped = is_kept.argsort(dim=1, stable=True)[:, : total - kept]
     nearest = torch.empty_like(dropped)
-    for images, rows in row_blocks(batch, total - kept, width, device, PRODUCT):
-        block = tokens.rows(dropped[images, rows], images)
+    blocks = [(*at, dropped[at]) for at in row_blocks(batch, total - kept, width, device, PRODUCT)]
+    # One buffer for all blocks, as in `residual`.
+    buffer = torch.empty(
+        max(picked.numel() for _, _, picked in blocks) * width, dtype=torch.float32, device=device
+    )
+    for images, rows, picked in blocks:
+        block = tokens.rows_into(buffer[: picked.numel() * width].view(*picked.shape, width), picked, images)
         nearest[images, rows] = product(block, unit[images]).argmax(dim=-1)
     return assignment.scatter_(1, dropped, nearest)
 
@@ -91,6 +97,11 @@ def merge_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:
         ``(B, kept, w)`` in the dtype of ``x``.
     """
     batch, total, width = x.shape
+    # The kernels do not record what a gradient needs.
+    kernels = None if torch.is_grad_enabled() and x.requires_grad else kernels_for(x, batch, "apply")
+    if kernels is not None:
+        means: Tensor = kernels.mean_rows(x, assignment, kept)
+        return means
     accumulate = torch.promote_types(x.dtype, torch.float32)
     slots = assignment + torch.arange(batch, device=x.device).unsqueeze(1) * kept
     ones = torch.ones(batch * total, dtype=accumulate, device=x.device)

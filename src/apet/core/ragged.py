@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,8 +13,17 @@ from torch import Tensor
 from apet.core.allocate import allocate
 from apet.core.basis import Basis
 from apet.core.budget import Budget, Keep, Sharing
-from apet.core.check import check_basis, check_start, check_tokens
+from apet.core.check import (
+    check_basis,
+    check_basis_size,
+    check_flag,
+    check_ridge,
+    check_seed,
+    check_start,
+    check_tokens,
+)
 from apet.core.compress import compress
+from apet.core.dispatch import kernels_for
 from apet.core.errors import ApETError
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured, score
@@ -108,6 +118,20 @@ def compress_ragged(
 
     plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
     kept = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else even
+    count = min(check_basis_size(basis_size, "compress"), max(kept))
+    kernels = kernels_for(segments[0], len(segments), "compress", basis, count)
+    if kernels is not None:
+        check_seed(seed, "compress")
+        return _one_launch(
+            kernels,
+            segments,
+            kept,
+            [min(count, own) for own in kept],
+            starts,
+            check_ridge(ridge, "compress"),
+            check_flag("merge", merge, "compress"),
+            check_flag("check_finite", check_finite, "compress"),
+        )
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
@@ -119,6 +143,29 @@ def compress_ragged(
             dense = compress(tokens, kept[numbers[0]], merge=merge, **own(numbers))
         results.update(zip(numbers, dense.unbatch(), strict=True))
     return [results[number] for number in range(len(segments))]
+
+
+def _one_launch(
+    kernels: ModuleType,
+    segments: Sequence[Tensor],
+    kept: list[int],
+    counts: list[int],
+    starts: Tensor | None,
+    ridge: float,
+    merge: bool,
+    check_finite: bool,
+) -> list[Compression]:
+    """All segments in one launch per step; tokens that need gradients are merged by the core."""
+    with torch.no_grad():
+        decided, tokens = kernels.select_ragged(
+            segments, kept, counts, starts, ridge, check_finite, merge, "compress"
+        )
+    if torch.is_grad_enabled():
+        tokens = [
+            own.apply(segment, merge=merge) if segment.requires_grad else row
+            for own, segment, row in zip(decided, segments, tokens, strict=True)
+        ]
+    return [Compression(**vars(own), tokens=row) for own, row in zip(decided, tokens, strict=True)]
 
 
 @contextmanager

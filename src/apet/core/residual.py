@@ -27,14 +27,19 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     Returns:
         Errors ``(B, N)``, float32, in the scaled unit of ``tokens``.
     """
+    device = tokens.data.device
     span = orthonormal_basis(tokens, basis, ridge).to(torch.float32)
-    errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=tokens.data.device)
-    for images, rows in tokens.blocks(RESIDUAL):
-        block = tokens.block(images, rows)
-        own = span[images]
+    errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=device)
+    blocks = [(*at, tokens.view(*at).shape) for at in tokens.blocks(RESIDUAL)]
+    # One buffer for all blocks: fresh memory costs more than what is computed in it.
+    buffer = torch.empty(max(shape.numel() for _, _, shape in blocks), dtype=torch.float32, device=device)
+    for images, rows, shape in blocks:
+        block, own = tokens.block(images, rows), span[images]
+        residual = buffer[: shape.numel()].view(shape)
         # Not baddbmm: a single column would go to a matrix-vector routine, see `product`.
-        residual = block - product(product(block, own.mT), own)
-        errors[images, rows] = torch.linalg.vector_norm(residual, dim=-1)
+        product(product(block, own.mT), own, out=residual)
+        torch.sub(block, residual, out=residual)
+        torch.linalg.vector_norm(residual, dim=-1, out=errors[images, rows])
     return errors
 
 

@@ -1,0 +1,90 @@
+"""Which implementation runs: this core, or the Triton kernels that compute the same on a GPU."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["VARIABLE", "interpreted", "kernels_for"]
+
+VARIABLE = "APET_KERNELS"
+"""Environment variable: ``auto`` (the default), ``off`` or ``on``; read at every call."""
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+MOST_BASIS = 64
+_MOST_SEGMENTS = 65535  # what a CUDA grid holds along its second axis
+
+
+def kernels_for(
+    x: Tensor, segments: int, operation: str, basis: str = "fps", count: int = 1
+) -> ModuleType | None:
+    """The kernels, if they are to compute; None for the core.
+
+    ``auto`` takes them on NVIDIA GPUs from compute capability 8.0 where Triton is installed, for 16- and
+    32-bit floats and farthest point sampling of up to 64 basis tokens; anything else is the core's. ``on``
+    takes them or fails. An error inside a kernel is raised, never answered by the other implementation.
+
+    Args:
+        x: The tokens.
+        segments: Segments in the call.
+        operation: What to name in errors.
+        basis: How basis tokens are picked.
+        count: Basis tokens.
+
+    Raises:
+        ApETError: If the variable has another value, or is ``on`` and the kernels cannot compute this.
+    """
+    mode = os.environ.get(VARIABLE, "auto")
+    if mode == "off" or (mode == "auto" and x.device.type != "cuda"):
+        return None
+    if mode not in ("auto", "on"):
+        raise ApETError(operation, f"{VARIABLE}={mode}", "auto, off or on")
+    reason = _why_not(x, segments, basis, count)
+    if reason is None:
+        # By name and when used: the kernels import the core, and Triton.
+        return import_module("apet.kernels.calls")
+    if mode == "on":
+        raise ApETError(operation, f"{VARIABLE}=on with {reason}", "what the kernels cover, or auto")
+    return None
+
+
+def _why_not(x: Tensor, segments: int, basis: str, count: int) -> str | None:
+    """Why the kernels cannot compute something; None if they can."""
+    gpu = x.device.type == "cuda"
+    reasons = {
+        "no triton installed": not _installed(),
+        f"tokens on {x.device}": not gpu and not interpreted(),
+        "a GPU other than NVIDIA's of compute capability 8.0 or later": gpu
+        and not _capable(x.device.index or 0),
+        f"tokens of dtype {x.dtype}": x.dtype not in DTYPES,
+        f"basis={basis!r}": basis != "fps",
+        f"basis_size={count}": count > MOST_BASIS,
+        f"{segments} segments": segments > _MOST_SEGMENTS,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), None)
+
+
+@cache
+def _installed() -> bool:
+    return find_spec("triton") is not None
+
+
+@cache
+def _capable(index: int) -> bool:
+    return torch.version.cuda is not None and torch.cuda.get_device_capability(index) >= (8, 0)
+
+
+def interpreted() -> bool:
+    """Whether Triton runs kernels on the CPU, step by step; for tests."""
+    return os.environ.get("TRITON_INTERPRET") == "1"

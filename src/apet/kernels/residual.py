@@ -1,0 +1,103 @@
+"""Approximation errors: one more read of the tokens, formed as residuals and then measured.
+
+``||x||^2 - ||Z||^2`` needs no read at all, since the products with the basis can be had while it is picked.
+It loses the error of a token that lies near the span to cancellation, so the residual is formed.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from apet.kernels.device import basis_rows, extent, read_rows, unit_of
+from apet.kernels.launch import OPTIONS, Tiles, grid
+from apet.kernels.norms import Norms
+from apet.kernels.segments import Segments
+
+__all__ = ["residual_errors"]
+
+
+def residual_errors(
+    x: Tensor, segments: Segments, found: Norms, span: Tensor, tiles: Tiles
+) -> tuple[Tensor, Tensor]:
+    """Distance of every token to its approximation.
+
+    Returns:
+        Errors ``(T,)`` float32 in the unit of the tokens, and scores ``(T,)`` int32 that order as the errors
+        do, with every basis token first.
+    """
+    errors = torch.empty(segments.rows, dtype=torch.float32, device=x.device)
+    scores = torch.empty(segments.rows, dtype=torch.int32, device=x.device)
+    rows, columns = tiles.residual
+    _residual[grid(segments, rows)](
+        x,
+        segments.offsets,
+        segments.counts,
+        found.peaks,
+        found.largest,
+        found.best,
+        span,
+        errors,
+        scores,
+        x.shape[1],
+        found.best.shape[1],
+        BASIS=span.shape[1],
+        ROWS=rows,
+        COLUMNS=columns,
+        **OPTIONS,
+    )
+    return errors, scores
+
+
+@triton.jit
+def _span_tile(span, segment, steps, columns, width, BASIS: tl.constexpr):
+    at = (segment * BASIS + steps[:, None]).to(tl.int64) * width + columns[None, :]
+    return tl.load(span + at, mask=(columns < width)[None, :] & (steps < BASIS)[:, None], other=0.0)
+
+
+@triton.jit
+def _residual(
+    x,
+    offsets,
+    counts,
+    peaks,
+    largest,
+    best,
+    span,
+    errors,
+    scores,
+    width,
+    keys,
+    BASIS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+) -> None:
+    segment = tl.program_id(1)
+    begin, length = extent(offsets, segment)
+    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    live = local < length
+    if tl.program_id(0) * ROWS < length:
+        unit = unit_of(peaks, largest, segment)
+        steps = tl.arange(0, BASIS)
+        weights = tl.zeros((ROWS, BASIS), dtype=tl.float32)
+        for at in range(0, width, COLUMNS):
+            columns = at + tl.arange(0, COLUMNS)
+            tile = read_rows(x, begin + local, live, columns, width, unit)
+            part = _span_tile(span, segment, steps, columns, width, BASIS)
+            weights = tl.dot(tile, tl.trans(part), weights, input_precision="ieee")
+        squares = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+        for at in range(0, width, COLUMNS):
+            columns = at + tl.arange(0, COLUMNS)
+            # The tile was read just now, so it comes from a cache.
+            tile = read_rows(x, begin + local, live, columns, width, unit)
+            part = _span_tile(span, segment, steps, columns, width, BASIS)
+            gap = tile - tl.dot(weights, part, input_precision="ieee")
+            squares += gap * gap
+        error = tl.sqrt(tl.sum(squares, axis=1))
+        tl.store(errors + begin + local, error / unit, mask=live)
+        picked = basis_rows(best, segment, steps, tl.load(counts + segment), unit, length, keys)
+        chosen = tl.max((local[:, None] == picked[None, :]).to(tl.int32), axis=1)
+        score = tl.where(chosen > 0, 2147483647, error.to(tl.int32, bitcast=True) & 2147483647)
+        tl.store(scores + begin + local, score, mask=live)
