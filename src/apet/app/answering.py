@@ -10,8 +10,9 @@ from typing import Any
 from PIL import Image
 
 from apet.core.errors import ApETError
+from apet.hf.first_token import FirstToken
 
-__all__ = ["Answer", "check_question", "generate_answer", "median_answer", "question_inputs"]
+__all__ = ["Answer", "check_question", "generate_answer", "median_answer", "prompt_of", "question_inputs"]
 
 
 @dataclass(frozen=True)
@@ -25,22 +26,6 @@ class Answer:
     text: str
     seconds: float
     first_token_seconds: float
-
-
-class _FirstToken:
-    """A streamer that notes when the first generated token arrives; generate puts the prompt before it."""
-
-    def __init__(self) -> None:
-        self.calls, self.at = 0, 0.0
-
-    def put(self, value: object) -> None:
-        """Called with the prompt, then with every token."""
-        self.calls += 1
-        if self.calls == 2:
-            self.at = time.perf_counter()
-
-    def end(self) -> None:
-        """Called when generation ends."""
 
 
 def check_question(question: str) -> None:
@@ -63,11 +48,12 @@ def question_inputs(model: Any, processor: Any, picture: Image.Image, question: 
     placeholder = getattr(processor, "image_token", None)
     if placeholder and placeholder in question:
         raise ApETError("ask", f"a question with {placeholder}", "a question without the model's image token")
-    inputs = processor(images=picture, text=_prompt(processor, question), return_tensors="pt")
+    inputs = processor(images=picture, text=prompt_of(processor, question), return_tensors="pt")
     return inputs.to(model.device, model.dtype)
 
 
-def _prompt(processor: Any, question: str) -> str:
+def prompt_of(processor: Any, question: str) -> str:
+    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none."""
     if getattr(processor, "chat_template", None):
         content = [{"type": "image"}, {"type": "text", "text": question}]
         return str(
@@ -78,7 +64,7 @@ def _prompt(processor: Any, question: str) -> str:
 
 def generate_answer(model: Any, processor: Any, inputs: Any, max_new_tokens: int) -> Answer:
     """Answers greedily."""
-    clock = _FirstToken()
+    clock = FirstToken()
     start = time.perf_counter()
     output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=clock)
     seconds = time.perf_counter() - start

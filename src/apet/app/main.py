@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from apet.app.bench.commands import bench
+
 __all__ = ["app", "run"]
 
 app = typer.Typer(
@@ -17,6 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(bench, name="bench")
 
 
 @app.callback()
@@ -227,6 +232,54 @@ def models(
     from apet.app.models import write
 
     write(unsupported=unsupported, json_wanted=as_json, markdown=markdown)
+
+
+@app.command()
+def plan(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")
+    ] = "64",
+    stage2: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER:KEEP",
+            help="Compress again before a decoder layer, e.g. 16:32.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Pictures or clips in each request.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 1,
+    words: Annotated[int, typer.Option(min=1, help="Text tokens in each request.")] = 64,
+    answer: Annotated[int, typer.Option(min=1, help="Tokens generated for each request.")] = 128,
+    device: Annotated[str, typer.Option(help="h200, a100, l4 or cpu.")] = "h200",
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Size of the pictures, where it matters.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+    ] = False,
+) -> None:
+    """Say what a budget saves, from a model's configuration alone; no weights are loaded."""
+    from apet.app.options import parse_keep, parse_stage2
+    from apet.app.plan.costs import Load
+    from apet.app.plan.show import PlanRequest, parse_size, show_plan
+
+    request = PlanRequest(
+        model=model,
+        keep=parse_keep(keep),
+        stage2=parse_stage2(stage2),
+        load=Load(batch=batch, images=images, words=words, answer=answer),
+        device=device,
+        size=parse_size(size),
+        trust_remote_code=trust_remote_code,
+    )
+    show_plan(request, as_json=as_json)
 
 
 def run() -> None:

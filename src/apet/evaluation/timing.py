@@ -11,25 +11,10 @@ import torch
 from apet.evaluation.plain import LONGEST_ANSWER, applied
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
+from apet.hf.first_token import FirstToken
 from apet.methods import Method
 
-__all__ = ["FirstToken", "Timing", "time_one"]
-
-
-class FirstToken:
-    """A streamer that notes when the first generated token arrives; generate puts the prompt before it."""
-
-    def __init__(self) -> None:
-        self.calls, self.at = 0, 0.0
-
-    def put(self, value: object) -> None:
-        """Called with the prompt, then with every token."""
-        self.calls += 1
-        if self.calls == 2:
-            self.at = time.perf_counter()
-
-    def end(self) -> None:
-        """Called when generation ends."""
+__all__ = ["Timing", "time_one"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""``apet bench``'s subcommands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["bench"]
+
+bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
+
+_Json = Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Save all figures.")]
+_Device = Annotated[
+    str | None, typer.Option(help="cpu or cuda; the GPU if there is one.", show_default=False)
+]
+
+
+@bench.command()
+def ops(
+    sizes: Annotated[
+        str, typer.Option(metavar="NxdxK,..", help="Tokens, width and kept tokens; a batch as BxNxdxK.")
+    ] = "576x1024x96,1296x3584x259",
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of the naive merge; 5 of compress for each.")] = 5,
+    threads: Annotated[int, typer.Option(min=0, help="Torch's threads; 0 leaves them alone.")] = 0,
+    device: _Device = None,
+    dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float32",
+    output: _Json = None,
+) -> None:
+    """Time apet.compress beside a plain restatement whose merge compares tokens by broadcasting."""
+    import torch
+
+    from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
+    from apet.app.bench.show import check_output, refused, save_report
+
+    parsed = parse_sizes(sizes)
+    check_output(output, "ops --json")
+    kind = pick_dtype(dtype)
+    if threads:
+        torch.set_num_threads(threads)
+    report = bench_ops(parsed, repeats, pick_device(device), kind)
+    print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    for row in report["rows"]:
+        print(describe(row))
+    if output is not None:
+        save_report(report, output)
+    raise typer.Exit(int(refused(report)))
+
+
+@bench.command()
+def generate(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Model id or folder; the embedded model if not given.", show_default=False),
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Visual tokens to keep, averaged over layers.")] = 64,
+    stage2: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAYER:KEEP",
+            help="Second stage of the two-stage row; half of the budget from the middle layer if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each row, in turns.")] = 5,
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens to generate.")] = 16,
+    output: _Json = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw the times.")] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+    ] = False,
+) -> None:
+    """Time a model from pictures to answers: uncompressed, ApET, the oracle, and every other method."""
+    import numpy as np
+    from PIL import Image
+
+    from apet.app.answering import prompt_of
+    from apet.app.bench.generate import bench_generate
+    from apet.app.bench.show import check_output, draw_bars, print_generate, refused, save_report
+    from apet.app.loading import load_model
+    from apet.app.options import parse_stage2
+    from apet.methods import Stage2
+
+    check_output(output, "generate --json")
+    check_output(plot, "generate --plot")
+    second = parse_stage2(stage2)
+    network, processor = load_model(model, trust_remote_code=trust_remote_code)
+    first = keep * 3 // 2
+    if second is None:
+        layers = network.config.get_text_config().num_hidden_layers
+        second = Stage2(max(1, layers // 2), max(1, keep // 2))
+    noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
+    given = processor(
+        images=[[Image.fromarray(pixels)] for pixels in noise],
+        text=[prompt_of(processor, "What is in the picture?")] * batch,
+        return_tensors="pt",
+    ).to(network.device, network.dtype)
+    report = bench_generate(
+        network,
+        dict(given),
+        keep=keep,
+        stage2=second,
+        first=first,
+        repeats=repeats,
+        new_tokens=new_tokens,
+    )
+    report["model"] = model or "embedded"
+    print_generate(report)
+    if output is not None:
+        save_report(report, output)
+    if plot is not None:
+        draw_bars(report, plot)
+    raise typer.Exit(int(refused(report)))

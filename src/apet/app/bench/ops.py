@@ -1,0 +1,215 @@
+"""``apet bench ops``: the operation on tensors beside a plain restatement and a matrix product."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apet.app.bench.naive import naive, naive_bytes
+from apet.app.bench.timing import interleaved, machine, milliseconds
+from apet.core import compress
+from apet.core.dispatch import VARIABLE, kernels_for
+from apet.core.errors import ApETError
+
+__all__ = [
+    "bench_ops",
+    "describe",
+    "difference",
+    "parse_sizes",
+    "pick_device",
+    "pick_dtype",
+    "without_kernels",
+]
+
+BASIS_SIZE = 10
+_TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+
+
+def parse_sizes(text: str) -> list[tuple[int, int, int, int]]:
+    """Reads ``NxdxK`` or ``BxNxdxK``, separated by commas.
+
+    Raises:
+        ApETError: If the text is not of that form.
+    """
+    sizes: list[list[int]] = []
+    try:
+        sizes = [[int(part) for part in size.split("x")] for size in text.split(",")]
+    except ValueError:
+        sizes.clear()
+    full = [(1, *size) if len(size) == 3 else tuple(size) for size in sizes]
+    if not full or any(len(s) != 4 or min(s) < 1 or s[3] > s[1] for s in full):
+        expected = "NxdxK or BxNxdxK such as 576x1024x96, with K at most N"
+        raise ApETError("bench ops --sizes", repr(text), expected)
+    return [(s[0], s[1], s[2], s[3]) for s in full]
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of a name; the GPU if there is one and no name is given.
+
+    Raises:
+        ApETError: If there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if name not in (None, "cpu", "cuda") or (name == "cuda" and not available):
+        raise ApETError("bench --device", repr(name), "cpu, or cuda where there is a GPU")
+    return torch.device(name or ("cuda" if available else "cpu"))
+
+
+def pick_dtype(name: str) -> torch.dtype:
+    """The dtype of a name.
+
+    Raises:
+        ApETError: If it is none of those timed here.
+    """
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
+    if name not in known:
+        raise ApETError("bench --dtype", repr(name), "one of " + ", ".join(known))
+    return known[name]
+
+
+def bench_ops(
+    sizes: list[tuple[int, int, int, int]], repeats: int, device: torch.device, dtype: torch.dtype
+) -> dict[str, Any]:
+    """Checks, then times every size; milliseconds.
+
+    Returns:
+        The machine, and a row per size: times, or why there are none.
+    """
+    about = machine(device)
+    with torch.inference_mode():
+        rate = _bytes_per_millisecond(device)
+        rows = [_measure(size, repeats, device, dtype, rate) for size in sizes]
+    about |= {"dtype": str(dtype).removeprefix("torch."), "copy_gb_per_s": rate / 1e6}
+    return {"machine": about, "rows": rows}
+
+
+def _measure(
+    size: tuple[int, int, int, int], repeats: int, device: torch.device, dtype: torch.dtype, rate: float
+) -> dict[str, Any]:
+    batch, n, d, keep = size
+    x = torch.randn(batch, n, d, generator=torch.Generator().manual_seed(0)).to(device, dtype)
+    row: dict[str, Any] = {"B": batch, "N": n, "d": d, "K": keep}
+    kernels = kernels_for(x, batch, "bench ops") is not None
+    free, needed = _free_bytes(device), naive_bytes(n, d, keep)
+    fits = free is None or needed < free
+    if not fits and not kernels:
+        reason = f"the naive merge needs about {needed / 1e9:.1f} GB, {(free or 0) / 1e9:.1f} GB are free"
+        return {**row, "refused": reason}
+    wrong = difference(x, keep, against_core=not fits)
+    if wrong:
+        return {**row, "refused": wrong}
+    short = x[0, :keep].T
+    runs: dict[str, Callable[[], object]] = {"compress": lambda: compress(x, keep)}
+    counts = {"compress": 5 * repeats, "product": 5 * repeats}
+    if device.type == "cuda":
+        runs["graph"] = _captured(x, keep)
+        counts["graph"] = 5 * repeats
+    if kernels:
+        runs["core"] = lambda: _core(x, keep)
+        counts["core"] = repeats
+    if fits:
+        runs["naive"] = lambda: [naive(image.float(), keep) for image in x]
+        counts["naive"] = repeats
+    runs["product"] = lambda: x @ short
+    for name, run in runs.items():
+        # The slow one has run once in the check.
+        for _ in range(0 if name == "naive" else 2):
+            run()
+    row |= interleaved(runs, device, counts)
+    # What cannot be avoided: M reads of the tokens and the product with the kept ones.
+    reads = BASIS_SIZE * x.numel() * x.element_size() / rate
+    row["floor"] = reads + row["product"]["median"]
+    row["over_floor"] = row["graph" if "graph" in runs else "compress"]["median"] / row["floor"]
+    if fits:
+        row["ratio"] = row["naive"]["median"] / row["compress"]["median"]
+    return row
+
+
+def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | None:
+    """In words, where `apet.compress` and the other disagree on ``(B, N, d)``; None where they do not."""
+    for image in x:
+        result = compress(image, keep, basis_size=BASIS_SIZE)
+        if against_core:
+            expected = _core(image, keep)
+            kept, merged = expected.indices, expected.tokens
+        else:
+            kept, merged = naive(image.float(), keep, BASIS_SIZE)
+        if not torch.equal(kept, result.indices):
+            return f"{int((kept != result.indices).sum())} of {keep} kept tokens differ"
+        bound = _TOLERANCE[x.dtype]
+        if not torch.allclose(merged.float(), result.tokens.float(), rtol=bound, atol=bound):
+            gap = float((merged.float() - result.tokens.float()).abs().max())
+            return f"merged tokens differ by up to {gap:.3g}"
+    return None
+
+
+def describe(row: dict[str, Any]) -> str:
+    """One row of the table."""
+    head = f"{row['B']} x {row['N']} x {row['d']} -> {row['K']}".ljust(26)
+    if "refused" in row:
+        return f"{head} no times: {row['refused']}"
+    cells = []
+    for name in ("compress", "graph", "core", "naive", "product"):
+        if name in row:
+            times = row[name]
+            cells.append(f"{name} {times['median']:.3g} ms ({times['min']:.3g} to {times['max']:.3g})")
+    cells.append(f"{row['over_floor']:.1f}x the floor of {row['floor']:.3g} ms")
+    if "ratio" in row:
+        cells.append(f"naive / compress {row['ratio']:.0f}x")
+    return f"{head} {'   '.join(cells)}"
+
+
+@contextmanager
+def without_kernels() -> Iterator[None]:
+    """Has the core compute within a ``with`` block."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
+def _core(x: Tensor, keep: int) -> Any:
+    with without_kernels():
+        return compress(x, keep, basis_size=BASIS_SIZE)
+
+
+def _captured(x: Tensor, keep: int) -> Callable[[], object]:
+    """The operation in a CUDA graph, whose replay leaves the host's launches out."""
+    for _ in range(2):
+        compress(x, keep, check_finite=False)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        compress(x, keep, check_finite=False)
+    replay: Callable[[], object] = graph.replay
+    return replay
+
+
+def _bytes_per_millisecond(device: torch.device) -> float:
+    """Measured rate of reading plus writing, on a copy far larger than the caches."""
+    source = torch.ones((1 << 31 if device.type == "cuda" else 1 << 26) // 4, device=device)
+    target = torch.empty_like(source)
+    times = [milliseconds(lambda: target.copy_(source), device) for _ in range(5)]
+    return 2 * source.numel() * source.element_size() / min(times)
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """Memory that is free for the taking, where the system says."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(found[0]) if found else None

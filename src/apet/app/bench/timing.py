@@ -1,0 +1,66 @@
+"""Taking times: interleaved runs, medians and spreads, and what machine they hold for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["interleaved", "machine", "milliseconds", "spread"]
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """What times hold for: processor and versions, nothing that names the machine itself."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
+    about: dict[str, Any] = {
+        "cpu": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    if device.type == "cuda":
+        about |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
+    return about
+
+
+def milliseconds(run: Callable[[], object], device: torch.device) -> float:
+    """Wall time of one call, the device's work included."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    begin = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 1e3 * (time.perf_counter() - begin)
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(times), "min": min(times), "max": max(times), "runs": len(times)}
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], object]], device: torch.device, repeats: Mapping[str, int]
+) -> dict[str, dict[str, float]]:
+    """Times every run as often as it should be, in turns, so that a slow moment hits all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(max(repeats.values())):
+        for name, run in runs.items():
+            # Runs of fewer repeats are spread over the turns.
+            due = (turn + 1) * repeats[name] // max(repeats.values())
+            if due > len(times[name]):
+                times[name].append(milliseconds(run, device))
+    return {name: spread(taken) for name, taken in times.items()}

@@ -1,0 +1,82 @@
+"""The ways to run that ``apet bench generate`` compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apet.hf import compressing
+from apet.hf.sessions import Session
+from apet.methods import METHODS, ApET, Method, Stage2
+
+__all__ = ["Variant", "variants"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row.
+
+    Attributes:
+        name: Its name in the table.
+        method: Makes what is applied; None for a run without compression. It may raise `ApETError`.
+        oracle: Visual tokens per unit that the prompt has from the start; 0 for the whole prompt.
+    """
+
+    name: str
+    method: Callable[[], Method] | None = None
+    oracle: int = 0
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[Session | None]:
+        """Applies the method within a ``with`` block."""
+        if self.method is None:
+            yield None
+        else:
+            with compressing(model, self.method()) as session:
+                yield session
+
+    def inputs(self, model: Any, given: dict[str, Tensor], placeholder: int) -> dict[str, Any]:
+        """What ``generate`` gets.
+
+        The oracle encodes the pictures as all rows do. Its prompt then has so many visual tokens, at no cost:
+        the first ones of each row, as embeddings.
+        """
+        if not self.oracle:
+            return dict(given)
+        ids = given["input_ids"]
+        rows = []
+        for row in ids:
+            visual = (row == placeholder).nonzero().flatten()
+            stays = torch.ones_like(row, dtype=torch.bool)
+            stays[visual[self.oracle :]] = False
+            rows.append(row[stays])
+        short = torch.stack(rows)
+        return {
+            "inputs_embeds": model.get_input_embeddings()(short),
+            "attention_mask": torch.ones_like(short),
+        }
+
+
+def _by_name(name: str, keep: int) -> Callable[[], Method]:
+    return lambda: METHODS[name](keep)
+
+
+def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
+    """All rows.
+
+    Args:
+        keep: Visual tokens of each row of the batch in every decoder layer.
+        stage2: The second stage of the two-stage row; None leaves that row out.
+        first: What its first stage keeps.
+    """
+    rows = [Variant("uncompressed"), Variant("apet", lambda: ApET(keep))]
+    if stage2 is not None:
+        rows.append(Variant("apet, two stages", lambda: ApET(first, stage2=stage2)))
+    rows.append(Variant("oracle", oracle=keep))
+    rows += [Variant(name, _by_name(name, keep)) for name in METHODS if name != "apet"]
+    return rows

@@ -1,0 +1,1 @@
+"""``apet plan``: what a budget saves, from a model's configuration alone."""

@@ -1,0 +1,113 @@
+"""``apet plan``'s output."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from apet.app.plan.costs import Load, Plan, plan
+from apet.app.plan.devices import DEVICES
+from apet.app.plan.shapes import text_of, vision_of
+from apet.core.errors import ApETError
+from apet.methods import Stage2
+
+__all__ = ["PlanRequest", "parse_size", "show_plan"]
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What was asked for on the command line."""
+
+    model: str | None
+    keep: int | float
+    stage2: Stage2 | None
+    load: Load
+    device: str
+    size: tuple[int, int] | None
+    trust_remote_code: bool = False
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """``"1008x1008"``: width and height in pixels.
+
+    Raises:
+        ApETError: If the text is not of that form.
+    """
+    if text is None:
+        return None
+    parts = text.split("x")
+    if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and 0 < int(p) < 100_000 for p in parts):
+        raise ApETError("plan --size", repr(text), "WIDTHxHEIGHT in pixels, such as 1008x1008")
+    return int(parts[0]), int(parts[1])
+
+
+def show_plan(request: PlanRequest, *, as_json: bool) -> None:
+    """Plans and prints, as text or as one JSON object.
+
+    Raises:
+        ApETError: If something in the request is not right; nothing is printed then.
+    """
+    from apet.app.loading import load_config
+
+    if request.device not in DEVICES:
+        raise ApETError("plan --device", repr(request.device), "one of " + ", ".join(DEVICES))
+    device = DEVICES[request.device]
+    stage2 = None if request.stage2 is None else (request.stage2.layer, request.stage2.keep)
+    config = load_config(request.model, trust_remote_code=request.trust_remote_code)
+    text = text_of(config)
+    vision = vision_of(config, request.size, text)
+    whole = plan(text, vision, request.load, device)
+    short = plan(text, vision, request.load, device, request.keep, stage2)
+    if as_json:
+        report = {
+            "model": request.model or "embedded",
+            "device": asdict(device),
+            "load": asdict(request.load),
+            "uncompressed": whole.report(),
+            "compressed": short.report(),
+        }
+        print(json.dumps(report))
+        return
+    table = Table("", "uncompressed", "compressed", "ratio", box=None, header_style="bold")
+    for name, before, after, ratio in _rows(whole, short):
+        table.add_row(name, before, after, f"{ratio:.2f}" if ratio else "")
+    console = Console()
+    console.print(table)
+    load = request.load
+    console.print(
+        f"[dim]{device.title}; batch {load.batch}, {load.images} image(s), {load.words} text and "
+        f"{load.answer} answer tokens each. Times are a roofline's, so bounds: no run is faster.[/dim]"
+    )
+
+
+def _rows(whole: Plan, short: Plan) -> list[tuple[str, str, str, float]]:
+    rows = [("visual tokens", _tokens(whole), _tokens(short), whole.tokens / short.tokens)]
+    for name, field in (("vision", "vision"), ("selection", "select"), ("prefill", "prefill")):
+        before, after = getattr(whole, f"{field}_flops"), getattr(short, f"{field}_flops")
+        rows.append((f"{name}, TFLOP", _tera(before), _tera(after), before / after if after else 0.0))
+    for name, field in (
+        ("vision", "vision"),
+        ("selection", "select"),
+        ("prefill", "prefill"),
+        ("first token", "first_token"),
+        ("decode, per token", "decode"),
+    ):
+        before, after = getattr(whole, f"{field}_seconds"), getattr(short, f"{field}_seconds")
+        cells = (f"{1e3 * before:.3g}", f"{1e3 * after:.3g}")
+        rows.append((f"{name}, ms", *cells, before / after if after else 0.0))
+    cells = (f"{whole.cache_bytes / 1e6:.1f}", f"{short.cache_bytes / 1e6:.1f}")
+    rows.append(("KV cache of a request, MB", *cells, whole.cache_bytes / short.cache_bytes))
+    fit = short.requests / whole.requests if whole.requests else 0.0
+    rows.append(("requests that fit", str(whole.requests), str(short.requests), fit))
+    return rows
+
+
+def _tokens(one: Plan) -> str:
+    return str(one.tokens) if one.tokens == one.tokens_late else f"{one.tokens}, then {one.tokens_late}"
+
+
+def _tera(flops: float) -> str:
+    return f"{flops / 1e12:.3g}"

@@ -1,0 +1,150 @@
+"""``apet plan`` against figures worked out by hand."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from apet.app.main import app
+from apet.core.errors import ApETError
+
+LLAVA = {
+    "model_type": "llava",
+    "vision_feature_select_strategy": "default",
+    "tie_word_embeddings": False,
+    "vision_config": {
+        "model_type": "clip_vision_model",
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "image_size": 336,
+        "patch_size": 14,
+    },
+    "text_config": {
+        "model_type": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "vocab_size": 32064,
+    },
+}
+QWEN = {
+    "model_type": "qwen2_5_vl",
+    "tie_word_embeddings": False,
+    "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584},
+    "text_config": {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def write(config):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return str(tmp_path)
+
+    return write
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["plan", *arguments], catch_exceptions=True)
+
+
+def report(*arguments):
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_llava_7b(folder):
+    """576 tokens; 4 * 4096^2 + 3 * 4096 * 11008 weights a layer; 2 * 32 * 4096 * 2 cache bytes a token."""
+    found = report(folder(LLAVA), "--keep", "64", "--words", "64", "--answer", "128")
+    whole, short = found["uncompressed"], found["compressed"]
+    assert (whole["tokens"], short["tokens"]) == (576, 64)
+    assert whole["cache_bytes"] == 524_288 * (576 + 64 + 128)
+    assert short["cache_bytes"] == 524_288 * (64 + 64 + 128)
+    matrices = 32 * (4 * 4096**2 + 3 * 4096 * 11008)
+    assert matrices == 6_476_005_376
+    for side, length in ((whole, 640), (short, 128)):
+        attention = 32 * 2 * length * length * 4096
+        assert side["prefill_flops"] == 2 * length * matrices + attention + 2 * 4096 * 32064
+        assert side["prefill_seconds"] == pytest.approx(
+            max(side["prefill_flops"] / 989e12, 2 * (matrices + 4096 * 32064) / 4.8e12)
+        )
+    encoder = 24 * (2 * 577 * 12 * 1024**2 + 4 * 577 * 577 * 1024)
+    projector = 1024 * 4096 + 4096**2
+    assert whole["vision_flops"] == encoder + 2 * 576 * projector
+    assert short["vision_flops"] == encoder + 2 * 64 * projector
+    assert whole["select_seconds"] == 0 < short["select_seconds"]
+    free = 0.9 * 141e9 - 2 * (matrices + 2 * 4096 * 32064 + 24 * 12 * 1024**2 + projector)
+    assert whole["requests"] == int(free // whole["cache_bytes"])
+    assert short["first_token_seconds"] == pytest.approx(
+        short["vision_seconds"] + short["select_seconds"] + short["prefill_seconds"]
+    )
+
+
+def test_two_stages_hold_the_average(folder):
+    """96 tokens in 16 layers and 32 in 16 are 64 in 32, in the cache as well."""
+    one = report(folder(LLAVA), "--keep", "64")["compressed"]
+    two = report(folder(LLAVA), "--keep", "96", "--stage2", "16:32")["compressed"]
+    assert (two["tokens"], two["tokens_late"]) == (96, 32)
+    assert two["cache_bytes"] == one["cache_bytes"]
+
+
+def test_qwen_7b(folder):
+    """A picture of 1008 pixels has (1008 / 28)^2 tokens; 4 heads of 128 make 57,344 cache bytes a token."""
+    found = report(folder(QWEN), "--keep", "0.2", "--size", "1008x1008", "--words", "30", "--answer", "10")
+    whole, short = found["uncompressed"], found["compressed"]
+    assert (whole["tokens"], short["tokens"]) == (1296, 259)
+    assert whole["cache_bytes"] == 57_344 * (1296 + 30 + 10)
+    matrices = 28 * (2 * 3584 * 128 * 32 + 3 * 3584 * 18944)
+    assert short["prefill_flops"] == 2 * 289 * matrices + 28 * 2 * 289 * 289 * 3584 + 2 * 3584 * 152_064
+    patches, windows, merged = 4 * 1296, 64, 4 * 1280
+    layer = 2 * patches * (4 * 1280**2 + 3 * 1280 * 3420)
+    attention = 4 * patches * 1280 * (4 * patches + 28 * windows)
+    assert whole["vision_flops"] == 32 * layer + attention + 2 * 1296 * (merged**2 + merged * 3584)
+
+
+def test_batches_and_images_add_up(folder):
+    one = report(folder(LLAVA), "--answer", "1")["compressed"]
+    many = report(folder(LLAVA), "--answer", "1", "--batch", "8", "--images", "2")["compressed"]
+    assert many["tokens"] == 2 * one["tokens"]
+    assert many["vision_flops"] == 16 * one["vision_flops"]
+    assert many["cache_bytes"] == 524_288 * (128 + 64 + 1)
+
+
+def test_the_embedded_model_and_text_output():
+    result = run("--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert "576" in result.stdout
+    assert "Xeon" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--device", "tpu"), "'tpu'"),
+        (("--keep", "577"), "577"),
+        (("--stage2", "40:32"), "40:32"),
+        (("--size", "1008"), "'1008'"),
+    ],
+)
+def test_bad_options_are_one_error(folder, arguments, words):
+    error = run(folder(LLAVA), *arguments).exception
+    assert isinstance(error, ApETError)
+    assert words in str(error)
+
+
+def test_models_that_are_not_planned(folder):
+    error = run(folder({"model_type": "gemma3"})).exception
+    assert isinstance(error, ApETError)
+    assert "'gemma3'" in str(error)
