@@ -25,7 +25,8 @@ class Features:
 
     Attributes:
         output: What the method returned.
-        rows: ``(R, D)``, the rows of all entries; those for the first layer, where every set has its layer.
+        rows: ``(R, D)``, the rows of all entries, which may share the output's memory; those for the first
+            layer, where every set has its layer.
         entries: Leading shape of every entry.
         deep: Features for later layers, each ``(R, D)``.
     """
@@ -57,9 +58,9 @@ class Features:
             )
         return cls(
             output,
-            torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]),
+            _flat(found, parts),
             tuple(tuple(part.shape[:-1]) for part in parts),
-            tuple(torch.cat([p.reshape(-1, p.shape[-1]) for p in _parts(layer)]) for layer in layered),
+            tuple(_flat(layer, _parts(layer)) for layer in layered),
         )
 
     def rebuild(self, rows: Tensor, deep: tuple[Tensor, ...], sizes: Sequence[int] | None = None) -> Any:
@@ -125,6 +126,14 @@ def _one(found: Any, rows: Tensor) -> Any:
     if isinstance(found, Tensor):
         return rows if found.dim() < 3 else rows[None]
     return type(found)([rows])
+
+
+def _flat(found: Any, parts: list[Tensor]) -> Tensor:
+    """All rows as one matrix; a single tensor is not copied."""
+    if len(parts) > 1 and not isinstance(found, Tensor):
+        return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
+    whole = found if isinstance(found, Tensor) else parts[0]
+    return whole.reshape(-1, whole.shape[-1])
 
 
 def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
