@@ -11,13 +11,14 @@ from apet.core.dispatch import VARIABLE, kernels_for
 
 
 def test_auto_takes_the_core_on_a_cpu_and_kernels_on_a_gpu(monkeypatch):
-    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setenv(VARIABLE, "auto")
     chosen = kernels_for(torch.zeros(3, 4, device=DEVICE), 1, "compress")
     assert (chosen is None) == (DEVICE == "cpu")
 
 
-def test_off_takes_the_core(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "off")
+@pytest.mark.parametrize("value", ["off", None])
+def test_off_is_the_default_and_takes_the_core(monkeypatch, value):
+    monkeypatch.delenv(VARIABLE) if value is None else monkeypatch.setenv(VARIABLE, value)
     assert kernels_for(torch.zeros(3, 4, device=DEVICE), 1, "compress") is None
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLE", "interpreted", "kernels_for"]
 
 VARIABLE = "APET_KERNELS"
-"""Environment variable: ``auto`` (the default), ``off`` or ``on``; read at every call."""
+"""Environment variable: ``off`` (the default until a GPU has proven the kernels), ``auto`` or ``on``; read at
+every call."""
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MOST_BASIS = 64
@@ -45,11 +46,11 @@ def kernels_for(
     Raises:
         ApETError: If the variable has another value, or is ``on`` and the kernels cannot compute this.
     """
-    mode = os.environ.get(VARIABLE, "auto")
+    mode = os.environ.get(VARIABLE, "off")
     if mode == "off" or (mode == "auto" and x.device.type != "cuda"):
         return None
     if mode not in ("auto", "on"):
-        raise ApETError(operation, f"{VARIABLE}={mode}", "auto, off or on")
+        raise ApETError(operation, f"{VARIABLE}={mode}", "off, auto or on")
     reason = _why_not(x, segments, basis, count)
     if reason is None:
         # By name and when used: the kernels import the core, and Triton.
