@@ -91,7 +91,7 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 
 $(OLDEST)/.installed-dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(OLDEST)
-	sed '/^transformers==/s/==.*/==5.17.*/; /^tokenizers==/d' constraints.txt > $(OLDEST)/constraints.txt
+	sed '/^transformers==/s/==.*/==5.21.*/; /^tokenizers==/d' constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install \
 		--constraint $(OLDEST)/constraints.txt --editable ".[dev]"
 	touch $@

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import transformers
+from packaging.version import Version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from tests.hf.families import (
@@ -57,7 +61,28 @@ _ALL: dict[str, Recipe] = {
     for recipe in maker.RECIPES
 }
 
-ABSENT = tuple(name for name in _ALL if name.split(" ")[0] not in CONFIG_MAPPING_NAMES)
-"""Recipes whose model type the installed transformers does not have; only an old one lacks any."""
 
-RECIPES = {name: recipe for name, recipe in _ALL.items() if name not in ABSENT}
+def _runs(recipe: Recipe, prompt: str = "") -> bool:
+    """Whether the installed transformers runs a family, or one of its prompts, by itself."""
+    known = recipe.name.split(" ")[0] in CONFIG_MAPPING_NAMES
+    return known and Version(transformers.__version__) >= Version(recipe.since.get(prompt, "0"))
+
+
+ABSENT = (
+    *(name for name, recipe in _ALL.items() if not _runs(recipe)),
+    *(
+        f"{name} ({prompt})"
+        for name, recipe in _ALL.items()
+        for prompt in recipe.prompts
+        if _runs(recipe) and not _runs(recipe, prompt)
+    ),
+)
+"""Recipes and prompts that the installed transformers cannot run itself; only an old one lacks any."""
+
+RECIPES = {
+    name: replace(
+        recipe, prompts={prompt: rows for prompt, rows in recipe.prompts.items() if _runs(recipe, prompt)}
+    )
+    for name, recipe in _ALL.items()
+    if _runs(recipe)
+}

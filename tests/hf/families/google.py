@@ -217,11 +217,21 @@ def _pieces(side: int, pool: int) -> dict[str, Callable[[torch.Generator], Piece
 
 LENGTHS: dict[str, list[list[str | int]]] = {"videos": [[2, "v", 1, "w", 5], [3, "w", 9]]}
 
+_FRAME_COUNTS = dict.fromkeys((*VIDEOS, *LENGTHS), "5.23")
+"""Before it Gemma 4 took other arguments with a video."""
+
 RECIPES = (
     Recipe("gemma3", _gemma3("Gemma3Config"), {"i": _siglip(9)}, _image_typed, SAME),
     Recipe("gemma3n", _gemma3n, {"i": _siglip(36)}, _image_typed, SAME),
     Recipe("shieldgemma2", _gemma3("ShieldGemma2Config"), {"i": _siglip(9)}, _image_typed, SAME),
-    Recipe("gemma4", _gemma4, _pieces(8, 2), _typed, IMAGES | VIDEOS | LENGTHS),
-    Recipe("gemma4_unified", _gemma4_unified, _pieces(4, 1), _typed, IMAGES | VIDEOS | LENGTHS),
+    Recipe("gemma4", _gemma4, _pieces(8, 2), _typed, IMAGES | VIDEOS | LENGTHS, since=_FRAME_COUNTS),
+    Recipe(
+        "gemma4_unified",
+        _gemma4_unified,
+        _pieces(4, 1),
+        _typed,
+        IMAGES | VIDEOS | LENGTHS,
+        since=_FRAME_COUNTS,
+    ),
     Recipe("paligemma", _paligemma, {"i": _siglip(36)}, _prefix_typed, SAME),
 )

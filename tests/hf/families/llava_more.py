@@ -147,5 +147,5 @@ RECIPES = (
         concatenated,
         IMAGES | VIDEOS,
     ),
-    Recipe("vipllava", _vip, {"i": _picture(36)}, concatenated, SAME),
+    Recipe("vipllava", _vip, {"i": _picture(36)}, concatenated, SAME, since={"": "5.23"}),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -70,6 +70,8 @@ class Recipe:
         short: Whether to compare with the short sequence instead of the masked one, where layers carry a
             state that a mask does not reach (linear attention).
         generates: Whether ``generate`` works on the tiny model.
+        since: Releases of transformers before which plain transformers itself cannot run some prompts, by the
+            prompt's name; by ``""`` for all of them.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Recipe:
     attention: tuple[str, ...] = ("sdpa", "eager")
     short: bool = False
     generates: bool = True
+    since: dict[str, str] = field(default_factory=dict)
 
 
 IMAGES: dict[str, list[list[str | int]]] = {
