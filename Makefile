@@ -19,8 +19,11 @@ QUESTION ?= What shape is the yellow object?
 RECIPE ?= cpu
 WORKERS ?= 1
 
+# One process a core, and one thread in each.
+PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 # Drives the page in a browser: needs Chromium (Debian: apt-get install chromium).
 test-web: $(VENV)/.installed-web
@@ -28,7 +31,7 @@ test-web: $(VENV)/.installed-web
 
 # The oldest transformers that pyproject.toml allows, in an environment of its own.
 test-oldest: $(OLDEST)/.installed-dev
-	$(OLDEST)/bin/python -m pytest tests/hf
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) tests/hf
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

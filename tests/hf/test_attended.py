@@ -318,3 +318,9 @@ def test_nothing_is_left_behind(eager):
             assert not torch.equal(eager(**inputs).logits, plain)
         assert snapshot(eager) == before
         assert torch.equal(eager(**inputs).logits, plain)
+
+
+def test_pyramiddrop_finds_its_depths_and_stays_idempotent(eager):
+    with compressing(eager, PyramidDrop(5)) as session:
+        assert apply(eager, PyramidDrop(5)) is session
+        assert session.method.layers == PyramidDrop(5).fitted(len(eager.model.language_model.layers)).layers

@@ -95,7 +95,10 @@ def test_without_attention_they_cannot_decide(tokens, attention, method):
         (lambda: FastV(9, layer=2.0), "FastV: got layer=2.0"),
         (lambda: FastV(9, stage2=Stage2(2, 3)), "FastV: got stage2=.*expected None"),
         (lambda: VisionZip(9, contextual=0.0), "VisionZip: got contextual=0.0; expected a float between"),
-        (lambda: PyramidDrop(9, layers=()), r"PyramidDrop: got layers=\(\); expected a tuple of ascending"),
+        (
+            lambda: PyramidDrop(9, layers=()),
+            r"PyramidDrop: got layers=\(\); expected None or a tuple of ascending",
+        ),
         (lambda: PyramidDrop(9, layers=(4, 4)), r"PyramidDrop: got layers=\(4, 4\)"),
         (lambda: PyramidDrop(9, layers=[4]), r"PyramidDrop: got layers=\[4\]"),
         (lambda: PyramidDrop(9, layers=(True, 4)), r"PyramidDrop: got layers=\(True, 4\)"),
@@ -110,3 +113,14 @@ def test_errors(build, message):
 def test_visionzip_needs_keys(tokens, attention):
     with pytest.raises(ApETError, match="no keys"):
         VisionZip(9).select(tokens, 9, Attention(attention.received))
+
+
+@pytest.mark.parametrize(
+    ("depth", "layers"), [(32, (8, 16, 24)), (8, (2, 4, 6)), (28, (7, 14, 21)), (3, (1, 2))]
+)
+def test_pyramiddrop_goes_by_the_models_depth(depth, layers):
+    method = PyramidDrop(9).fitted(depth)
+    assert method.layers == layers
+    assert [stage.layer for stage in method.later] == list(layers)
+    assert PyramidDrop(9, layers=(4,)).fitted(depth).layers == (4,)
+    assert FastV(9).fitted(depth) == FastV(9)

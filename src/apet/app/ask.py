@@ -105,8 +105,9 @@ def _run(
         "model": request.model or "embedded",
         "method": request.method,
     }
-    if method.later:
-        report["stage2"] = {"layer": method.later[-1].layer, "kept_tokens": session.kept_stage2}
+    later = session.method.later
+    if later:
+        report["stage2"] = {"layer": later[-1].layer, "kept_tokens": session.kept_stage2}
     if full:
         whole = median_answer(full)
         report["uncompressed"] = {

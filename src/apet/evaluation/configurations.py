@@ -101,7 +101,7 @@ def plan(
             for seed in range(seeds) if name in SEEDED and "seed" not in fields else (None,):
                 given = fields if seed is None else {**fields, "seed": seed}
                 try:
-                    built = build_method(name, keep, stage, layers, given)
+                    built = build_method(name, keep, stage, layers, given).fitted(layers)
                 except ApETError as error:
                     refused.append(f"{spec}, keep {keep}, stage 2 {stage}: {error}")
                     break

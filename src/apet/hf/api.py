@@ -9,7 +9,7 @@ from torch import nn
 
 from apet.core.errors import ApETError
 from apet.hf.families import family_of
-from apet.hf.install import Installed, check_fits
+from apet.hf.install import Installed, check_fits, depth_of
 from apet.hf.sessions import Session
 from apet.methods import Method
 
@@ -56,6 +56,8 @@ def apply(model: nn.Module, method: Method) -> Session:
         raise ApETError(
             "apply", f"a method of type {type(method).__name__}", "a method such as ApET(keep=64)"
         )
+    family = family_of(model, "apply")
+    method = method.fitted(depth_of(model, family))
     installed = _installed(model)
     if installed is not None:
         if installed.method == method:
@@ -65,7 +67,6 @@ def apply(model: nn.Module, method: Method) -> Session:
             f"{method!r} for a model that is compressed with {installed.method!r}",
             "apet.remove(model) first",
         )
-    family = family_of(model, "apply")
     check_fits(model, family, method, "apply")
     installed = Installed(model, family, method)
     model.__dict__[_ATTRIBUTE] = installed

@@ -23,7 +23,12 @@ from apet.hf.text import TextStage, scales_by_position
 from apet.hf.vision import VisionStage
 from apet.methods import Method
 
-__all__ = ["Installed", "check_fits"]
+__all__ = ["Installed", "check_fits", "depth_of"]
+
+
+def depth_of(model: nn.Module, family: Family) -> int:
+    """Decoder layers of a model's text model; 0 where it has none, which `check_fits` refuses."""
+    return len(getattr(family.text_of(_base(model)), "layers", None) or ())
 
 
 def check_fits(model: nn.Module, family: Family, method: Method, operation: str) -> None:

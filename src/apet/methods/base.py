@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -162,6 +162,14 @@ class Method(ABC):
     def later(self) -> tuple[Stage2, ...]:
         """The stages inside the language model, by layer."""
         return () if self.stage2 is None else (self.stage2,)
+
+    def fitted(self, num_layers: int) -> Self:
+        """The method on a model of so many decoder layers, where a field is left to the model's depth.
+
+        Args:
+            num_layers: Decoder layers of the language model.
+        """
+        return self
 
     def behind(self, stage: Stage2, total: int) -> int:
         """Tokens that a stage inside the language model leaves of a unit of ``total``.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar, Literal
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from apet.core.blocks import Tokens
 from apet.core.budget import check_keep, resolve_keep
@@ -14,6 +14,9 @@ from apet.methods.base import Stage2
 from apet.methods.picker import Picked
 
 __all__ = ["PyramidDrop"]
+
+PAPER = (8, 16, 24)
+"""Depths of the paper, for 32 layers."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,12 @@ class PyramidDrop(Attended):
     Attributes:
         keep: Visual tokens of each unit behind the last stage. Averaged over all layers they are several
             times as many: 262 of 576 with ``keep=64``.
-        layers: First layers that see fewer tokens, ascending; the paper's for 32 layers. A model of another
-            depth needs its own, at a quarter, half and three quarters.
+        layers: First layers that see fewer tokens, ascending. None: at a quarter, half and three quarters of
+            the model's depth, so 8, 16 and 24 of 32 as in the paper.
     """
 
     _: KW_ONLY
-    layers: tuple[int, ...] = (8, 16, 24)
+    layers: tuple[int, ...] | None = None
     reads: ClassVar[Literal["vision", "text"]] = "text"
 
     def __post_init__(self) -> None:
@@ -48,24 +51,38 @@ class PyramidDrop(Attended):
         super().__post_init__()
         check_keep(self.keep, "PyramidDrop")  # no callable
         given = self.layers
+        if given is None:
+            return
         whole = isinstance(given, tuple) and all(type(layer) is int and layer >= 1 for layer in given)
         if not whole or not given or list(given) != sorted(set(given)):
-            expected = "a tuple of ascending ints of at least 1"
+            expected = "None or a tuple of ascending ints of at least 1"
             raise ApETError("PyramidDrop", f"layers={given!r}", expected)
 
     def stage1(self, total: int) -> int:
         """Everything enters the text model."""
         return total
 
+    def fitted(self, num_layers: int) -> Self:
+        """Puts the stages at the quarters of the model's depth, where none were given."""
+        if self.layers is not None:
+            return self
+        quarters = sorted({max(1, num_layers * quarter // 4) for quarter in (1, 2, 3)})
+        return replace(self, layers=tuple(quarters))
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """First layers that see fewer tokens; those of 32 layers as long as the model is not known."""
+        return PAPER if self.layers is None else self.layers
+
     @property
     def later(self) -> tuple[Stage2, ...]:
-        """One stage before each of ``layers``."""
-        return tuple(Stage2(layer, check_keep(self.keep)) for layer in self.layers)
+        """One stage before each of `depths`."""
+        return tuple(Stage2(layer, check_keep(self.keep)) for layer in self.depths)
 
     def behind(self, stage: Stage2, total: int) -> int:
         """The even shares' product so far, rounded to the nearest integer."""
         kept = resolve_keep(check_keep(self.keep), total, "PyramidDrop")
-        done = (self.layers.index(stage.layer) + 1) / len(self.layers)
+        done = (self.depths.index(stage.layer) + 1) / len(self.depths)
         share: float = (kept / total) ** done
         return max(kept, round(total * share))
 
