@@ -12,6 +12,7 @@ from apet.evaluation.replies import Reply, Schedule, schedule_of
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf import Session, compressing
+from apet.hf.api import on_its_attention
 from apet.hf.families import family_of
 from apet.methods import Method
 
@@ -28,16 +29,8 @@ def applied(subject: Subject, method: Method | None) -> Iterator[Session | None]
     if method is None:
         yield None
         return
-    before = model.config._attn_implementation
-    eager = hasattr(method, "reads") and before != "eager"
-    if eager:
-        model.set_attn_implementation("eager")
-    try:
-        with compressing(model, method) as session:
-            yield session
-    finally:
-        if eager:
-            model.set_attn_implementation(before)
+    with on_its_attention(model, method), compressing(model, method) as session:
+        yield session
 
 
 def check_applies(subject: Subject, method: Method | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -11,9 +12,9 @@ from apet.core.errors import ApETError
 from apet.hf.families import family_of
 from apet.hf.install import Installed, check_fits, depth_of
 from apet.hf.sessions import Session
-from apet.methods import Method
+from apet.methods import Attended, Method
 
-__all__ = ["apply", "compressing", "remove", "session"]
+__all__ = ["apply", "compressing", "on_its_attention", "remove", "session"]
 
 _ATTRIBUTE = "_apet"
 
@@ -117,6 +118,26 @@ def compressing(model: nn.Module, method: Method) -> Iterator[Session]:
     finally:
         if outer is None:
             remove(model)
+
+
+@contextmanager
+def on_its_attention(model: nn.Module, method: Method | None) -> Iterator[None]:
+    """Puts a model on eager attention within a ``with`` block, if the method reads attention weights.
+
+    Args:
+        model: A transformers model that is not compressed.
+        method: What will be applied in the block, or None.
+    """
+    owner: Any = model
+    before = owner.config._attn_implementation
+    changes = isinstance(method, Attended) and before != "eager"
+    if changes:
+        owner.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        if changes:
+            owner.set_attn_implementation(before)
 
 
 def session(model: nn.Module) -> Session:

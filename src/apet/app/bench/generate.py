@@ -180,13 +180,14 @@ def _wrong(taken: dict[str, Any], given: dict[str, Tensor], placeholder: int, va
         expected = [text + (variant.oracle or visual)] * count
     else:
         images = [image for image in session.images if image.row == 0]
-        early, late = sum(i.tokens_stage1 for i in images), sum(i.tokens_stage2 for i in images)
-        stage2 = session.method.stage2
-        split = count if stage2 is None else stage2.layer
-        expected = [text + early] * split + [text + late] * (count - split)
+        method, early = session.method, sum(image.tokens_stage1 for image in images)
+        expected = [text + early] * count
+        for stage in method.later:
+            behind = sum(min(method.behind(stage, image.tokens), image.tokens_stage1) for image in images)
+            expected[stage.layer :] = [text + behind] * (count - stage.layer)
         for image in images:
-            stage = image.stage1
-            if stage is not None and not bool((stage.indices[1:] > stage.indices[:-1]).all()):
+            first = image.stage1
+            if first is not None and not bool((first.indices[1:] > first.indices[:-1]).all()):
                 return "kept tokens out of order"
     if taken["lengths"] != expected:
         return f"KV cache of lengths {sorted(set(taken['lengths']))}, expected {sorted(set(expected))}"

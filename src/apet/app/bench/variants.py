@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from apet.hf import compressing
+from apet.hf.api import on_its_attention
 from apet.hf.sessions import Session
-from apet.methods import METHODS, ApET, Method, Stage2
+from apet.methods import METHODS, ApET, Method, Stage2, named
 
 __all__ = ["Variant", "variants"]
 
@@ -33,11 +34,12 @@ class Variant:
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[Session | None]:
-        """Applies the method within a ``with`` block."""
+        """Applies the method within a ``with`` block; on eager attention where it reads weights."""
         if self.method is None:
             yield None
         else:
-            with compressing(model, self.method()) as session:
+            method = self.method()
+            with on_its_attention(model, method), compressing(model, method) as session:
                 yield session
 
     def inputs(self, model: Any, given: dict[str, Tensor], placeholder: int) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class Variant:
 
 
 def _by_name(name: str, keep: int) -> Callable[[], Method]:
-    return lambda: METHODS[name](keep)
+    return lambda: named(name, keep)
 
 
 def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
