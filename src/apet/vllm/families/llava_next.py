@@ -1,0 +1,83 @@
+"""LLaVA-NeXT: a base tile and a grid of tiles, each with a budget of its own; newlines always stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from vllm.model_executor.models.llava import LlavaDummyInputsBuilder
+from vllm.model_executor.models.llava_next import (
+    LlavaNextForConditionalGeneration,
+    LlavaNextMultiModalProcessor,
+    LlavaNextProcessingInfo,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+
+from apet.vllm.model import CompressingModel
+from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.weights import with_either_name
+
+__all__ = ["ApETLlavaNext", "tiles_of"]
+
+_NEWLINE = -9.0
+
+
+def tiles_of(model: Any, config: Any, size: Tensor, count: int, **options: Any) -> Tensor:
+    """Which tile every packed token comes from, by the model's own packing run on the tiles' numbers.
+
+    A number has two digits, row and column in the grid: where the packing interpolates between two tiles, a
+    rounded digit is one of the two.
+
+    Args:
+        model: The model's class.
+        config: The model's config.
+        size: Height and width of the image.
+        count: Its tiles, the base tile included.
+        options: Further arguments of the packing.
+
+    Returns:
+        ``(N,)`` int32: 0 for the base tile, then the tiles of the grid, -1 for newlines.
+    """
+    vision = config.vision_config
+    per_tile = (vision.image_size // vision.patch_size) ** 2
+    across = _across(model, config, size)
+    number = torch.arange(-1, count - 1)
+    digits = torch.stack((number // across, number % across), dim=-1).float()
+    digits[0] = torch.tensor([-2.0, 0.0])
+    newline = torch.full((2,), _NEWLINE)
+    stand_in = SimpleNamespace(config=config, image_newline=newline)
+    tiles = digits[:, None].expand(-1, per_tile, -1)
+    packed = model._merge_image_patch_embeddings(stand_in, size, tiles, strategy="spatial_unpad", **options)
+    row, column = packed.round().int().unbind(-1)
+    part = torch.where(row == -2, 0, 1 + row * across + column)
+    return torch.where(row == int(_NEWLINE), -1, part)
+
+
+def _across(model: Any, config: Any, size: Tensor) -> int:
+    from vllm.model_executor.models.llava_next import get_anyres_image_grid_shape
+
+    shape = get_anyres_image_grid_shape(
+        tuple(size.tolist()), config.image_grid_pinpoints, config.vision_config.image_size
+    )
+    return int(shape[1])
+
+
+class _Info(CompressingInfo, LlavaNextProcessingInfo):
+    pass
+
+
+class _Processor(CompressingProcessor, LlavaNextMultiModalProcessor):
+    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
+        config = self.info.get_hf_config()
+        count = len(item["pixel_values"].data)
+        return tiles_of(LlavaNextForConditionalGeneration, config, item["image_sizes"].data, count)
+
+
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
+class ApETLlavaNext(CompressingModel, LlavaNextForConditionalGeneration):
+    """LLaVA-NeXT under compression."""
+
+    hf_to_vllm_mapper = with_either_name(LlavaNextForConditionalGeneration.hf_to_vllm_mapper)

@@ -1,0 +1,48 @@
+"""LLaVA-OneVision: tiles as in LLaVA-NeXT, and videos whose frames stand before one newline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from vllm.model_executor.models.llava_onevision import (
+    LlavaOnevisionDummyInputsBuilder,
+    LlavaOnevisionForConditionalGeneration,
+    LlavaOnevisionMultiModalProcessor,
+    LlavaOnevisionProcessingInfo,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+
+from apet.vllm.families.llava_next import tiles_of
+from apet.vllm.model import CompressingModel
+from apet.vllm.parts import equal_parts
+from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.weights import with_either_name
+
+__all__ = ["ApETLlavaOnevision"]
+
+
+class _Info(CompressingInfo, LlavaOnevisionProcessingInfo):
+    pass
+
+
+class _Processor(CompressingProcessor, LlavaOnevisionMultiModalProcessor):
+    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
+        if modality == "video":
+            frames = equal_parts(total - 1, len(item["pixel_values_videos"].data))
+            return torch.cat((frames, frames.new_tensor([-1])))
+        model, config = LlavaOnevisionForConditionalGeneration, self.info.get_hf_config()
+        size, count = item["image_sizes"].data, len(item["pixel_values"].data)
+        # The packing takes its newline as an argument here; that of the stand-in is for images of one tile.
+        return tiles_of(model, config, size, count, image_newline=torch.full((2,), -9.0))
+
+
+@MULTIMODAL_REGISTRY.register_processor(
+    _Processor, info=_Info, dummy_inputs=LlavaOnevisionDummyInputsBuilder
+)
+class ApETLlavaOnevision(CompressingModel, LlavaOnevisionForConditionalGeneration):
+    """LLaVA-OneVision under compression."""
+
+    hf_to_vllm_mapper = with_either_name(LlavaOnevisionForConditionalGeneration.hf_to_vllm_mapper)

@@ -1,0 +1,112 @@
+"""How many tokens of each image, tile or frame stay, in which order: what processor and model agree on.
+
+The processor decides once and sends the answer along with the pixels, as two fields of an image or video; the
+model reads them. So the prompt and the features cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from apet.core.budget import resolve_keep
+from apet.core.errors import ApETError
+from apet.methods import Method
+from apet.vllm.settings import REQUEST
+
+__all__ = ["KEPT", "PARTS", "Parts", "equal_parts", "parts_in", "plan", "runs"]
+
+PARTS, KEPT = "apet_parts", "apet_kept"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One image or video.
+
+    Attributes:
+        of: ``(N,)`` int32, the part (tile or frame) that each visual token belongs to, -1 for tokens that always
+            stay (newlines).
+        kept: ``(U,)`` int32, how many tokens of each part stay.
+    """
+
+    of: Tensor
+    kept: Tensor
+
+    @property
+    def total(self) -> int:
+        """Tokens that are left."""
+        return int(self.kept.sum()) + int((self.of < 0).sum())
+
+    def leading(self) -> Tensor:
+        """``(N,)`` bool, a sequence of placeholders of the right number: of each part the first ones.
+
+        All placeholders are one token, so which of them stay does not matter, only between which others.
+        """
+        order = self.of.argsort(stable=True)
+        sizes = torch.bincount(self.of.long() + 1, minlength=len(self.kept) + 1)
+        starts = sizes.cumsum(0) - sizes
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order)) - starts.repeat_interleave(sizes)
+        limit = torch.cat((self.kept.new_tensor([len(order)]), self.kept))
+        return rank < limit[self.of.long() + 1]
+
+    @classmethod
+    def everything(cls, total: int) -> Self:
+        """One part that keeps all its tokens."""
+        return cls(torch.zeros(total, dtype=torch.int32), torch.tensor([total], dtype=torch.int32))
+
+    @classmethod
+    def take(cls, arguments: dict[str, Any]) -> list[Self] | None:
+        """Removes the two fields from a batch's arguments; None if its items were not planned."""
+        of, kept = arguments.pop(PARTS, None), arguments.pop(KEPT, None)
+        return None if of is None else [cls(*pair) for pair in zip(of, kept, strict=True)]
+
+
+def equal_parts(total: int, count: int) -> Tensor:
+    """Parts of one size, one behind the other, ``(total,)``."""
+    return torch.arange(count, dtype=torch.int32).repeat_interleave(total // count)
+
+
+def plan(of: Tensor, method: Method, server: Method) -> Parts:
+    """Decides how many tokens of each part stay.
+
+    A count larger than a part keeps all of it, since a server sees images of any size.
+
+    Args:
+        of: As in `Parts`.
+        method: What the request asked for.
+        server: What the server was started with.
+
+    Raises:
+        ApETError: If the request asks for more than the server allows.
+    """
+    if method.unit == "whole":
+        of = of.clamp(max=0)
+    sizes: list[int] = torch.bincount(of.long() + 1)[1:].tolist()
+    kept = [_count(method.keep, size) for size in sizes]
+    for size, own, most in zip(sizes, kept, (_count(server.keep, size) for size in sizes), strict=True):
+        if own > most:
+            raise ApETError(
+                REQUEST, f"{method.keep!r} ({own} of {size} tokens)", f"at most the server's {server.keep!r} ({most})"
+            )
+    return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32))
+
+
+def _count(keep: int | float, size: int) -> int:
+    return resolve_keep(min(keep, size) if isinstance(keep, int) else keep, size, REQUEST)
+
+
+
+def parts_in(item: Mapping[str, Any]) -> Parts | None:
+    """What was decided for a processed image or video; None for one that is not compressed."""
+    return Parts(item[PARTS].data, item[KEPT].data) if PARTS in item else None
+
+
+def runs(values: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where consecutive true values begin and end."""
+    edges = torch.tensor([False, *values, False]).int().diff().nonzero()[:, 0].tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -1,0 +1,63 @@
+"""The entry point that vLLM calls in each of its processes."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from apet.vllm.release import SUPPORTED, problem_with
+from apet.vllm.settings import ENVIRONMENT, keep_of_environment
+
+__all__ = ["ARCHITECTURES", "PREFIX", "register"]
+
+PREFIX = "ApET"
+"""Stands before an architecture's name to ask for it with compression."""
+
+_HOME = "apet.vllm.families"
+ARCHITECTURES: dict[str, str] = {
+    "LlavaForConditionalGeneration": f"{_HOME}.llava:ApETLlava",
+    "LlavaNextForConditionalGeneration": f"{_HOME}.llava_next:ApETLlavaNext",
+    "LlavaOnevisionForConditionalGeneration": f"{_HOME}.llava_onevision:ApETLlavaOnevision",
+    "Qwen2_5_VLForConditionalGeneration": f"{_HOME}.qwen2_5_vl:ApETQwen2_5VL",
+    "Qwen3VLForConditionalGeneration": f"{_HOME}.qwen3_vl:ApETQwen3VL",
+}
+"""The class that serves an architecture with compression, by the name that a model's config has for it."""
+
+# A child of vLLM's logger, so that messages look and go like those of vLLM.
+logger = logging.getLogger("vllm.apet")
+
+
+def register() -> None:
+    """Tells vLLM the compressed architectures, under names of their own.
+
+    With ``APET_KEEP`` set, they also take the place of vLLM's own classes. Only names are registered; the
+    classes are imported when a model is built. May be called any number of times.
+
+    Raises:
+        ApETError: If ``APET_KEEP`` is set and is no budget, or this release of vLLM is not supported.
+    """
+    from vllm import ModelRegistry, __version__
+
+    keep = keep_of_environment()
+    problem = problem_with(__version__)
+    if problem is not None:
+        if keep is not None:
+            from apet.core import ApETError
+
+            raise ApETError(f"apet.vllm ({ENVIRONMENT})", problem, f"vLLM {SUPPORTED}")
+        logger.warning(
+            "apet.vllm supports vLLM %s and this is %s: its architectures are not available.", SUPPORTED, problem
+        )
+        return
+    for architecture, place in ARCHITECTURES.items():
+        ModelRegistry.register_model(PREFIX + architecture, place)
+        if keep is not None:
+            ModelRegistry.register_model(architecture, place)
+    if keep is not None:
+        logger.info(
+            "%s=%s in process %d: visual tokens are compressed by ApET in %s; other models run as they are.",
+            ENVIRONMENT,
+            keep,
+            os.getpid(),
+            ", ".join(sorted(ARCHITECTURES)),
+        )

@@ -1,0 +1,112 @@
+"""The processor's side: fewer placeholders in the prompt, and a hash that tells budgets apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from vllm.multimodal.inputs import MultiModalBatchedField, MultiModalFieldElem
+from vllm.multimodal.parse import DictEmbeddingItems, EmbeddingItems
+from vllm.multimodal.processing import BaseMultiModalProcessor, PromptUpdateDetails
+from vllm.multimodal.processing.processor import ResolvedPromptUpdate
+
+from apet.core.errors import ApETError
+from apet.vllm.parts import KEPT, PARTS, plan, runs
+from apet.vllm.settings import REQUEST, method_of_request, server_method, without_ours
+
+__all__ = ["METHOD_VERSION", "CompressingInfo", "CompressingProcessor"]
+
+METHOD_VERSION = 1
+"""Counted up whenever the same settings give other tokens, so that no cache mixes the two."""
+
+
+class CompressingInfo:
+    """Mixed into a family's processing info."""
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:
+        """Has vLLM process the largest images and count: a formula would count before compression."""
+        return None
+
+
+class CompressingProcessor(BaseMultiModalProcessor[Any]):
+    """Mixed into a family's processor: every image's placeholders become as many as it keeps.
+
+    The family's own updates of the prompt are made first and are shortened then, so this side knows nothing of
+    any family but `parts_of`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.apet_method = server_method(self.info.get_hf_config())
+        options = self.info.ctx.get_mm_config().mm_processor_kwargs or {}
+        if REQUEST in options:
+            raise ApETError(
+                "--mm-processor-kwargs",
+                f"{REQUEST}={options[REQUEST]!r}",
+                'the server\'s own budget as "apet": {"keep": ..} in --hf-overrides',
+            )
+
+    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
+        """Which part each of an image's or video's visual tokens belongs to: one for all, unless overridden.
+
+        Args:
+            modality: ``"image"`` or ``"video"``.
+            item: The processed fields of the item.
+            total: Its visual tokens, without compression.
+
+        Returns:
+            ``(total,)`` part numbers, -1 for tokens that always stay.
+        """
+        return torch.zeros(total, dtype=torch.int32)
+
+    def _get_mm_hashes(self, inputs: Any) -> Any:
+        options = inputs.hf_processor_mm_kwargs
+        asked = f"{METHOD_VERSION} {method_of_request(self.apet_method, options)!r}"
+        return super()._get_mm_hashes(
+            replace(inputs, hf_processor_mm_kwargs=without_ours(options) | {REQUEST: asked})
+        )
+
+    def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
+        return super()._apply_hf_processor_main(mm_items, without_ours(hf_kwargs))
+
+    def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
+        return super()._get_mm_fields_config(hf_inputs, without_ours(hf_processor_mm_kwargs))  # type: ignore[safe-super]
+
+    def _get_mm_prompt_updates(
+        self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
+    ) -> Any:
+        method = method_of_request(self.apet_method, hf_processor_mm_kwargs)
+        found = super()._get_mm_prompt_updates(mm_items, without_ours(hf_processor_mm_kwargs), out_mm_kwargs)
+        short = {}
+        for modality, updates in found.items():
+            given = mm_items.get(modality)
+            if isinstance(given, EmbeddingItems | DictEmbeddingItems):  # the caller's tokens, as they are
+                short[modality] = updates
+                continue
+            short[modality] = [
+                [self._shorten(update, out_mm_kwargs[modality][number], method) for update in of_item]
+                for number, of_item in enumerate(updates)
+            ]
+        return short
+
+    def _shorten(self, update: ResolvedPromptUpdate, item: Any, method: Any) -> ResolvedPromptUpdate:
+        """Shortens the content of an update, and puts what was decided into the item."""
+        full, is_embed = update.content.full, update.content.is_embed
+        stays = torch.ones(len(full), dtype=torch.bool)
+        embeds = stays if is_embed is None else is_embed(full)
+        if method.unit == "whole" and len(runs(embeds.tolist())) > 1:
+            raise ApETError("apet.vllm", f"unit='whole' for a {update.modality} with text inside", "unit='part'")
+        parts = plan(self.parts_of(update.modality, item, int(embeds.sum())), method, self.apet_method)
+        stays = stays.masked_scatter(embeds, parts.leading())
+        short = [token for token, stay in zip(full, stays.tolist(), strict=True) if stay]
+        left = len(short) if is_embed is None else int(is_embed(short).sum())
+        if left != parts.total:
+            raise ApETError("apet.vllm", f"{left} placeholders of {update.modality}", f"{parts.total}")
+        field = MultiModalBatchedField(keep_on_cpu=True)
+        item[PARTS] = MultiModalFieldElem(parts.of, field)
+        item[KEPT] = MultiModalFieldElem(parts.kept, field)
+        return update.with_content(PromptUpdateDetails(full=short, is_embed=is_embed))
+

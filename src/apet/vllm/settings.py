@@ -1,0 +1,99 @@
+"""What was asked for: the server's method, from a model's config or the environment, and a request's budget.
+
+Read in every process of vLLM, so torch is imported only when there is something to check.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apet.methods import Method
+
+__all__ = ["ENVIRONMENT", "REQUEST", "keep_of_environment", "method_of_request", "server_method", "without_ours"]
+
+ENVIRONMENT = "APET_KEEP"
+"""Environment variable with a budget for every supported model of the server."""
+REQUEST = "apet_keep"
+"""Name of a request's own budget in ``mm_processor_kwargs``."""
+_CONFIG = "apet"
+_NOT_HERE = ("stage2", "positions")
+_EXAMPLE = """--hf-overrides '{"architectures": ["ApET.."], "apet": {"keep": 0.25}}' or APET_KEEP=0.25"""
+
+
+def keep_of_environment() -> int | float | None:
+    """The budget in ``APET_KEEP``: ``64`` is a count and ``0.25`` a share; None if it is not set.
+
+    Raises:
+        ApETError: If it is set and is no budget.
+    """
+    text = os.environ.get(ENVIRONMENT)
+    if not text:
+        return None
+    from apet.core import ApETError, check_keep
+
+    for kind in (int, float):
+        try:
+            return check_keep(kind(text), ENVIRONMENT)
+        except ApETError:
+            raise
+        except ValueError:
+            continue
+    raise ApETError(ENVIRONMENT, repr(text), "a number of tokens such as 64, or a share such as 0.25")
+
+
+def server_method(config: Any) -> Method:
+    """The method that a server applies.
+
+    Args:
+        config: The model's config. Its ``apet`` (from ``--hf-overrides``) holds ``keep`` and, where they are to
+            differ from the defaults, other fields of the method; ``"method"`` names another method than ApET.
+            Without it, ``APET_KEEP`` counts.
+
+    Raises:
+        ApETError: If there is no budget, or a field is unknown, not valid or not for servers.
+    """
+    from apet.core import ApETError
+    from apet.methods import METHODS
+
+    given = getattr(config, _CONFIG, None)
+    if given is None:
+        keep = keep_of_environment()
+        if keep is None:
+            raise ApETError("apet.vllm", "a model under compression without a budget", _EXAMPLE)
+        given = {"keep": keep}
+    if not isinstance(given, Mapping) or "keep" not in given:
+        raise ApETError("apet.vllm", f'"apet": {given!r}', _EXAMPLE)
+    options = dict(given)
+    name = options.pop("method", "apet")
+    if name not in METHODS:
+        raise ApETError("apet.vllm", f"method={name!r}", "one of " + ", ".join(sorted(METHODS)))
+    known = {field.name for field in fields(METHODS[name])}.difference(_NOT_HERE)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", "one of " + ", ".join(sorted(known)))
+    return METHODS[name](**options)
+
+
+def method_of_request(method: Method, options: Mapping[str, object]) -> Method:
+    """The server's method with a request's own budget, if it has one.
+
+    Args:
+        method: The server's method.
+        options: The request's ``mm_processor_kwargs``.
+
+    Raises:
+        ApETError: If it is no budget. Whether it exceeds the server's depends on the image.
+    """
+    from apet.core import check_keep
+
+    keep = options.get(REQUEST)
+    return method if keep is None else replace(method, keep=check_keep(keep, REQUEST))
+
+
+def without_ours(options: Mapping[str, object]) -> dict[str, object]:
+    """A request's ``mm_processor_kwargs`` as the model's own processor may see them."""
+    return {name: value for name, value in options.items() if name != REQUEST}

@@ -1,0 +1,56 @@
+"""The same prompts under transformers, compressed by `apet.apply`: the same core in another engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+import apet
+from tests.vllm.engine import NEW_TOKENS
+from tests.vllm.processing import film, picture
+
+
+class Reference:
+    """A tiny model under transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        self.processor = AutoProcessor.from_pretrained(folder)
+
+    def answer(self, one: dict[str, Any], method: apet.Method) -> dict[str, Any]:
+        """Greedy tokens and their log-probabilities."""
+        inputs = self._inputs(one)
+        with torch.no_grad(), apet.compressing(self.model, method) as session:
+            output = self.model.generate(
+                **inputs,
+                max_new_tokens=NEW_TOKENS,
+                min_new_tokens=NEW_TOKENS,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+            )
+            kept = sum(len(image.indices) for image in session.images)
+        tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
+        scores = torch.stack(output.logits)[:, 0].log_softmax(-1)
+        return {
+            "tokens": tokens.tolist(),
+            "logprobs": scores.gather(1, tokens[:, None])[:, 0].tolist(),
+            "kept": kept,
+            "length": inputs["input_ids"].shape[1],
+        }
+
+    def _inputs(self, one: dict[str, Any]) -> Any:
+        given: dict[str, Any] = {}
+        if one["images"]:
+            given["images"] = [picture(*numbers) for numbers in one["images"]]
+        if one["videos"]:
+            videos = [film(*numbers) for numbers in one["videos"]]
+            given["videos"] = [torch.from_numpy(pixels).permute(0, 3, 1, 2) for pixels, _ in videos]
+            if "Qwen" in type(self.processor).__name__:
+                known = ("fps", "duration", "total_num_frames", "frames_indices", "video_backend")
+                given["video_metadata"] = [{name: about[name] for name in known} for _, about in videos]
+                given["do_sample_frames"] = False
+        return self.processor(text=[one["prompt"]], return_tensors="pt", **given)
