@@ -2,7 +2,7 @@
 
     python -m tests.vllm.engine < plan.json
 
-The plan names a model's folder, the engine's options and rounds of requests; the requests of a round run together.
+The plan names a model's folder, the engine's options and rounds of requests; those of a round run together.
 The last line of the output is the answers, in JSON.
 """
 
@@ -37,7 +37,11 @@ def request(
 
 
 def run(
-    folder: Path, rounds: list[list[dict[str, Any]]], seconds: int = 300, environment: Any = None, **engine: Any
+    folder: Path,
+    rounds: list[list[dict[str, Any]]],
+    seconds: int = 300,
+    environment: Any = None,
+    **engine: Any,
 ) -> list[list[dict[str, Any]]]:
     """Answers the rounds, or fails once the seconds are over."""
     plan = json.dumps({"model": str(folder), "engine": engine, "rounds": rounds})
@@ -51,7 +55,8 @@ def run(
         check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith(ANSWERS)]
-    assert done.returncode == 0 and lines, done.stdout[-3000:] + done.stderr[-3000:]
+    failed = done.returncode != 0 or not lines
+    assert not failed, done.stdout[-3000:] + done.stderr[-3000:]
     return json.loads(lines[-1].removeprefix(ANSWERS))
 
 

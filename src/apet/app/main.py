@@ -282,6 +282,27 @@ def plan(
     show_plan(request, as_json=as_json)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[MODEL] --keep KEEP [vLLM OPTIONS]",
+)
+def serve(
+    context: typer.Context,
+    keep: Annotated[
+        str, typer.Option(help="Visual tokens to keep of each image, tile or frame: a count or a share.")
+    ],
+) -> None:
+    """Serve a model with fewer visual tokens through vLLM's OpenAI server.
+
+    MODEL comes first; without one, the embedded model is served. All other options are vLLM's own, such as
+    --port or --tensor-parallel-size.
+    """
+    from apet.app.options import parse_keep
+    from apet.app.serve import serve as become_server
+
+    become_server(parse_keep(keep, "serve --keep"), context.args)
+
+
 def run() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     from apet.core.errors import ApETError

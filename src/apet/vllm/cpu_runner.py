@@ -12,8 +12,8 @@ _FLAG = "is_multimodal_pruning_enabled"
 def strip_positions_on_cpu() -> None:
     """Lets the CPU runner answer as the GPU runner does. Does nothing elsewhere, or a second time.
 
-    The GPU runner sets its flag when it has loaded the model; the CPU runner has a loader of its own that does
-    not. A property of its class answers instead, whenever it is set.
+    The GPU runner sets its flag when it has loaded the model; the CPU runner has a loader of its own that
+    does not. A property of its class answers instead, whenever it is set.
     """
     from vllm.platforms import current_platform
 

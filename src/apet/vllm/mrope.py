@@ -1,8 +1,8 @@
 """Kept tokens' own rotary positions, for families whose positions have three axes.
 
-Which tokens are kept is known only behind the encoder, long after the engine has numbered the prompt. The model
-therefore appends every kept token's place to its features, as the engine's own video pruning does, and the engine
-hands the features back for the positions to be written before they are used.
+Which tokens are kept is known only behind the encoder, long after the engine has numbered the prompt. The
+model therefore appends every kept token's place to its features, as the engine's own video pruning does, and
+the engine hands the features back for the positions to be written before they are used.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class MropeProcessor(CompressingProcessor):
         end = 0
         for place in places:
             if place.offset == end:
-                raise ApETError("apet.vllm", "an image without a token before it", "one, as chat templates have")
+                raise ApETError(
+                    "apet.vllm", "an image without a token before it", "one, as chat templates have"
+                )
             end = place.offset + place.length
         if places and end == len(result["prompt_token_ids"]):
             raise ApETError("apet.vllm", "a prompt that ends in an image", "text behind it")
@@ -93,7 +95,9 @@ class MropeModel(CompressingModel):
     def apet_finish(self, short: list[Short], arguments: dict[str, Any]) -> tuple[Tensor, ...]:
         """Appends the places of the kept tokens."""
         return tuple(
-            torch.cat((item.rows, pack_positions(places.to(item.rows.device)[item.indices], item.rows.dtype)), 1)
+            torch.cat(
+                (item.rows, pack_positions(places.to(item.rows.device)[item.indices], item.rows.dtype)), 1
+            )
             for item, places in zip(short, self.apet_places(arguments), strict=True)
         )
 
@@ -103,7 +107,9 @@ class MropeModel(CompressingModel):
     def _postprocess_video_embeds_evs(self, features: Any, inputs: Any) -> Any:
         return features
 
-    def get_mrope_input_positions(self, input_tokens: list[int], mm_features: list[Any]) -> tuple[Tensor, int]:
+    def get_mrope_input_positions(
+        self, input_tokens: list[int], mm_features: list[Any]
+    ) -> tuple[Tensor, int]:
         """Numbers the uncompressed prompt; each part's tokens get the place of its first one for now."""
         full, index, features = _lengthen(input_tokens, mm_features)
         positions, delta = super().get_mrope_input_positions(full, features)  # type: ignore[misc]
@@ -128,7 +134,11 @@ class MropeModel(CompressingModel):
             places = torch.cat([unpack_positions(item[:, -CHANNELS:]) for item in multimodal_embeddings])
             mrope_positions = _write(mrope_positions, visual, places.to(tokens.device), num_computed_tokens)
             multimodal_embeddings = [item[:, :-CHANNELS] for item in multimodal_embeddings]
-        return multimodal_embeddings, mrope_positions, int(mrope_positions.max()) + 1 - mrope_positions.shape[1]
+        return (
+            multimodal_embeddings,
+            mrope_positions,
+            int(mrope_positions.max()) + 1 - mrope_positions.shape[1],
+        )
 
 
 def _yes() -> bool:
@@ -152,8 +162,8 @@ def _lengthen(tokens: list[int], features: list[Any]) -> tuple[list[int], Tensor
     """The prompt as it was before compression.
 
     Returns:
-        Its tokens; for each token of the short prompt the number of a token in it; and the images and videos at
-        their places in it.
+        Its tokens; for each token of the short prompt the number of a token in it; and the images and videos
+        at their places in it.
     """
     full: list[int] = []
     index: list[int] = []

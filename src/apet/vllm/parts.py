@@ -6,7 +6,7 @@ model reads them. So the prompt and the features cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from apet.core.errors import ApETError
 from apet.methods import Method
 from apet.vllm.settings import REQUEST
 
-__all__ = ["KEPT", "PARTS", "Parts", "equal_parts", "parts_in", "plan", "runs"]
+__all__ = ["KEPT", "PARTS", "Parts", "equal_parts", "parts_in", "plan", "run_numbers"]
 
 PARTS, KEPT = "apet_parts", "apet_kept"
 
@@ -28,8 +28,8 @@ class Parts:
     """One image or video.
 
     Attributes:
-        of: ``(N,)`` int32, the part (tile or frame) that each visual token belongs to, -1 for tokens that always
-            stay (newlines).
+        of: ``(N,)`` int32, the part (tile or frame) that each visual token belongs to, -1 for tokens that
+            always stay (newlines).
         kept: ``(U,)`` int32, how many tokens of each part stay.
     """
 
@@ -91,7 +91,9 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
     for size, own, most in zip(sizes, kept, (_count(server.keep, size) for size in sizes), strict=True):
         if own > most:
             raise ApETError(
-                REQUEST, f"{method.keep!r} ({own} of {size} tokens)", f"at most the server's {server.keep!r} ({most})"
+                REQUEST,
+                f"{method.keep!r} ({own} of {size} tokens)",
+                f"at most the server's {server.keep!r} ({most})",
             )
     return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32))
 
@@ -100,13 +102,12 @@ def _count(keep: int | float, size: int) -> int:
     return resolve_keep(min(keep, size) if isinstance(keep, int) else keep, size, REQUEST)
 
 
-
 def parts_in(item: Mapping[str, Any]) -> Parts | None:
     """What was decided for a processed image or video; None for one that is not compressed."""
     return Parts(item[PARTS].data, item[KEPT].data) if PARTS in item else None
 
 
-def runs(values: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where consecutive true values begin and end."""
-    edges = torch.tensor([False, *values, False]).int().diff().nonzero()[:, 0].tolist()
-    return list(zip(edges[::2], edges[1::2], strict=True))
+def run_numbers(embeds: Tensor) -> Tensor:
+    """For each of N visual tokens among ``embeds (L,)`` the number of the unbroken run it stands in, ``(N,)``."""
+    begins = embeds & ~torch.nn.functional.pad(embeds[:-1], (1, 0))
+    return (begins.cumsum(0) - 1)[embeds]

@@ -18,8 +18,15 @@ ARCHITECTURES: dict[str, str] = {
     "LlavaForConditionalGeneration": f"{_HOME}.llava:ApETLlava",
     "LlavaNextForConditionalGeneration": f"{_HOME}.llava_next:ApETLlavaNext",
     "LlavaOnevisionForConditionalGeneration": f"{_HOME}.llava_onevision:ApETLlavaOnevision",
-    "Qwen2_5_VLForConditionalGeneration": f"{_HOME}.qwen2_5_vl:ApETQwen2_5VL",
+    "Qwen2_5_VLForConditionalGeneration": f"{_HOME}.qwen2_5_vl:ApETQwen25VL",
     "Qwen3VLForConditionalGeneration": f"{_HOME}.qwen3_vl:ApETQwen3VL",
+    "Qwen3VLMoeForConditionalGeneration": f"{_HOME}.qwen3_vl_moe:ApETQwen3VLMoe",
+    "Qwen3_5ForConditionalGeneration": f"{_HOME}.qwen3_5:ApETQwen35",
+    "Qwen3_5MoeForConditionalGeneration": f"{_HOME}.qwen3_5:ApETQwen35Moe",
+    "InternVLForConditionalGeneration": f"{_HOME}.internvl:ApETInternVL",
+    "InternVLChatModel": f"{_HOME}.internvl:ApETInternVLChat",
+    "Gemma3ForConditionalGeneration": f"{_HOME}.gemma3:ApETGemma3",
+    "Gemma4ForConditionalGeneration": f"{_HOME}.gemma4:ApETGemma4",
 }
 """The class that serves an architecture with compression, by the name that a model's config has for it."""
 
@@ -46,7 +53,9 @@ def register() -> None:
 
             raise ApETError(f"apet.vllm ({ENVIRONMENT})", problem, f"vLLM {SUPPORTED}")
         logger.warning(
-            "apet.vllm supports vLLM %s and this is %s: its architectures are not available.", SUPPORTED, problem
+            "apet.vllm supports vLLM %s and this is %s: its architectures are not available.",
+            SUPPORTED,
+            problem,
         )
         return
     for architecture, place in ARCHITECTURES.items():

@@ -14,11 +14,12 @@ from vllm.multimodal.processing import BaseMultiModalProcessor, PromptUpdateDeta
 from vllm.multimodal.processing.processor import ResolvedPromptUpdate
 
 from apet.core.errors import ApETError
-from apet.vllm.parts import KEPT, PARTS, plan, runs
+from apet.vllm.parts import KEPT, PARTS, plan, run_numbers
 from apet.vllm.settings import REQUEST, method_of_request, server_method, without_ours
 
 __all__ = ["METHOD_VERSION", "CompressingInfo", "CompressingProcessor"]
 
+_VISUAL = ("image", "video")
 METHOD_VERSION = 1
 """Counted up whenever the same settings give other tokens, so that no cache mixes the two."""
 
@@ -26,7 +27,9 @@ METHOD_VERSION = 1
 class CompressingInfo:
     """Mixed into a family's processing info."""
 
-    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int] | None:
+    def get_mm_max_tokens_per_item(
+        self, seq_len: int, mm_counts: Mapping[str, int]
+    ) -> Mapping[str, int] | None:
         """Has vLLM process the largest images and count: a formula would count before compression."""
         return None
 
@@ -34,8 +37,8 @@ class CompressingInfo:
 class CompressingProcessor(BaseMultiModalProcessor[Any]):
     """Mixed into a family's processor: every image's placeholders become as many as it keeps.
 
-    The family's own updates of the prompt are made first and are shortened then, so this side knows nothing of
-    any family but `parts_of`.
+    The family's own updates of the prompt are made first and are shortened then, so this side knows nothing
+    of any family but `parts_of`. Items that hold features already are the caller's, and stay as they are.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,18 +52,18 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
                 'the server\'s own budget as "apet": {"keep": ..} in --hf-overrides',
             )
 
-    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
-        """Which part each of an image's or video's visual tokens belongs to: one for all, unless overridden.
+    def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
+        """Which part each of an image's or video's visual tokens belongs to: its run, unless overridden.
 
         Args:
             modality: ``"image"`` or ``"video"``.
             item: The processed fields of the item.
-            total: Its visual tokens, without compression.
+            runs: ``(N,)`` int64, for each visual token the number of the run of placeholders it stands in.
 
         Returns:
-            ``(total,)`` part numbers, -1 for tokens that always stay.
+            ``(N,)`` part numbers, -1 for tokens that always stay.
         """
-        return torch.zeros(total, dtype=torch.int32)
+        return runs
 
     def _get_mm_hashes(self, inputs: Any) -> Any:
         options = inputs.hf_processor_mm_kwargs
@@ -73,7 +76,7 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         return super()._apply_hf_processor_main(mm_items, without_ours(hf_kwargs))
 
     def _get_mm_fields_config(self, hf_inputs: Any, hf_processor_mm_kwargs: Mapping[str, object]) -> Any:
-        return super()._get_mm_fields_config(hf_inputs, without_ours(hf_processor_mm_kwargs))  # type: ignore[safe-super]
+        return super()._get_mm_fields_config(hf_inputs, without_ours(hf_processor_mm_kwargs))
 
     def _get_mm_prompt_updates(
         self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
@@ -83,7 +86,7 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         short = {}
         for modality, updates in found.items():
             given = mm_items.get(modality)
-            if isinstance(given, EmbeddingItems | DictEmbeddingItems):  # the caller's tokens, as they are
+            if modality not in _VISUAL or isinstance(given, EmbeddingItems | DictEmbeddingItems):
                 short[modality] = updates
                 continue
             short[modality] = [
@@ -97,9 +100,12 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         full, is_embed = update.content.full, update.content.is_embed
         stays = torch.ones(len(full), dtype=torch.bool)
         embeds = stays if is_embed is None else is_embed(full)
-        if method.unit == "whole" and len(runs(embeds.tolist())) > 1:
-            raise ApETError("apet.vllm", f"unit='whole' for a {update.modality} with text inside", "unit='part'")
-        parts = plan(self.parts_of(update.modality, item, int(embeds.sum())), method, self.apet_method)
+        runs = run_numbers(embeds)
+        if method.unit == "whole" and bool(runs.any()):
+            raise ApETError(
+                "apet.vllm", f"unit='whole' for a {update.modality} with text inside", "unit='part'"
+            )
+        parts = plan(self.parts_of(update.modality, item, runs), method, self.apet_method)
         stays = stays.masked_scatter(embeds, parts.leading())
         short = [token for token, stay in zip(full, stays.tolist(), strict=True) if stay]
         left = len(short) if is_embed is None else int(is_embed(short).sum())
@@ -109,4 +115,3 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         item[PARTS] = MultiModalFieldElem(parts.of, field)
         item[KEPT] = MultiModalFieldElem(parts.kept, field)
         return update.with_content(PromptUpdateDetails(full=short, is_embed=is_embed))
-

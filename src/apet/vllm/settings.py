@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from apet.methods import Method
 
-__all__ = ["ENVIRONMENT", "REQUEST", "keep_of_environment", "method_of_request", "server_method", "without_ours"]
+__all__ = [
+    "ENVIRONMENT",
+    "REQUEST",
+    "keep_of_environment",
+    "method_of_request",
+    "server_method",
+    "without_ours",
+]
 
 ENVIRONMENT = "APET_KEEP"
 """Environment variable with a budget for every supported model of the server."""
@@ -49,9 +56,9 @@ def server_method(config: Any) -> Method:
     """The method that a server applies.
 
     Args:
-        config: The model's config. Its ``apet`` (from ``--hf-overrides``) holds ``keep`` and, where they are to
-            differ from the defaults, other fields of the method; ``"method"`` names another method than ApET.
-            Without it, ``APET_KEEP`` counts.
+        config: The model's config. Its ``apet`` (from ``--hf-overrides``) holds ``keep`` and, where they are
+            to differ from the defaults, other fields of the method; ``"method"`` names another method than
+            ApET. Without it, ``APET_KEEP`` counts.
 
     Raises:
         ApETError: If there is no budget, or a field is unknown, not valid or not for servers.

@@ -28,7 +28,9 @@ class _Info(CompressingInfo, LlavaProcessingInfo):
         super().__init__(*args, **kwargs)
         kind = self.get_hf_config().vision_config.model_type
         if kind == "pixtral":
-            raise ApETError("apet.vllm", "a LLaVA with a Pixtral encoder", "one with a CLIP or SigLIP encoder")
+            raise ApETError(
+                "apet.vllm", "a LLaVA with a Pixtral encoder", "one with a CLIP or SigLIP encoder"
+            )
 
 
 class _Processor(CompressingProcessor, LlavaMultiModalProcessor):

@@ -70,7 +70,7 @@ class _Info(CompressingInfo, LlavaNextProcessingInfo):
 
 
 class _Processor(CompressingProcessor, LlavaNextMultiModalProcessor):
-    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
+    def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
         config = self.info.get_hf_config()
         count = len(item["pixel_values"].data)
         return tiles_of(LlavaNextForConditionalGeneration, config, item["image_sizes"].data, count)

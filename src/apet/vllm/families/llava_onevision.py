@@ -29,9 +29,9 @@ class _Info(CompressingInfo, LlavaOnevisionProcessingInfo):
 
 
 class _Processor(CompressingProcessor, LlavaOnevisionMultiModalProcessor):
-    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
+    def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
         if modality == "video":
-            frames = equal_parts(total - 1, len(item["pixel_values_videos"].data))
+            frames = equal_parts(len(runs) - 1, len(item["pixel_values_videos"].data))
             return torch.cat((frames, frames.new_tensor([-1])))
         model, config = LlavaOnevisionForConditionalGeneration, self.info.get_hf_config()
         size, count = item["image_sizes"].data, len(item["pixel_values"].data)
@@ -39,9 +39,7 @@ class _Processor(CompressingProcessor, LlavaOnevisionMultiModalProcessor):
         return tiles_of(model, config, size, count, image_newline=torch.full((2,), -9.0))
 
 
-@MULTIMODAL_REGISTRY.register_processor(
-    _Processor, info=_Info, dummy_inputs=LlavaOnevisionDummyInputsBuilder
-)
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaOnevisionDummyInputsBuilder)
 class ApETLlavaOnevision(CompressingModel, LlavaOnevisionForConditionalGeneration):
     """LLaVA-OneVision under compression."""
 

@@ -19,7 +19,7 @@ from apet.vllm.mrope import MropeModel, MropeProcessor, grid_positions
 from apet.vllm.parts import equal_parts
 from apet.vllm.processor import CompressingInfo
 
-__all__ = ["ApETQwen2_5VL"]
+__all__ = ["ApETQwen25VL"]
 
 
 class _Info(CompressingInfo, Qwen2_5_VLProcessingInfo):
@@ -27,12 +27,12 @@ class _Info(CompressingInfo, Qwen2_5_VLProcessingInfo):
 
 
 class _Processor(MropeProcessor, Qwen2_5_VLMultiModalProcessor):
-    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
-        return equal_parts(total, int(item[f"{modality}_grid_thw"].data[0]))
+    def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
+        return equal_parts(len(runs), int(item[f"{modality}_grid_thw"].data[0]))
 
 
 @MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=Qwen2_5_VLDummyInputsBuilder)
-class ApETQwen2_5VL(MropeModel, Qwen2_5_VLForConditionalGeneration):
+class ApETQwen25VL(MropeModel, Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL under compression."""
 
     def apet_places(self, arguments: Mapping[str, Any]) -> list[Tensor]:

@@ -15,17 +15,9 @@ from vllm.model_executor.models.qwen3_vl import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.mrope import MropeModel, MropeProcessor, grid_positions
-from apet.vllm.parts import equal_parts
 from apet.vllm.processor import CompressingInfo
 
-__all__ = ["ApETQwen3VL", "Frames", "FramesModel"]
-
-
-class Frames(MropeProcessor):
-    """A processor whose parts are the frames of a grid ``(t, h, w)``."""
-
-    def parts_of(self, modality: str, item: Mapping[str, Any], total: int) -> Tensor:
-        return equal_parts(total, int(item[f"{modality}_grid_thw"].data[0]))
+__all__ = ["ApETQwen3VL", "FramesModel"]
 
 
 class FramesModel(MropeModel):
@@ -47,7 +39,7 @@ class _Info(CompressingInfo, Qwen3VLProcessingInfo):
     pass
 
 
-class _Processor(Frames, Qwen3VLMultiModalProcessor):
+class _Processor(MropeProcessor, Qwen3VLMultiModalProcessor):
     pass
 
 

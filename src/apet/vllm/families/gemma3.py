@@ -1,0 +1,29 @@
+"""Gemma 3: an image and its crops, each between tokens of its own."""
+
+from __future__ import annotations
+
+from vllm.model_executor.models.gemma3_mm import (
+    Gemma3DummyInputsBuilder,
+    Gemma3ForConditionalGeneration,
+    Gemma3MultiModalProcessor,
+    Gemma3ProcessingInfo,
+)
+from vllm.multimodal import MULTIMODAL_REGISTRY
+
+from apet.vllm.model import CompressingModel
+from apet.vllm.processor import CompressingInfo, CompressingProcessor
+
+__all__ = ["ApETGemma3"]
+
+
+class _Info(CompressingInfo, Gemma3ProcessingInfo):
+    pass
+
+
+class _Processor(CompressingProcessor, Gemma3MultiModalProcessor):
+    pass
+
+
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=Gemma3DummyInputsBuilder)
+class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
+    """Gemma 3 under compression."""

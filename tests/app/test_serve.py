@@ -1,0 +1,85 @@
+"""``apet serve`` becomes vLLM's command."""
+
+import json
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import apet
+from apet import embedded
+from apet.app import serve
+from apet.app.main import app
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def make(*architectures):
+        (tmp_path / "config.json").write_text(json.dumps({"architectures": architectures}), encoding="utf-8")
+        return str(tmp_path)
+
+    return make
+
+
+def overrides(arguments):
+    at = arguments.index("--hf-overrides")
+    return json.loads(arguments[at + 1])
+
+
+def test_without_a_model_it_is_the_embedded_one():
+    arguments = serve.arguments_of(64, ["--port", "8001"])
+    assert arguments[0] == str(embedded.PATH)
+    assert arguments[1:3] == ["--port", "8001"]
+    assert arguments[arguments.index("--dtype") + 1] == "float32"
+    assert overrides(arguments) == {
+        "architectures": ["ApETLlavaForConditionalGeneration"],
+        "apet": {"keep": 64},
+    }
+    assert serve.arguments_of(64, ["--dtype=bfloat16"]).count("--dtype") == 0
+
+
+def test_vllm_s_options_pass_and_overrides_are_joined(folder):
+    name = folder("Qwen2_5_VLForConditionalGeneration")
+    given = '{"apet": {"basis": "dpc"}, "vocab_size": 5}'
+    for form in (["--hf-overrides", given], [f"--hf-overrides={given}"]):
+        arguments = serve.arguments_of(0.25, [name, "--tensor-parallel-size", "2", *form])
+        assert arguments[:3] == [name, "--tensor-parallel-size", "2"]
+        assert len(arguments) == 5
+        assert overrides(arguments) == {
+            "architectures": ["ApETQwen2_5_VLForConditionalGeneration"],
+            "apet": {"basis": "dpc", "keep": 0.25},
+            "vocab_size": 5,
+        }
+
+
+def test_what_cannot_be_served_is_refused(folder, tmp_path):
+    with pytest.raises(apet.ApETError, match="BertModel"):
+        serve.arguments_of(64, [folder("BertModel")])
+    with pytest.raises(apet.ApETError, match="no architecture"):
+        serve.arguments_of(64, [folder()])
+    with pytest.raises(apet.ApETError, match="nowhere"):
+        serve.arguments_of(64, [str(tmp_path / "nowhere")])
+    with pytest.raises(apet.ApETError, match="JSON object"):
+        serve.arguments_of(64, ["--hf-overrides", "[1]"])
+    with pytest.raises(apet.ApETError, match="serve --keep"):
+        serve.arguments_of(1.5, [])
+
+
+def test_the_command_becomes_the_server(monkeypatch):
+    became = []
+    monkeypatch.setattr(serve.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(serve.os, "execv", lambda program, command: became.append((program, command)))
+    done = CliRunner().invoke(app, ["serve", "--keep", "0.25", "--port", "8000"])
+    assert done.exit_code == 0, done.output
+    ((program, command),) = became
+    assert program == command[0] == sys.executable
+    assert command[1] == "-m"
+    assert command[2].startswith("vllm.")
+    assert command[command.index("--port") + 1] == "8000"
+    assert overrides(command)["apet"] == {"keep": 0.25}
+
+
+def test_without_vllm_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(serve.util, "find_spec", lambda name: None)
+    with pytest.raises(apet.ApETError, match=r"apet\[vllm\]"):
+        serve.serve(64, [])

@@ -1,0 +1,28 @@
+"""Tiny models on disk, built once. What needs vLLM is collected only where it is: `make test-vllm`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+if importlib.util.find_spec("vllm") is None:
+    collect_ignore = ["test_hooks.py", "test_processor.py", "test_engine.py", "test_server.py"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model."""
+    from tests.vllm.tiny import save
+
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            save(name, made[name])
+        return made[name]
+
+    return folder

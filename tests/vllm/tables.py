@@ -1,0 +1,41 @@
+"""How to ask each tiny model, and what it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.vllm.engine import request
+
+LLAVA = {"image": "<image>", "video": "<video>"}
+QWEN = {
+    "image": "<|vision_start|><|image_pad|><|vision_end|>",
+    "video": "<|vision_start|><|video_pad|><|vision_end|>",
+}
+FAMILIES = {
+    "llava": ("image",),
+    "llava_next": ("image",),
+    "llava_onevision": ("image", "video"),
+    "qwen2_5_vl": ("image", "video"),
+    "qwen3_vl": ("image", "video"),
+}
+"""What each tiny model takes."""
+MARK = {
+    (name, modality): (QWEN if name.startswith("qwen") else LLAVA)[modality]
+    for name, modalities in FAMILIES.items()
+    for modality in modalities
+}
+"""What stands in a prompt for an image or a video."""
+QUESTION = " what is in the picture and what is not in the picture? say what it is"
+"""Long enough that a prompt fills blocks of the prefix cache."""
+
+
+def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
+    """One image, two of different sizes, and a video where the model takes one."""
+    image = MARK[name, "image"]
+    found = {
+        "image": request(image + QUESTION, [[1, 112, 112]], **options),
+        "images": request(f"so: {image} and {image}{QUESTION}", [[2, 168, 112], [3, 112, 224]], **options),
+    }
+    if "video" in FAMILIES[name]:
+        found["video"] = request(f"so: {MARK[name, 'video']}{QUESTION}", videos=[[4, 8, 112]], **options)
+    return found

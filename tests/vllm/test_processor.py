@@ -1,0 +1,167 @@
+"""Prompts and hashes, by vLLM's processors alone: no engine, so it takes seconds."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import apet
+from apet.core import resolve_keep
+from apet.vllm.mrope import _lengthen, _write, grid_positions, pack_positions, unpack_positions
+from apet.vllm.parts import parts_in
+from tests.vllm.processing import film, picture, processor_of
+from tests.vllm.tables import FAMILIES, MARK
+
+PARTS = {
+    ("llava", "image"): [64],
+    ("llava_next", "image"): [64, 48, 48, 48, 48],
+    ("llava_onevision", "image"): [64, 48, 48, 48, 48],
+    ("llava_onevision", "video"): [16] * 8,
+    ("qwen2_5_vl", "image"): [35],
+    ("qwen2_5_vl", "video"): [16] * 4,
+    ("qwen3_vl", "image"): [24],
+    ("qwen3_vl", "video"): [9] * 4,
+}
+"""Tokens of every tile or frame of a 200 x 140 picture, and of a video of 8 frames of 112 x 112."""
+NEWLINES = {("llava_next", "image"): 12, ("llava_onevision", "image"): 12, ("llava_onevision", "video"): 1}
+
+
+@pytest.fixture(scope="module")
+def processed(checkpoint):
+    """A prompt with a picture or a video, as a server with these options would process it."""
+    made = {}
+
+    def process(name, modality, request=None, seed=1, **options):
+        key = (name, *options.items())
+        if key not in made:
+            made[key] = processor_of(checkpoint(name), name, **options)
+        processor = made[key]
+        if modality == "image":
+            data = {"image": [picture(seed, 200, 140)]}
+        else:
+            pixels, about = film(seed)
+            data = {"video": [(pixels, about) if name.startswith("qwen") else pixels]}
+        items = processor.info.parse_mm_data(data)
+        return processor(f"so: {MARK[name, modality]} what?", items, hf_processor_mm_kwargs=request or {})
+
+    return process
+
+
+def embeds(result, modality):
+    (place,) = result["mm_placeholders"][modality]
+    return place.get_num_embeds()
+
+
+@pytest.mark.parametrize("keep", [0.25, 5, 0.1])
+@pytest.mark.parametrize(("name", "modality"), PARTS)
+def test_every_tile_and_frame_keeps_its_budget(processed, name, modality, keep):
+    result = processed(name, modality, keep=keep)
+    sizes, newlines = PARTS[name, modality], NEWLINES.get((name, modality), 0)
+    parts = parts_in(result["mm_kwargs"][modality][0])
+    assert torch.bincount(parts.of.long() + 1, minlength=len(sizes) + 1).tolist() == [newlines, *sizes]
+    want = [resolve_keep(keep, size) for size in sizes]
+    assert parts.kept.tolist() == want
+    assert embeds(result, modality) == parts.total == sum(want) + newlines
+
+
+@pytest.mark.parametrize(("name", "modality"), PARTS)
+def test_everything_kept_is_the_plain_prompt(processed, name, modality):
+    plain, full = processed(name, modality), processed(name, modality, keep=1.0)
+    short = processed(name, modality, keep=0.5)
+    assert full["prompt_token_ids"] == plain["prompt_token_ids"]
+    assert full["mm_placeholders"] == plain["mm_placeholders"]
+    assert len(short["prompt_token_ids"]) < len(plain["prompt_token_ids"])
+
+
+@pytest.mark.parametrize(("name", "modality"), [("llava", "image"), ("qwen3_vl", "video")])
+def test_budgets_never_share_a_hash(processed, name, modality):
+    def of(request=None, seed=1, **options):
+        (found,) = processed(name, modality, request, seed, **options)["mm_hashes"][modality]
+        return found
+
+    different = [
+        of(),
+        of(keep=1.0),
+        of(keep=0.5),
+        of({"apet_keep": 0.25}, keep=0.5),
+        of({"apet_keep": 1}, keep=0.5),
+        of(keep=0.5, merge=False),
+        of(keep=0.5, seed=2),
+    ]
+    assert len(set(different)) == len(different)
+    assert of(keep=0.5) == of({"apet_keep": 0.5}, keep=0.5)
+    assert of({"apet_keep": 0.25}, keep=0.5) == of({"apet_keep": 0.25}, keep=0.5)
+
+
+def test_a_request_has_its_own_budget_up_to_the_server_s(processed):
+    assert embeds(processed("llava", "image", {"apet_keep": 4}, keep=0.25), "image") == 4
+    assert embeds(processed("llava", "image", {"apet_keep": 16}, keep=0.25), "image") == 16
+    with pytest.raises(ValueError, match=r"17 of 64 tokens\); expected at most the server's 0.25 \(16\)"):
+        processed("llava", "image", {"apet_keep": 17}, keep=0.25)
+    with pytest.raises(ValueError, match="apet_keep"):
+        processed("llava", "image", {"apet_keep": "many"}, keep=0.25)
+
+
+def test_a_count_above_an_image_s_tokens_keeps_them_all(processed):
+    assert embeds(processed("qwen2_5_vl", "image", keep=1000), "image") == 35
+
+
+def test_no_one_budget_for_frames_with_text_between_them(processed):
+    with pytest.raises(apet.ApETError, match="unit='whole'"):
+        processed("qwen3_vl", "video", keep=0.5, unit="whole")
+    assert embeds(processed("qwen2_5_vl", "video", keep=0.5, unit="whole"), "video") == 32
+
+
+@pytest.mark.parametrize("prompt", ["{} what?", "so: {}"])
+def test_positions_need_text_around_an_image(checkpoint, prompt):
+    processor = processor_of(checkpoint("qwen2_5_vl"), "qwen2_5_vl", keep=0.5)
+    items = processor.info.parse_mm_data({"image": [picture(1)]})
+    with pytest.raises(ValueError, match=r"token before it|ends in an image"):
+        processor(prompt.format("<|image_pad|>"), items)
+
+
+def test_places_survive_half_precision():
+    places = torch.tensor([[0, 1, 2], [255, 256, 257], [65535, 300, 12345]])
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert torch.equal(unpack_positions(pack_positions(places, dtype)), places)
+
+
+@pytest.mark.parametrize(("name", "modality"), [key for key in PARTS if key[0].startswith("qwen")])
+def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
+    """And a token of the short prompt is numbered as one of the same part of it."""
+    from vllm.multimodal.inputs import MultiModalFeatureSpec
+
+    plain, short = processed(name, modality), processed(name, modality, keep=0.25)
+    feature = MultiModalFeatureSpec(
+        data=short["mm_kwargs"][modality][0],
+        modality=modality,
+        identifier="x",
+        mm_position=short["mm_placeholders"][modality][0],
+    )
+    full, index, (moved,) = _lengthen(short["prompt_token_ids"], [feature])
+    assert full == plain["prompt_token_ids"]
+    place = plain["mm_placeholders"][modality][0]
+    assert moved.mm_position == replace(place, is_embed=None)
+    assert [full[number] for number in index.tolist()] == short["prompt_token_ids"]
+
+
+def test_positions_are_written_chunk_by_chunk():
+    """Two runs; the second chunk begins inside the first run, and any chunk may run again."""
+    visual = torch.tensor([0, 1, 1, 1, 0, 1, 1, 0]).bool()
+    numbers = torch.tensor([0, 1, 1, 1, 4, 5, 5, 9]).expand(3, -1)
+    places = torch.tensor([[0, 0, 1], [0, 1, 0], [0, 2, 2], [0, 0, 2], [0, 3, 3]])
+    whole = _write(numbers, visual, places, 0)
+    want = [[0, 1, 1, 1, 4, 5, 5, 9], [0, 1, 2, 3, 4, 5, 8, 9], [0, 2, 1, 3, 4, 7, 8, 9]]
+    assert whole.tolist() == want
+    first = _write(numbers, visual, places[:2], 0)
+    second = _write(first, visual, places[2:], 3)
+    assert second.tolist() == want
+    assert _write(_write(second, visual, places[:2], 0), visual, places[2:], 3).tolist() == want
+
+
+def test_a_grid_s_places():
+    grid = grid_positions(2, 2, 3, step=1.5)
+    assert grid.shape == (12, 3)
+    assert grid[7].tolist() == [1, 0, 1]
+    assert grid[-1].tolist() == [1, 1, 2]
+    assert set(FAMILIES) >= {name for name, _ in PARTS}
