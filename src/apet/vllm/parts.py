@@ -108,6 +108,6 @@ def parts_in(item: Mapping[str, Any]) -> Parts | None:
 
 
 def run_numbers(embeds: Tensor) -> Tensor:
-    """For each of N visual tokens among ``embeds (L,)`` the number of the unbroken run it stands in, ``(N,)``."""
+    """The number of the unbroken run that each of N tokens among ``embeds (L,)`` stands in, ``(N,)``."""
     begins = embeds & ~torch.nn.functional.pad(embeds[:-1], (1, 0))
     return (begins.cumsum(0) - 1)[embeds]

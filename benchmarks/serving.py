@@ -1,0 +1,268 @@
+"""Requests per second and time to first token of `apet serve`, with and without compression.
+
+    python benchmarks/serving.py [--model FOLDER_OR_ID] [--keep 0.25] [--concurrency 1,4,16] [--requests 16]
+                                 [--rounds 2] [--json] [-- vLLM OPTIONS]
+
+Both servers are the same class of model; the uncompressed one keeps everything (``--keep 1.0``), which the
+tests hold equal to vLLM's own. They run one after the other, in alternating rounds, and figures are ratios of
+one run. Every request has a picture of its own, so that no cache answers, and asks for a few tokens, since
+prefill is what compression shortens.
+
+Without ``--model`` a LLaVA with random weights is made, of some 350 million parameters and 576 tokens per
+picture: large enough for prefill to matter on a CPU. On a GPU:
+
+    python benchmarks/serving.py --model llava-hf/llava-1.5-7b-hf
+    python benchmarks/serving.py --model Qwen/Qwen2.5-VL-7B-Instruct --side 672
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+QUESTION = "What is in the picture?"
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one server did at one concurrency.
+
+    Attributes:
+        per_second: Requests per second.
+        first_token: Median time to the first token, in seconds.
+        prompt: Tokens of a prompt.
+    """
+
+    per_second: float
+    first_token: float
+    prompt: int
+
+
+def random_llava(folder: Path) -> None:
+    """Writes a LLaVA with random weights and the embedded model's tokenizer."""
+    import torch
+    from transformers import AutoProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
+    from transformers import LlavaForConditionalGeneration as Llava
+
+    from apet import embedded
+
+    torch.manual_seed(0)
+    processor = AutoProcessor.from_pretrained(embedded.PATH)
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=384,
+            intermediate_size=1536,
+            num_hidden_layers=6,
+            num_attention_heads=6,
+            image_size=336,
+            patch_size=14,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=256,
+            hidden_size=1024,
+            intermediate_size=4096,
+            num_hidden_layers=20,
+            num_attention_heads=16,
+            num_key_value_heads=16,
+            max_position_embeddings=4096,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        ),
+        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+    )
+    model = Llava(config)
+    print(f"random LLaVA of {sum(p.numel() for p in model.parameters()) / 1e6:.0f} million parameters")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+@contextmanager
+def serving(model: str, keep: float, options: list[str], log: Path) -> Iterator[str]:
+    """Runs a server; yields its address once it answers."""
+    import httpx
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "apet.app.main", "serve", model, "--keep", str(keep)]
+    command += ["--served-model-name", "model", "--host", "127.0.0.1", "--port", str(port), *options]
+    with log.open("w", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + 900
+        while True:
+            if process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"the server did not start:\n{log.read_text(encoding='utf-8')[-3000:]}")
+            try:
+                if httpx.get(f"{address}/health", timeout=5).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                time.sleep(1)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+
+
+def picture(seed: int, side: int) -> str:
+    """A picture of coarse noise as a URL; no two are alike."""
+    import numpy as np
+    from PIL import Image
+
+    noise = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize((side, side)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+async def load(address: str, pictures: list[str], concurrency: int, tokens: int) -> Round:
+    """Asks about every picture, so many at a time."""
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none", timeout=600, max_retries=0)
+    gate = asyncio.Semaphore(concurrency)
+    firsts: list[float] = []
+    prompts: list[int] = []
+
+    async def one(url: str) -> None:
+        content: list[Any] = [
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": QUESTION},
+        ]
+        async with gate:
+            begin = time.perf_counter()
+            stream = await client.chat.completions.create(
+                model="model",
+                messages=[{"role": "user", "content": content}],
+                max_tokens=tokens,
+                temperature=0,
+                stream=True,
+                stream_options={"include_usage": True},
+                extra_body={"ignore_eos": True},
+            )
+            first = None
+            async for part in stream:
+                if first is None and part.choices:
+                    first = time.perf_counter() - begin
+                if part.usage is not None:
+                    prompts.append(part.usage.prompt_tokens)
+            firsts.append(first or time.perf_counter() - begin)
+
+    begin = time.perf_counter()
+    async with client:
+        await asyncio.gather(*(one(url) for url in pictures))
+    seconds = time.perf_counter() - begin
+    return Round(len(pictures) / seconds, statistics.median(firsts), prompts[0])
+
+
+def measure(arguments: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
+    """Alternates between the two servers, and sums up."""
+    found: dict[tuple[float, int], list[Round]] = {}
+    seed = 0
+    for number in range(arguments.rounds):
+        for keep in (1.0, arguments.keep):
+            log = folder / f"server-{number}-{keep}.log"
+            with serving(model, keep, arguments.options, log) as address:
+                warm = [picture(-seed - 1 + 10**6, arguments.side) for seed in range(2)]
+                asyncio.run(load(address, warm, 2, arguments.tokens))
+                for concurrency in arguments.concurrency:
+                    urls = [picture(seed + n, arguments.side) for n in range(arguments.requests)]
+                    seed += arguments.requests
+                    result = asyncio.run(load(address, urls, concurrency, arguments.tokens))
+                    found.setdefault((keep, concurrency), []).append(result)
+    rows = []
+    for concurrency in arguments.concurrency:
+        plain, short = found[1.0, concurrency], found[arguments.keep, concurrency]
+        rate = [statistics.median(r.per_second for r in rounds) for rounds in (plain, short)]
+        first = [statistics.median(r.first_token for r in rounds) for rounds in (plain, short)]
+        rows.append(
+            {
+                "concurrency": concurrency,
+                "prompt": [plain[0].prompt, short[0].prompt],
+                "per_second": rate,
+                "first_token": first,
+                "throughput_ratio": rate[1] / rate[0],
+                "first_token_ratio": first[0] / first[1],
+            }
+        )
+    return {
+        "model": arguments.model or "random LLaVA",
+        "keep": arguments.keep,
+        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "rounds": arguments.rounds,
+        "requests": arguments.requests,
+        "tokens": arguments.tokens,
+        "rows": rows,
+    }
+
+
+def parse(given: list[str]) -> argparse.Namespace:
+    """Reads the arguments; those behind ``--`` are vLLM's."""
+    own, options = (
+        (given[: given.index("--")], given[given.index("--") + 1 :]) if "--" in given else (given, [])
+    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--model", help="model id or folder; a random LLaVA if not given")
+    parser.add_argument("--keep", type=float, default=0.25, help="share of the visual tokens")
+    parser.add_argument("--concurrency", default="1,4,16", help="requests at a time")
+    parser.add_argument("--requests", type=int, default=16, help="requests per concurrency and round")
+    parser.add_argument("--rounds", type=int, default=2, help="times each server is started")
+    parser.add_argument("--tokens", type=int, default=8, help="tokens of every answer")
+    parser.add_argument("--side", type=int, default=336, help="side of the square pictures, in pixels")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args(own)
+    arguments.concurrency = [int(text) for text in arguments.concurrency.split(",")]
+    arguments.options = options
+    return arguments
+
+
+def main() -> None:
+    """Runs it and prints a table."""
+    arguments = parse(sys.argv[1:])
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        model = arguments.model
+        if model is None:
+            model = str(folder / "model")
+            random_llava(folder / "model")
+            arguments.options = ["--dtype", "float32", "--max-model-len", "1024", *arguments.options]
+        result = measure(arguments, model, folder)
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    print(
+        f"{result['model']}, keep {result['keep']}, {result['machine']}; medians of {result['rounds']} rounds"
+    )
+    print(
+        f"{'at a time':>9} {'prompt':>12} {'requests/s':>16} {'ratio':>6} {'first token, s':>18} {'ratio':>6}"
+    )
+    for row in result["rows"]:
+        print(
+            f"{row['concurrency']:>9} {row['prompt'][0]:>5} > {row['prompt'][1]:<4}"
+            f" {row['per_second'][0]:>7.2f} > {row['per_second'][1]:<6.2f} {row['throughput_ratio']:>6.2f}"
+            f" {row['first_token'][0]:>8.2f} > {row['first_token'][1]:<7.2f} {row['first_token_ratio']:>6.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

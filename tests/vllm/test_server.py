@@ -1,0 +1,127 @@
+"""The server for real: ``apet serve`` with the embedded model, asked through OpenAI's client."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import openai
+import pytest
+from training.evaluate import held_out
+
+from tests.vllm.server import question, serving
+
+KEEP = 64
+MODEL = "apet-embedded"
+ANSWER = {"model": MODEL, "temperature": 0, "max_tokens": 12, "logprobs": True}
+BUDGETS = (None, 48, 64, 0.05)
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    options = ["--trust-request-mm-kwargs", "--max-model-len", "1024", "--max-num-seqs", "16"]
+    options += ["--enforce-eager", "--gpu-memory-utilization", "0.1", "--block-size", "32"]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving("--keep", str(KEEP), *options, log=log) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return openai.OpenAI(base_url=f"{server}/v1", api_key="none", timeout=SECONDS, max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Pictures with questions that the embedded model was not trained on."""
+    pairs = held_out(16, 2, "validation")
+    assert len(pairs) == 32
+    return pairs
+
+
+def budget(keep):
+    return {} if keep is None else {"mm_processor_kwargs": {"apet_keep": keep}}
+
+
+def ask_one(client, image, text, keep=None):
+    return client.chat.completions.create(messages=question(image, text), extra_body=budget(keep), **ANSWER)
+
+
+def content(response):
+    choice = response.choices[0]
+    scores = [token.logprob for token in choice.logprobs.content]
+    return choice.message.content.strip(), response.usage.prompt_tokens, scores
+
+
+def test_it_answers_rightly_with_a_ninth_of_the_tokens(client, pairs):
+    right = 0
+    for image, one in pairs:
+        answer, tokens, _ = content(ask_one(client, image, one.text))
+        assert KEEP < tokens < KEEP + 40
+        right += answer == one.answer
+    assert right >= 0.7 * len(pairs), f"{right} of {len(pairs)}"
+
+
+def test_many_at_once_are_answered_as_one_by_one(server, client, pairs):
+    asked = [(image, one.text, BUDGETS[n % len(BUDGETS)]) for n, (image, one) in enumerate(pairs)]
+    alone = [content(ask_one(client, *one)) for one in asked]
+
+    async def together():
+        many = openai.AsyncOpenAI(base_url=f"{server}/v1", api_key="none", timeout=SECONDS, max_retries=0)
+        async with many:
+            calls = [
+                many.chat.completions.create(
+                    messages=question(image, text), extra_body=budget(keep), **ANSWER
+                )
+                for image, text, keep in asked
+            ]
+            return [content(one) for one in await asyncio.gather(*calls)]
+
+    for one, other in zip(alone, asyncio.run(together()), strict=True):
+        assert other[:2] == one[:2]
+        assert other[2] == pytest.approx(one[2], abs=1e-3)
+    lengths = {keep: tokens for (_, _, keep), (_, tokens, _) in zip(asked, alone, strict=True)}
+    assert lengths[0.05] < lengths[48] < lengths[64]
+
+
+def refused(client, image, text, body=None):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.create(messages=question(image, text), extra_body=body or {}, **ANSWER)
+    return str(caught.value)
+
+
+def still_answers(client, pairs):
+    image, one = pairs[0]
+    assert content(ask_one(client, image, one.text))[0]
+
+
+def test_a_budget_above_the_server_s_is_refused(client, pairs):
+    image, one = pairs[0]
+    message = refused(client, image, one.text, budget(65))
+    assert "65 of 576 tokens" in message
+    assert "at most the server's 64" in message
+    assert "apet_keep" in refused(client, image, one.text, budget("many"))
+    still_answers(client, pairs)
+
+
+def test_a_malformed_picture_is_refused(client, pairs):
+    refused(client, b"\x89PNG\r\n\x1a\n no picture", "what is it?")
+    still_answers(client, pairs)
+
+
+def test_an_aborted_request_harms_nobody(server, client, pairs):
+    for image, one in pairs[:4]:
+        body = {"model": MODEL, "messages": question(image, one.text), "max_tokens": 400, "ignore_eos": True}
+        with pytest.raises(httpx.TimeoutException):
+            httpx.post(f"{server}/v1/chat/completions", json=body, timeout=0.2)
+    stream = client.chat.completions.create(
+        messages=question(pairs[0][0], pairs[0][1].text),
+        model=MODEL,
+        max_tokens=400,
+        stream=True,
+        extra_body={"ignore_eos": True},
+    )
+    next(iter(stream))
+    stream.close()
+    still_answers(client, pairs)
