@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -76,23 +77,25 @@ QWEN_CHAT = chat_template(
 )
 
 
-def tokenizer(special: list[str]) -> transformers.PreTrainedTokenizerFast:
+def tokenizer(special: list[str], names: dict[str, str] | None = None) -> Any:
+    """A tokenizer that learned nothing but these tokens; the third ends a text and the fourth pads."""
     plain = Tokenizer(models.BPE())
     plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     plain.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet)
     plain.train_from_iterator(["what is in the picture and what is not"] * 4, trainer)
-    fast = transformers.PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=plain,
         eos_token=special[2],
         pad_token=special[3],
-        additional_special_tokens=[token for token in special if token not in special[2:4]],
+        extra_special_tokens=names
+        or {
+            f"{kind}_token": next(t for t in special if t.strip("<|>").removesuffix("_pad") == kind)
+            for kind in ("image", "video")
+        },
         model_max_length=4096,
     )
-    for name, ending in (("image_token", "image"), ("video_token", "video")):
-        setattr(fast, name, next(t for t in special if t.strip("<|>").removesuffix("_pad") == ending))
-    return fast
 
 
 def llava():
@@ -230,7 +233,101 @@ def qwen3_vl():
     return transformers.Qwen3VLForConditionalGeneration(config), processor
 
 
-MODELS = {build.__name__: build for build in (llava, llava_next, llava_onevision, qwen2_5_vl, qwen3_vl)}
+def qwen3_5():
+    rope = {
+        "rope_type": "default",
+        "rope_theta": 10000.0,
+        "mrope_section": [6, 5, 5],
+        "mrope_interleaved": True,
+        "partial_rotary_factor": 0.5,
+    }
+    linear = {
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_key_head_dim": 64,
+        "linear_value_head_dim": 64,
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "head_dim": 64,
+        "rope_parameters": rope,
+    }
+    config = transformers.Qwen3_5Config(
+        text_config=TEXT | linear,
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 2,
+            "out_hidden_size": 128,
+            "patch_size": 16,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "num_position_embeddings": 64,
+        },
+        **QWEN_IDS,
+    )
+    _, processor = qwen3_vl()
+    return transformers.Qwen3_5ForConditionalGeneration(config), processor
+
+
+def internvl():
+    config = transformers.InternVLConfig(
+        vision_config=TOWER | {"num_hidden_layers": 2, "image_size": [SIDE, SIDE], "patch_size": [14, 14]},
+        text_config=transformers.Qwen2Config(**TEXT),
+        image_token_id=6,
+        image_seq_length=16,
+        downsample_ratio=0.5,
+    )
+    names = {
+        "start_image_token": "<img>",
+        "end_image_token": "</img>",
+        "context_image_token": "<IMG_CONTEXT>",
+        "video_token": "<video>",
+    }
+    size = {"height": SIDE, "width": SIDE}
+    processor = transformers.InternVLProcessor(
+        transformers.GotOcr2ImageProcessor(size=size, crop_to_patches=True, min_patches=1, max_patches=4),
+        tokenizer(["<unk>", "<s>", "</s>", "<pad>", *names.values()], names),
+        transformers.InternVLVideoProcessor(size=size),
+        image_seq_length=16,
+        chat_template=chat_template("<IMG_CONTEXT>\n", "<video>\n"),
+    )
+    return transformers.InternVLForConditionalGeneration(config), processor
+
+
+def gemma3():
+    text = {
+        "head_dim": 64,
+        "query_pre_attn_scalar": 64,
+        "sliding_window": 512,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
+    config = transformers.Gemma3Config(
+        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
+        text_config=TEXT | text,
+        image_token_index=6,
+        boi_token_index=4,
+        eoi_token_index=5,
+        mm_tokens_per_image=16,
+    )
+    names = {
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+    }
+    special = ["<unk>", "<bos>", "<eos>", "<pad>", *names.values(), *("\n" * n for n in range(1, 5))]
+    processor = transformers.Gemma3Processor(
+        transformers.Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        tokenizer(special, names),
+        image_seq_length=16,
+        chat_template=chat_template("<start_of_image>", ""),
+    )
+    return transformers.Gemma3ForConditionalGeneration(config), processor
+
+
+MODELS = {
+    build.__name__: build
+    for build in (llava, llava_next, llava_onevision, qwen2_5_vl, qwen3_vl, qwen3_5, internvl, gemma3)
+}
 
 
 def save(name: str, folder: Path) -> None:

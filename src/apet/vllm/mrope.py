@@ -53,6 +53,16 @@ def grid_positions(frames: int, rows: int, columns: int, step: float = 1.0) -> T
 class MropeProcessor(CompressingProcessor):
     """Refuses prompts whose positions could not be told from the tokens around an image."""
 
+    apet_profiling = False
+
+    def get_dummy_mm_inputs(self, *args: Any, **kwargs: Any) -> Any:
+        """The engine's own largest images, which stand without text."""
+        self.apet_profiling = True
+        try:
+            return super().get_dummy_mm_inputs(*args, **kwargs)
+        finally:
+            self.apet_profiling = False
+
     def apply(self, *args: Any, **kwargs: Any) -> Any:
         """Processes a prompt.
 
@@ -60,6 +70,8 @@ class MropeProcessor(CompressingProcessor):
             ApETError: If an image or video does not stand between two text tokens.
         """
         result = super().apply(*args, **kwargs)
+        if self.apet_profiling:
+            return result
         places = sorted(
             (place for of_modality in result["mm_placeholders"].values() for place in of_modality),
             key=lambda place: place.offset,
