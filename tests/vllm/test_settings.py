@@ -31,6 +31,8 @@ def test_the_config_names_the_method(monkeypatch):
         {"keep": 0},
         {"keep": 1.5},
         {"keep": 0.5, "stage2": 1},
+        {"keep": 0.5, "budget": "shared"},
+        {"tolerance": 0.1},
         {"keep": 0.5, "sead": 1},
         {"keep": 4, "method": "?"},
     ],

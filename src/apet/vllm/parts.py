@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from apet.core.budget import resolve_keep
+from apet.core.budget import check_keep, resolve_keep
 from apet.core.errors import ApETError
 from apet.methods import Method
 from apet.vllm.settings import REQUEST
@@ -87,8 +87,8 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
     if method.unit == "whole":
         of = of.clamp(max=0)
     sizes: list[int] = torch.bincount(of.long() + 1)[1:].tolist()
-    kept = [_count(method.keep, size) for size in sizes]
-    for size, own, most in zip(sizes, kept, (_count(server.keep, size) for size in sizes), strict=True):
+    kept = [_count(method, size) for size in sizes]
+    for size, own, most in zip(sizes, kept, (_count(server, size) for size in sizes), strict=True):
         if own > most:
             raise ApETError(
                 REQUEST,
@@ -98,7 +98,8 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
     return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32))
 
 
-def _count(keep: int | float, size: int) -> int:
+def _count(method: Method, size: int) -> int:
+    keep = check_keep(method.keep, REQUEST)
     return resolve_keep(min(keep, size) if isinstance(keep, int) else keep, size, REQUEST)
 
 
