@@ -80,6 +80,13 @@ def test_every_part_has_its_budget_and_newlines_stay():
             assert mine == [True] * count + [False] * (sizes[part] - count)
 
 
+def test_a_tile_without_tokens_keeps_none():
+    parts = plan(torch.tensor([0, 0, 2, 2]), apet.ApET(0.5), apet.ApET(0.5))
+    assert parts.kept.tolist() == [1, 0, 1]
+    (short,) = compress_items(apet.ApET(0.5), [torch.randn(4, 3)], [parts])
+    assert len(short.rows) == parts.total == int(parts.leading().sum()) == 2
+
+
 def test_a_whole_image_has_one_budget():
     parts = plan(torch.tensor([0, 0, 1, 1, -1]), apet.ApET(0.5, unit="whole"), apet.ApET(0.5, unit="whole"))
     assert parts.of.tolist() == [0, 0, 0, 0, -1]

@@ -99,6 +99,8 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
 
 
 def _count(method: Method, size: int) -> int:
+    if size == 0:  # a tile of which nothing is left behind the padding
+        return 0
     keep = check_keep(method.keep, REQUEST)
     return resolve_keep(min(keep, size) if isinstance(keep, int) else keep, size, REQUEST)
 
