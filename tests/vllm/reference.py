@@ -19,6 +19,7 @@ class Reference:
     def __init__(self, folder: Path) -> None:
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
+        self.model.generation_config.eos_token_id = None  # as the engine is told to ignore it
 
     def answer(self, one: dict[str, Any], method: apet.Method) -> dict[str, Any]:
         """Greedy tokens, their log-probabilities, and the prompt's length before and after."""
@@ -27,7 +28,6 @@ class Reference:
             output = self.model.generate(
                 **inputs,
                 max_new_tokens=NEW_TOKENS,
-                min_new_tokens=NEW_TOKENS,
                 do_sample=False,
                 output_logits=True,
                 return_dict_in_generate=True,

@@ -224,10 +224,11 @@ def qwen3_vl():
         **QWEN_IDS,
     )
     grid = {"patch_size": 16, "merge_size": 2, "temporal_patch_size": 2}
+    half = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}  # vLLM has one norm for images and videos
     processor = transformers.Qwen3VLProcessor(
-        transformers.Qwen2VLImageProcessor(min_pixels=32 * 32, max_pixels=32 * 32 * 64, **grid),
+        transformers.Qwen2VLImageProcessor(min_pixels=32 * 32, max_pixels=32 * 32 * 64, **grid, **half),
         tokenizer(QWEN_TOKENS),
-        transformers.Qwen3VLVideoProcessor(**grid),
+        transformers.Qwen3VLVideoProcessor(**grid, **half),
         chat_template=QWEN_CHAT,
     )
     return transformers.Qwen3VLForConditionalGeneration(config), processor
