@@ -11,38 +11,35 @@ QWEN = {
     "image": "<|vision_start|><|image_pad|><|vision_end|>",
     "video": "<|vision_start|><|video_pad|><|vision_end|>",
 }
-FAMILIES = {
-    "llava": ("image",),
-    "llava_next": ("image",),
-    "llava_onevision": ("image", "video"),
-    "qwen2_5_vl": ("image", "video"),
-    "qwen3_vl": ("image", "video"),
+MARKS = {
+    "llava": {"image": "<image>"},
+    "llava_next": {"image": "<image>"},
+    "llava_onevision": LLAVA,
+    "qwen2_5_vl": QWEN,
+    "qwen3_vl": QWEN,
+    "qwen3_5": QWEN,
+    "internvl": {"image": "<IMG_CONTEXT>", "video": "<video>"},
+    "gemma3": {"image": "<start_of_image>"},
 }
-"""What each tiny model takes."""
-MARK = {
-    (name, modality): (QWEN if name.startswith("qwen") else LLAVA)[modality]
-    for name, modalities in FAMILIES.items()
-    for modality in modalities
-}
-"""What stands in a prompt for an image or a video."""
+"""What stands for an image or a video in a prompt, for every tiny model."""
 QUESTION = " what is in the picture and what is not in the picture? say what it is"
 """Long enough that a prompt fills blocks of the prefix cache."""
 
 
-# Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its last
-# frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
+# Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
+# last frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
 FILM = {"qwen2_5_vl": [4, 8, 224]}
 
 
 def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     """One image, two of different sizes, and a video where the model takes one."""
-    image = MARK[name, "image"]
+    image = MARKS[name]["image"]
     found = {
         "image": request(image + QUESTION, [[1, 112, 112]], **options),
         "images": request(f"so: {image} and {image}{QUESTION}", [[2, 168, 112], [3, 112, 224]], **options),
     }
-    if "video" in FAMILIES[name]:
+    if "video" in MARKS[name]:
         found["video"] = request(
-            f"so: {MARK[name, 'video']}{QUESTION}", videos=[FILM.get(name, [4, 8, 112])], **options
+            f"so: {MARKS[name]['video']}{QUESTION}", videos=[FILM.get(name, [4, 8, 112])], **options
         )
     return found

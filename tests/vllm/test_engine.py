@@ -8,7 +8,7 @@ import apet
 from tests.vllm.engine import run
 from tests.vllm.processing import overrides
 from tests.vllm.reference import Reference
-from tests.vllm.tables import FAMILIES, requests_of
+from tests.vllm.tables import MARKS, requests_of
 
 KEEP = 0.25
 CLOSE = 1e-4
@@ -41,7 +41,7 @@ def answers(checkpoint):
     return of
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", MARKS)
 def test_equal_to_transformers(checkpoint, answers, name):
     """Images, several images and videos; kept tokens at their own positions where those have three axes."""
     positions = "own" if name.startswith("qwen") else "contiguous"
@@ -53,14 +53,14 @@ def test_equal_to_transformers(checkpoint, answers, name):
         same(got, want)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", MARKS)
 def test_the_prefix_cache_changes_nothing(answers, name):
     for first, again in zip(answers(name)["first"], answers(name)["again"], strict=True):
         same(again, first)
     assert sum(again["cached"] for again in answers(name)["again"]) > 0
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", MARKS)
 def test_a_batch_changes_nothing(answers, name):
     for first, together in zip(answers(name)["first"], answers(name)["together"], strict=True):
         same(together, first)

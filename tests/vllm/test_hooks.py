@@ -19,8 +19,8 @@ PROCESSOR = (
     "_apply_hf_processor_main",
     "_get_mm_fields_config",
     "_get_mm_prompt_updates",
-    "apply",
 )
+MROPE_PROCESSOR = ("apply", "get_dummy_mm_inputs")
 MROPE = (
     "_postprocess_image_embeds_evs",
     "_postprocess_video_embeds_evs",
@@ -51,7 +51,7 @@ def test_hooks_fit(architecture):
     hooks += [(parts.info, "get_mm_max_tokens_per_item"), (cls, "embed_multimodal")]
     if issubclass(cls, MropeModel):
         assert issubclass(parts.processor, MropeProcessor)
-        hooks += [(cls, hook) for hook in MROPE]
+        hooks += [(cls, hook) for hook in MROPE] + [(parts.processor, hook) for hook in MROPE_PROCESSOR]
     for owner, hook in hooks:
         own = getattr(owner, hook)
         assert own.__module__.startswith("apet."), f"{owner.__name__}.{hook} is not ours"

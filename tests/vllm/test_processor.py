@@ -10,7 +10,7 @@ from apet.core import resolve_keep
 from apet.vllm.mrope import _lengthen, _write, grid_positions, pack_positions, unpack_positions
 from apet.vllm.parts import parts_in
 from tests.vllm.processing import film, picture, processor_of
-from tests.vllm.tables import FAMILIES, MARK
+from tests.vllm.tables import MARKS
 
 PARTS = {
     ("llava", "image"): [64],
@@ -42,7 +42,7 @@ def processed(checkpoint):
             pixels, about = film(seed)
             data = {"video": [(pixels, about) if name.startswith("qwen") else pixels]}
         items = processor.info.parse_mm_data(data)
-        return processor(f"so: {MARK[name, modality]} what?", items, hf_processor_mm_kwargs=request or {})
+        return processor(f"so: {MARKS[name][modality]} what?", items, hf_processor_mm_kwargs=request or {})
 
     return process
 
@@ -164,4 +164,4 @@ def test_a_grid_s_places():
     assert grid.shape == (12, 3)
     assert grid[7].tolist() == [1, 0, 1]
     assert grid[-1].tolist() == [1, 1, 2]
-    assert set(FAMILIES) >= {name for name, _ in PARTS}
+    assert set(MARKS) >= {name for name, _ in PARTS}
