@@ -20,7 +20,7 @@ PARTS = {
     ("qwen2_5_vl", "image"): [35],
     ("qwen2_5_vl", "video"): [16] * 4,
     ("qwen3_vl", "image"): [24],
-    ("qwen3_vl", "video"): [9] * 4,
+    ("qwen3_vl", "video"): [16] * 4,
 }
 """Tokens of every tile or frame of a 200 x 140 picture, and of a video of 8 frames of 112 x 112."""
 NEWLINES = {("llava_next", "image"): 12, ("llava_onevision", "image"): 12, ("llava_onevision", "video"): 1}
