@@ -7,8 +7,9 @@ import asyncio
 import httpx
 import openai
 import pytest
-from training.evaluate import held_out
+from PIL import Image
 
+from apet.scenes import ask, draw, sample_scene, seeded
 from tests.vllm.server import question, serving
 
 KEEP = 64
@@ -35,9 +36,14 @@ def client(server):
 @pytest.fixture(scope="module")
 def pairs():
     """Pictures with questions that the embedded model was not trained on."""
-    pairs = held_out(16, 2, "validation")
-    assert len(pairs) == 32
-    return pairs
+    found = []
+    for index in range(16):
+        rng = seeded("validation", index)
+        scene = sample_scene(rng)
+        image = Image.fromarray(draw(scene))
+        found += [(image, one) for one in ask(rng, scene, 2)]
+    assert len(found) == 32
+    return found
 
 
 def budget(keep):
