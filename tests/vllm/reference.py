@@ -53,4 +53,7 @@ class Reference:
                 known = ("fps", "duration", "total_num_frames", "frames_indices", "video_backend")
                 given["video_metadata"] = [{name: about[name] for name in known} for _, about in videos]
                 given["do_sample_frames"] = False
-        return self.processor(text=[one["prompt"]], return_tensors="pt", **given)
+        inputs = self.processor(text=[one["prompt"]], return_tensors="pt", **given)
+        if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images too
+            inputs["token_type_ids"].zero_()
+        return inputs
