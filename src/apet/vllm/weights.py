@@ -10,7 +10,7 @@ __all__ = ["with_either_name"]
 
 
 def with_either_name(mapper: WeightsMapper) -> WeightsMapper:
-    """Lets a LLaVA load whether its encoder was saved as ``vision_tower.vision_model`` or ``vision_tower``.
+    """Lets a model load whether its encoder was saved as ``vision_tower.vision_model`` or ``vision_tower``.
 
     transformers 5 saves the shorter name, which vLLM does not know.
     """

@@ -12,6 +12,7 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.model import CompressingModel
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.weights import with_either_name
 
 __all__ = ["ApETGemma3"]
 
@@ -27,3 +28,5 @@ class _Processor(CompressingProcessor, Gemma3MultiModalProcessor):
 @MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=Gemma3DummyInputsBuilder)
 class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
     """Gemma 3 under compression."""
+
+    hf_to_vllm_mapper = with_either_name(Gemma3ForConditionalGeneration.hf_to_vllm_mapper)
