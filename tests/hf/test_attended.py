@@ -9,6 +9,7 @@ import torch
 
 from apet.core.errors import ApETError
 from apet.hf import apply, compressing
+from apet.hf.results import schedule_of
 from apet.methods import FastV, PyramidDrop, VisionZip
 from tests.hf.cases import PROMPTS
 from tests.hf.families import RECIPES
@@ -324,3 +325,16 @@ def test_pyramiddrop_finds_its_depths_and_stays_idempotent(eager):
     with compressing(eager, PyramidDrop(5)) as session:
         assert apply(eager, PyramidDrop(5)) is session
         assert session.method.layers == PyramidDrop(5).fitted(len(eager.model.language_model.layers)).layers
+
+
+def test_the_schedule_tells_every_depth(eager):
+    """What the KV cache holds, layer by layer."""
+    inputs = prompts(PROMPTS["one"])
+    with compressing(eager, PyramidDrop(5, layers=(1, 2, 3))) as session:
+        cache = eager(**inputs).past_key_values
+        schedule = schedule_of(session.images, session.method)
+    visual = int((inputs["input_ids"] == IMAGE_TOKEN).sum())
+    text = inputs["input_ids"].shape[1] - visual
+    assert [layer for layer, _ in schedule] == [0, 1, 2, 3]
+    assert [text + kept for _, kept in schedule] == [layer.keys.shape[-2] for layer in cache.layers]
+    assert visual > schedule[1][1] > schedule[2][1] > schedule[3][1] == 5

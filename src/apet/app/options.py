@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apet.core.errors import ApETError
-from apet.methods import METHODS, Method, Stage2
+from apet.methods import METHODS, Method, Stage2, named
 
 __all__ = ["parse_budget", "parse_keep", "parse_keeps", "parse_method", "parse_stage2"]
 
@@ -69,4 +69,4 @@ def parse_method(name: str, keep: int | float, option: str) -> Method:
     """
     if name not in METHODS:
         raise ApETError(option, repr(name), "one of: " + ", ".join(METHODS))
-    return METHODS[name](keep)
+    return named(name, keep)

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from apet.evaluation.replies import Reply, Schedule, schedule_of
+from apet.evaluation.replies import Reply
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf import Session, compressing
 from apet.hf.api import on_its_attention
 from apet.hf.families import family_of
+from apet.hf.results import Schedule, schedule_of
 from apet.methods import Method
 
 __all__ = ["LONGEST_ANSWER", "answer_plainly", "applied", "check_applies", "visual_tokens"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from apet.evaluation.bands import BANDS
-from apet.evaluation.replies import Schedule
 from apet.evaluation.tasks import Case
+from apet.hf.results import Schedule
 
 __all__ = ["Records"]
 

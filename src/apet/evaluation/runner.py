@@ -130,7 +130,7 @@ class _Asking:
 
 
 def _line(key: str, configuration: Configuration, replies: Sequence[Reply]) -> dict[str, Any]:
-    chooses = not getattr(configuration.built, "replaces", False)
+    chooses = configuration.built is None or not configuration.built.replaces
     alone = {reply.case.group: reply.images for reply in replies if reply.case.kind == "image" and chooses}
     return {
         "kind": "answers",

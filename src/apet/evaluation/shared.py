@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.evaluation.plain import LONGEST_ANSWER, applied
-from apet.evaluation.replies import Reply, schedule_of
+from apet.evaluation.replies import Reply
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
-from apet.hf.results import ImageResult
+from apet.hf.results import ImageResult, schedule_of
 from apet.methods import Method
 
 __all__ = ["BLIND", "Shared", "can_share"]

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from apet.evaluation.configurations import Configuration, Stages
 from apet.evaluation.records import Records
-from apet.evaluation.replies import Schedule, mean_tokens
+from apet.evaluation.replies import mean_tokens
 from apet.evaluation.tasks import TASKS, Case
+from apet.hf.results import Schedule
 
 __all__ = ["ALL", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
 

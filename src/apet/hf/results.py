@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,8 +11,12 @@ from torch import Tensor
 from apet.core import Selection
 from apet.hf.clock import Clock
 from apet.hf.grid import Grid
+from apet.methods import Method
 
-__all__ = ["ImageResult", "StageSelection"]
+__all__ = ["ImageResult", "Schedule", "StageSelection", "schedule_of"]
+
+Schedule = tuple[tuple[int, int], ...]
+"""Visual tokens by layer: ``((0, 96), (4, 32))`` is 96 in layers 0 to 3, and 32 from layer 4 on."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +148,14 @@ class ImageResult:
     def seconds(self) -> float:
         """Time spent selecting, in both stages."""
         return sum(stage.seconds for stage in (self.stage1, self.stage2) if stage is not None)
+
+
+def schedule_of(images: Sequence[ImageResult], method: Method) -> Schedule:
+    """The visual tokens that each decoder layer saw of these images, by first layer."""
+    schedule = [(0, sum(image.tokens_stage1 for image in images))]
+    for stage in method.later[:-1]:
+        left = sum(min(method.behind(stage, image.tokens), image.tokens_stage1) for image in images)
+        schedule.append((stage.layer, left))
+    if method.later:
+        schedule.append((method.later[-1].layer, sum(image.tokens_stage2 for image in images)))
+    return tuple(schedule)

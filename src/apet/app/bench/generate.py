@@ -15,6 +15,7 @@ from apet.core.errors import ApETError
 from apet.hf.clock import Clock
 from apet.hf.families import family_of
 from apet.hf.first_token import FirstToken
+from apet.hf.results import schedule_of
 from apet.hf.sessions import Session
 from apet.methods import Stage2
 
@@ -180,11 +181,9 @@ def _wrong(taken: dict[str, Any], given: dict[str, Tensor], placeholder: int, va
         expected = [text + (variant.oracle or visual)] * count
     else:
         images = [image for image in session.images if image.row == 0]
-        method, early = session.method, sum(image.tokens_stage1 for image in images)
-        expected = [text + early] * count
-        for stage in method.later:
-            behind = sum(min(method.behind(stage, image.tokens), image.tokens_stage1) for image in images)
-            expected[stage.layer :] = [text + behind] * (count - stage.layer)
+        expected = [0] * count
+        for layer, kept in schedule_of(images, session.method):
+            expected[layer:] = [text + kept] * (count - layer)
         for image in images:
             first = image.stage1
             if first is not None and not bool((first.indices[1:] > first.indices[:-1]).all()):

@@ -112,7 +112,7 @@ def comparable() -> list[str]:
     tokens = torch.linspace(-1, 1, 72).sin().view(1, 9, 8)
     names = []
     for name, method in METHODS.items():
-        if name == "apet" or getattr(method, "replaces", False):
+        if name == "apet" or method.replaces:
             continue
         try:
             method(4).select(tokens, 4)
