@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 __all__ = ["EvalRequest", "evaluate_request"]
 
 
+_MOST_WORKERS = 8
+
+
 @dataclass(frozen=True)
 class EvalRequest:
     """What was asked for on the command line, as text; empty ``methods`` and ``tasks``: the defaults."""
@@ -31,6 +35,7 @@ class EvalRequest:
     seeds: int
     limit: int | None
     output: Path
+    workers: int | None = None
     trust_remote_code: bool = False
 
 
@@ -66,7 +71,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     wanted.check()
     subject = load_subject(request.model, trust_remote_code=request.trust_remote_code)
     with _progress() as progress:
-        result = evaluate(subject, wanted, request.output, progress)
+        result = evaluate(subject, wanted, request.output, progress, _workers(request))
     written = write_report(result, request.output)
     if as_json:
         print(json.dumps({"rows": [row.as_json() for row in result.rows]}))
@@ -74,6 +79,13 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     _print(result)
     console = Console()
     console.print("[dim]" + ", ".join(str(path) for path in written) + "[/dim]", soft_wrap=True)
+
+
+def _workers(request: EvalRequest) -> int:
+    """Processes: as asked, or a core each for the embedded model, which is too small to keep two busy."""
+    if request.workers is not None:
+        return request.workers
+    return min(os.cpu_count() or 1, _MOST_WORKERS) if request.model is None else 1
 
 
 def parse_keeps(text: str) -> list[int | float]:

@@ -133,6 +133,14 @@ def evaluate(
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of answers and report; a killed run goes on from it.")
     ] = Path("apet-eval"),
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that answer at once, for a small model on the CPU. The embedded model takes all "
+            "cores if not given, another one process.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
@@ -142,7 +150,7 @@ def evaluate(
     from apet.app.evaluate import EvalRequest, evaluate_request
 
     request = EvalRequest(
-        model, methods, keep, stage2, tasks, seeds, limit, output, trust_remote_code=trust_remote_code
+        model, methods, keep, stage2, tasks, seeds, limit, output, workers, trust_remote_code
     )
     evaluate_request(request, as_json=as_json)
 

@@ -119,6 +119,7 @@ def evaluate(
     wanted: Wanted,
     output: Path,
     progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+    workers: int = 1,
 ) -> Evaluation:
     """Runs what is wanted as far as it is not done yet, and counts.
 
@@ -127,6 +128,7 @@ def evaluate(
         wanted: Methods, budgets and tasks.
         output: Folder of ``answers.jsonl``; answers that are in it are not asked for again.
         progress: Called before every piece of work with pieces done, pieces in all, and what comes next.
+        workers: Processes that answer at once, for a small model on the CPU.
 
     Raises:
         ApETError: If something wanted does not exist or does not fit, or the folder cannot be used.
@@ -137,7 +139,7 @@ def evaluate(
     refused += unfit
     cases = draw_cases(wanted.tasks, wanted.limit, wanted.split)
     with Store(output / "answers.jsonl") as store:
-        records = run(subject, configurations, cases, store, progress)
+        records = run(subject, configurations, cases, store, progress, workers)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     measured = zip(configurations, (records.bands(key) for key in keys), strict=True)
     return Evaluation(

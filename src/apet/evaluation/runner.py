@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from apet.evaluation.bands import measure_bands
-from apet.evaluation.configurations import FULL, Configuration
-from apet.evaluation.plain import answer_plainly
+from apet.evaluation.asking import Piece, answer_pieces
+from apet.evaluation.configurations import Configuration
 from apet.evaluation.records import Records
-from apet.evaluation.replies import Reply
-from apet.evaluation.shared import BLIND, Shared, can_share
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.evaluation.timing import time_one
+from apet.evaluation.workers import answer_in_processes, check_workers
 
 __all__ = ["TIMED", "configuration_key", "run"]
 
@@ -42,42 +39,43 @@ def run(
     cases: Sequence[Case],
     store: Store,
     progress: Progress = lambda done, total, what: None,
+    workers: int = 1,
 ) -> Records:
     """Answers all cases under all configurations, as far as the store does not hold the answers yet.
 
-    Pictures come in groups, and every configuration sees a group before the next begins. Some cases are also
-    asked alone, under one configuration after another, and timed.
+    Pictures come in groups, and every configuration sees a group before the next begins. At the end some
+    cases are also asked alone, under one configuration after another, and timed.
 
     Args:
         subject: The model.
         configurations: The first is the uncompressed model.
         cases: Cases about one content stand together.
-        store: Where finished batches are, and go.
+        store: Where finished pieces are, and go.
         progress: Called before every piece of work.
+        workers: Processes that answer at once; timing is done by this one alone.
 
     Returns:
         The records of these configurations and cases.
+
+    Raises:
+        ApETError: If the number of processes does not fit, or one of them fails.
     """
+    check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     records = Records(store.lines)
     timed = _spread(cases, TIMED)
-    chunks = list(_chunks(cases))
-    done, total = 0, len(configurations) * (len(chunks) + len(timed))
-    for chunk in chunks:
-        todo = [[case for case in chunk if not records.has(key, case)] for key in keys]
-        if any(todo):
-            wanted = {case.key for part in todo for case in part}
-            ask = _Asking(subject, [case for case in chunk if case.key in wanted])
-            with ask.ready():
-                for key, configuration, part in zip(keys, configurations, todo, strict=True):
-                    progress(done, total, _describe(configuration))
-                    if part:
-                        line = _line(key, configuration, ask.answer(part, configuration))
-                        store.add(line)
-                        records.read(line)
-                    done += 1
-        else:
-            done += len(configurations)
+    groups = _missing(keys, configurations, cases, records)
+    pieces = len(configurations) * sum(1 for _ in _chunks(cases))
+    total = pieces + len(configurations) * len(timed)
+    done = pieces - sum(len(group) for group in groups)
+    names = {key: _describe(configuration) for key, configuration in zip(keys, configurations, strict=True)}
+    if groups:
+        progress(done, total, "answering")
+    for line in _answers(subject, groups, workers):
+        store.add(line)
+        records.read(line)
+        done += 1
+        progress(done, total, names[line["run"]])
     for number, case in enumerate(timed):
         missing = [not records.is_timed(key, case) for key in keys]
         if number == 0 and any(missing):
@@ -102,45 +100,26 @@ def run(
     return records
 
 
-class _Asking:
-    """The cases of one group of pictures: shared prefills where that is the same, plain calls elsewhere."""
-
-    def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:
-        self.subject = subject
-        fitting = [case for case in cases if can_share(subject, case)]
-        self.shared = Shared(subject, fitting) if fitting else None
-        self.fitting = {case.key for case in fitting}
-
-    def ready(self) -> Any:
-        """A ``with`` block in which the vision encoder computes each shared picture once."""
-        return self.shared.ready() if self.shared is not None else nullcontext()
-
-    def answer(self, cases: Sequence[Case], configuration: Configuration) -> list[Reply]:
-        """Answers in the order of the cases."""
-        blind = configuration.name in BLIND or configuration.built is None
-        quick = [case for case in cases if blind and case.key in self.fitting]
-        slow = [case for case in cases if not (blind and case.key in self.fitting)]
-        found: dict[str, Reply] = {}
-        if self.shared is not None and quick:
-            found |= {reply.case.key: reply for reply in self.shared.answer(quick, configuration.built)}
-        if slow:
-            replies = answer_plainly(self.subject, slow, configuration.built)
-            found |= {reply.case.key: reply for reply in replies}
-        return [found[case.key] for case in cases]
+def _missing(
+    keys: Sequence[str], configurations: Sequence[Configuration], cases: Sequence[Case], records: Records
+) -> list[list[Piece]]:
+    """What is not answered yet, by group of pictures; groups in which nothing is missing are left out."""
+    groups = []
+    for chunk in _chunks(cases):
+        pieces = []
+        for key, configuration in dict(zip(keys, configurations, strict=True)).items():
+            part = [case for case in chunk if not records.has(key, case)]
+            if part:
+                pieces.append(Piece(key, configuration, part))
+        if pieces:
+            groups.append(pieces)
+    return groups
 
 
-def _line(key: str, configuration: Configuration, replies: Sequence[Reply]) -> dict[str, Any]:
-    chooses = configuration.built is None or not configuration.built.replaces
-    alone = {reply.case.group: reply.images for reply in replies if reply.case.kind == "image" and chooses}
-    return {
-        "kind": "answers",
-        "run": key,
-        "method": repr(configuration.built) if configuration.built is not None else FULL,
-        "answers": {reply.case.key: list(reply.answers) for reply in replies},
-        "schedules": {reply.case.key: reply.schedule for reply in replies},
-        "bands": measure_bands([image for images in alone.values() for image in images]),
-        "pictures": len(alone),
-    }
+def _answers(subject: Subject, groups: Sequence[Sequence[Piece]], workers: int) -> Iterable[dict[str, Any]]:
+    if workers > 1 and groups:
+        return answer_in_processes(subject, groups, workers)
+    return (line for group in groups for line in answer_pieces(subject, group))
 
 
 def _describe(configuration: Configuration) -> str:

@@ -1,21 +1,18 @@
-"""Many questions about one picture, faster: vision once per picture, one prefill per method and picture.
+"""Many questions about one picture, faster: one prefill per method and picture.
 
 A question stands behind the picture in LLaVA's prompt, so what the layers hold of the picture does not depend
 on it, and the KV cache of "everything up to the picture's last token" serves every question. That holds under
-a method that decides on the visual tokens alone. The encoder's output does not even depend on the method.
-Answers are those of `answer_plainly`, which a test and every report's check of some answers compare.
+every method that does not look at the question. Answers are those of `answer_plainly`, which a test and every
+report's check of some answers compare.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.evaluation.plain import LONGEST_ANSWER, applied
@@ -23,15 +20,16 @@ from apet.evaluation.replies import Reply
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf.results import ImageResult, schedule_of
-from apet.methods import Method
+from apet.methods import Attended, Method
 
-__all__ = ["BLIND", "Shared", "can_share"]
-
-BLIND = frozenset({"apet", "greedy", "random", "grid", "pool", "norm", "divprune", "dart", "tome"})
-"""Methods, by name, that decide on the visual tokens behind the encoder alone: not on the prompt, the pixels
-or attention."""
+__all__ = ["Shared", "can_share", "is_blind"]
 
 _ROWS = 64
+
+
+def is_blind(method: Method | None) -> bool:
+    """Whether a method does not look at the question."""
+    return not (isinstance(method, Attended) and method.reads == "text")
 
 
 def can_share(subject: Subject, case: Case) -> bool:
@@ -81,19 +79,13 @@ class Shared:
         if not alike or any(ids[:end] != self.prefix or image_id in ids[end:] for ids in self.ids.values()):
             raise ApETError("eval", "a chat template with text before the picture that differs", "one prefix")
 
-    @contextmanager
-    def ready(self) -> Iterator[None]:
-        """While this lasts, the vision encoder computes the pictures once."""
-        with _remembering(self.subject.model.base_model.vision_tower, self.pixels):
-            yield
-
     @torch.no_grad()
     def answer(self, cases: Sequence[Case], method: Method | None) -> list[Reply]:
         """Answers some of the cases, in order.
 
         Args:
             cases: Some of those that this was made of.
-            method: A method in `BLIND`, or None.
+            method: A method that `is_blind`, or None.
         """
         model, device = self.subject.model, self.subject.model.device
         found: dict[str, Reply] = {}
@@ -134,30 +126,3 @@ class Shared:
         for group in alike.values():
             for start in range(0, len(group), _ROWS):
                 yield group[start : start + _ROWS]
-
-
-@contextmanager
-def _remembering(module: nn.Module, pixels: Tensor) -> Iterator[None]:
-    """Within the block, a module that is called again with one tensor gives the same output again."""
-    before = module.__dict__.get("forward")
-    original: Callable[..., Any] = module.forward
-    known: list[tuple[dict[str, Any], Any]] = []
-
-    @functools.wraps(original)  # others look at what it can be given
-    def forward(given: Tensor, **kwargs: Any) -> Any:
-        if given is not pixels:
-            return original(given, **kwargs)
-        for earlier, output in known:
-            if earlier == kwargs:
-                return output
-        output = original(given, **kwargs)
-        known.append((kwargs, output))
-        return output
-
-    module.forward = forward
-    try:
-        yield
-    finally:
-        del module.forward
-        if before is not None:
-            module.forward = before

@@ -48,7 +48,10 @@ def shorten(
     rows, length, _ = embeds.shape
     device = embeds.device
     _place_all(call, device)
-    keep = _without_padding(mask, call, method, torch.ones(rows, length, dtype=torch.bool, device=device))
+    real = torch.ones(rows, length, dtype=torch.bool, device=device)
+    if isinstance(mask, Tensor) and mask.dim() == 2:
+        real = mask[:, -length:].to(device).bool()
+    keep = _without_placeholders(call, method, real.clone())
     if all(stage is None for stage in call.stages):
         index = numbers(embeds, 0, length)
         slots = [placed.columns for placed in call.placed]
@@ -73,7 +76,7 @@ def shorten(
     axes = len(section) if section else 3
     if given is not None and given.dim() == 3 and given.shape[0] > axes:  # Qwen: the first feeds masks only
         given = given[1:]
-    _set_positions(prompt, given, method)
+    _set_positions(prompt, given, method, real)
 
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
     held = seen - before.dropped(-1)
@@ -97,10 +100,8 @@ def shorten(
     return kwargs
 
 
-def _without_padding(mask: Any, call: Call, method: Method, keep: Tensor) -> Tensor:
-    """``(B, L)`` bool, the columns that can stay: no padding, and without images no placeholder either."""
-    if isinstance(mask, Tensor) and mask.dim() == 2:
-        keep = keep & mask[:, -keep.shape[1] :].to(keep.device).bool()
+def _without_placeholders(call: Call, method: Method, keep: Tensor) -> Tensor:
+    """``(B, L)`` bool, the columns that can stay: without images no placeholder does."""
     if isinstance(method, NoImage):  # those of newlines between tiles, too, which are in no unit
         for found in call.placeholders.values():
             keep = keep & ~found.to(keep.device)
@@ -174,8 +175,12 @@ def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
             kwargs[name] = {number: layer[stays.to(layer.device)] for number, layer in value.items()}
 
 
-def _set_positions(prompt: Prompt, given: Tensor | None, method: Method) -> None:
-    """Set the rotary positions of the slots, and how far the tokens behind the prompt move."""
+def _set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Tensor) -> None:
+    """Set the rotary positions of the slots, and how far the tokens behind the prompt move.
+
+    They move by the distance between the last positions before and after, where the last one before may be
+    that of a dropped token: ``real (B, L)`` are the columns that were no padding.
+    """
     device = prompt.index.device
     if given is None:
         given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
@@ -189,7 +194,7 @@ def _set_positions(prompt: Prompt, given: Tensor | None, method: Method) -> None
     else:
         prompt.positions = own.masked_fill(~prompt.valid, 0)
         return
-    shift = own.masked_fill(~prompt.valid, 0).amax(-1) - prompt.positions.amax(-1)
+    shift = given.to(device).masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
     prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
     if prompt.before.shift is not None:  # the given positions were moved by it
         prompt.shift = prompt.shift + prompt.before.shift

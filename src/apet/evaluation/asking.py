@@ -1,0 +1,74 @@
+"""The answers to the questions about a few pictures, under one configuration after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from apet.evaluation.bands import measure_bands
+from apet.evaluation.configurations import FULL, Configuration
+from apet.evaluation.encoded import encoding_once, looks_inside
+from apet.evaluation.plain import answer_plainly
+from apet.evaluation.replies import Reply
+from apet.evaluation.shared import Shared, can_share, is_blind
+from apet.evaluation.subject import Subject
+from apet.evaluation.tasks import Case
+
+__all__ = ["Piece", "answer_pieces"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Cases about a few pictures, to be answered under one configuration.
+
+    Attributes:
+        key: The configuration's key in the store.
+        configuration: The configuration.
+        cases: The cases.
+    """
+
+    key: str
+    configuration: Configuration
+    cases: Sequence[Case]
+
+
+def answer_pieces(subject: Subject, pieces: Sequence[Piece]) -> Iterator[dict[str, Any]]:
+    """Answers pieces about the same pictures; gives a line for the store as each is done.
+
+    The encoder sees a picture once, and questions about one picture share its prefill, where that changes
+    nothing; elsewhere the calls are plain.
+    """
+    cases = list({case.key: case for piece in pieces for case in piece.cases}.values())
+    fitting = [case for case in cases if can_share(subject, case)]
+    shared = Shared(subject, fitting) if fitting else None
+    quick = {case.key for case in fitting}
+    known: dict[tuple[Any, ...], Any] = {}
+    for piece in pieces:
+        built = piece.configuration.built
+        once = shared is not None and not looks_inside(built)
+        with encoding_once(subject.model.base_model.vision_tower, known) if once else nullcontext():
+            found: dict[str, Reply] = {}
+            together = [case for case in piece.cases if case.key in quick and is_blind(built)]
+            if shared is not None and together:
+                found |= {reply.case.key: reply for reply in shared.answer(together, built)}
+            alone = [case for case in piece.cases if case.key not in found]
+            if alone:
+                found |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built)}
+        yield _line(piece, [found[case.key] for case in piece.cases])
+
+
+def _line(piece: Piece, replies: Sequence[Reply]) -> dict[str, Any]:
+    built = piece.configuration.built
+    chooses = built is None or not built.replaces
+    alone = {reply.case.group: reply.images for reply in replies if reply.case.kind == "image" and chooses}
+    return {
+        "kind": "answers",
+        "run": piece.key,
+        "method": repr(built) if built is not None else FULL,
+        "answers": {reply.case.key: list(reply.answers) for reply in replies},
+        "schedules": {reply.case.key: reply.schedule for reply in replies},
+        "bands": measure_bands([image for images in alone.values() for image in images]),
+        "pictures": len(alone),
+    }
