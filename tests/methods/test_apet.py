@@ -62,3 +62,26 @@ def test_paper_errors(arguments, message):
 def test_errors(options, message):
     with pytest.raises(ApETError, match=f"^ApET: got {message}"):
         ApET(9, **options)
+
+
+def test_a_spared_basis_takes_nothing_in(tokens):
+    keep, size = 12, 5
+    open_, spared = (
+        ApET(keep, basis_size=size, merge_basis=choice).select(tokens, keep) for choice in (True, False)
+    )
+    assert torch.equal(open_.indices, spared.indices)
+    for image in range(len(tokens)):
+        kept, basis = spared.indices[image].tolist(), set(spared.basis[image].tolist())
+        others = [slot for slot, token in enumerate(kept) if token not in basis]
+        x = torch.nn.functional.normalize(tokens[image].double(), dim=1)
+        for token, slot in enumerate(spared.assignment[image].tolist()):
+            if token in kept:
+                assert kept[slot] == token
+            else:
+                likeness = x[token] @ x[[kept[other] for other in others]].mT
+                assert slot == others[int(likeness.argmax())]
+
+
+def test_where_only_the_basis_is_kept_it_takes_everything_in(tokens):
+    open_, spared = (ApET(6, basis_size=6, merge_basis=choice).select(tokens, 6) for choice in (True, False))
+    assert torch.equal(open_.assignment, spared.assignment)

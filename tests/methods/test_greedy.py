@@ -4,7 +4,8 @@ import oracles
 import pytest
 import torch
 
-from apet.methods import Greedy
+from apet import ApETError
+from apet.methods import ApET, Greedy
 
 
 @pytest.mark.parametrize("keep", [1, 5, 12])
@@ -56,3 +57,48 @@ def test_zeros_are_picked_last(tokens):
 def test_it_merges_unless_told_not_to():
     assert Greedy(9).merge
     assert not Greedy(9, merge=False).merge
+
+
+@pytest.mark.parametrize("keep", [4, 10, 17, 30])
+def test_one_round_is_apet(tokens, keep):
+    once, apet = Greedy(keep, rounds=1).select(tokens, keep), ApET(keep).select(tokens, keep)
+    assert torch.equal(once.indices, apet.indices)
+    assert torch.equal(once.assignment, apet.assignment)
+    assert torch.equal(once.errors, apet.errors)
+
+
+@pytest.mark.parametrize("rounds", [2, 3, 7, 100])
+def test_each_round_picks_what_the_rounds_before_leave(rounds):
+    keep, tokens = 23, torch.randn(3, 40, 64, generator=torch.Generator().manual_seed(4))
+    decision = Greedy(keep, rounds=rounds).select(tokens, keep)
+    for image in range(3):
+        x = tokens[image].double()
+        picked = ApET(keep).select(tokens, keep).basis[image].tolist()
+        for done in range(min(rounds, keep - len(picked))):
+            span = torch.linalg.qr(x[picked].mT)[0]
+            left = (x - x @ span @ span.mT).norm(dim=1)
+            left[picked] = -1
+            count = -(-(keep - len(picked)) // (rounds - done))
+            picked += sorted(left.argsort(descending=True)[:count].tolist())
+        assert decision.basis[image].tolist() == picked
+        assert decision.indices[image].tolist() == sorted(picked)
+
+
+def test_more_rounds_keep_fewer_copies():
+    """Thirty things, each seen five times: one score for all keeps several of the largest."""
+    generator = torch.Generator().manual_seed(5)
+    things = torch.nn.functional.normalize(torch.randn(30, 64, generator=generator), dim=1)
+    sizes = torch.linspace(10, 7, 30)[:, None]
+    x = (things * sizes).repeat_interleave(5, dim=0)
+    x = (x + 0.01 * torch.randn(150, 64, generator=generator))[None]
+    seen = {
+        rounds: len(set((Greedy(30, rounds=rounds).select(x, 30).indices[0] // 5).tolist()))
+        for rounds in (1, 4, None)
+    }
+    assert seen[1] < seen[4] < seen[None] == 30
+
+
+@pytest.mark.parametrize("rounds", [0, -1, 1.5, True, "two"])
+def test_rounds_that_are_none_are_refused(rounds):
+    with pytest.raises(ApETError, match="rounds="):
+        Greedy(9, rounds=rounds)

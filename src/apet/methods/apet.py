@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from apet.core.basis import Basis
-from apet.core.check import check_basis, check_basis_size, check_ridge, check_seed, check_tokens
+from apet.core.blocks import read_tokens
+from apet.core.check import (
+    check_basis,
+    check_basis_size,
+    check_flag,
+    check_ridge,
+    check_seed,
+    check_tokens,
+)
 from apet.core.compress import select
 from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
+from apet.core.merge import nearest_kept
+from apet.core.precision import plain_arithmetic
 from apet.core.selection import Selection
 from apet.methods.base import Method, Stage2
 
@@ -29,6 +40,9 @@ class ApET(Method):
             the token of largest norm.
         ridge: Ridge of the approximation, in squared units of the tokens.
         seed: Seed of the random basis.
+        merge_basis: Whether basis tokens take in dropped tokens, as all kept tokens do (so does the authors'
+            code for Video-LLaVA). False: only the others do (their code for LLaVA and Qwen), unless only
+            basis tokens are kept.
     """
 
     _: KW_ONLY
@@ -37,6 +51,7 @@ class ApET(Method):
     start: int | None = None
     ridge: float = 1e-5
     seed: int = 0
+    merge_basis: bool = True
 
     measures: ClassVar[bool] = True
 
@@ -51,6 +66,7 @@ class ApET(Method):
         check_basis(self.basis, "ApET")
         check_ridge(self.ridge, "ApET")
         check_seed(self.seed, "ApET")
+        check_flag("merge_basis", self.merge_basis, "ApET")
         if self.start is None:
             return
         if isinstance(self.start, bool) or not isinstance(self.start, int) or self.start < 0:
@@ -68,7 +84,8 @@ class ApET(Method):
 
     def select(self, tokens: Tensor, keep: int) -> Selection:
         """Decides by approximation error; see `apet.core.compress` and `Method.select`."""
-        return select(tokens, keep, **self._options)
+        selection = select(tokens, keep, **self._options)
+        return selection if self.merge_basis else _spare_basis(tokens, selection)
 
     def measure(self, tokens: Tensor, limit: int) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
@@ -112,3 +129,20 @@ class ApET(Method):
             got = f"average={average}, which keeps {first} tokens in stage 1"
             raise ApETError("ApET.paper", got, f"at most num_tokens={num_tokens}")
         return cls(keep=first, stage2=Stage2(layer=num_layers // 2, keep=second))
+
+
+@torch.no_grad()
+def _spare_basis(tokens: Tensor, chosen: Selection) -> Selection:
+    """The same choice where dropped tokens go to the nearest kept token that is not in the basis."""
+    kept, size = chosen.indices.shape[1], chosen.basis.shape[1]
+    if kept == size:
+        return chosen
+    in_basis = torch.zeros_like(chosen.assignment, dtype=torch.uint8).scatter_(1, chosen.basis, 1)
+    # Slots of the others, in order, then those of the basis.
+    slots = in_basis.gather(1, chosen.indices).argsort(dim=1, stable=True)
+    with plain_arithmetic(tokens.device):
+        read = read_tokens(tokens, check_finite=False, operation="compress")
+        nearest = nearest_kept(read, chosen.indices.gather(1, slots[:, : kept - size]))
+    own = torch.arange(kept, device=slots.device).expand_as(chosen.indices)
+    assignment = slots.gather(1, nearest).scatter(1, chosen.indices, own)
+    return replace(chosen, assignment=assignment)
