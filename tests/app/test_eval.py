@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -64,18 +65,38 @@ def test_bad_options_are_one_error(arguments, words, tmp_path):
     assert done.stdout == ""
 
 
+def _children(process):
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
 def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     answers = tmp_path / "answers.jsonl"
     command = [sys.executable, "-m", "apet.app.main", "eval", "--methods", "apet", "--keep", "32"]
-    command += ["--stage2", "off", "--tasks", "exist", "--limit", "20", "--output", str(tmp_path), "--json"]
+    command += [
+        "--stage2",
+        "off",
+        "--tasks",
+        "exist",
+        "--limit",
+        "20",
+        "--workers",
+        "2",
+        "--output",
+        str(tmp_path),
+        "--json",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
         end = time.monotonic() + 500
         while not (answers.exists() and answers.read_bytes().count(b"\n") >= 1):
             assert first.poll() is None, first.stderr.read()
             assert time.monotonic() < end
             time.sleep(0.05)
+        workers = _children(first.pid)
         first.send_signal(signal.SIGKILL)
         assert first.wait() == -signal.SIGKILL
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):  # they see that nobody waits for them
+        assert time.monotonic() < end
+        time.sleep(0.05)
     kept = answers.read_bytes()
     whole = kept[: kept.rfind(b"\n") + 1]
     assert 1 <= whole.count(b"\n") < 4  # two groups of pictures under two configurations are not done

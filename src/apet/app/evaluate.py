@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,11 +46,12 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     Raises:
         ApETError: If something in the request is not right; nothing is printed then.
     """
+    from apet.app.options import parse_keeps
     from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
 
     tasks = _list(request.tasks, "--tasks") if request.tasks else []
     methods = _list(request.methods, "--methods") if request.methods else list(DEFAULT_METHODS)
-    keeps, stages = parse_keeps(request.keep), parse_stages(request.stage2)
+    keeps, stages = parse_keeps(request.keep, "eval --keep"), parse_stages(request.stage2)
     if tasks and not any(is_drawn(name) for name in tasks):
         from apet.app.forward import forward_tasks
 
@@ -86,19 +88,6 @@ def _workers(request: EvalRequest) -> int:
     if request.workers is not None:
         return request.workers
     return min(os.cpu_count() or 1, _MOST_WORKERS) if request.model is None else 1
-
-
-def parse_keeps(text: str) -> list[int | float]:
-    """Budgets from ``"192,64,0.11"``.
-
-    Raises:
-        ApETError: If one is no budget.
-    """
-    from apet.app.options import parse_keep
-    from apet.core.budget import check_keep
-
-    found = [parse_keep(part, "eval --keep") for part in _list(text, "--keep")]
-    return list(dict.fromkeys(check_keep(keep, "eval --keep") for keep in found))
 
 
 def parse_stages(text: str) -> list[Stages]:
@@ -138,7 +127,8 @@ def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
     model, processor = load_model(name, trust_remote_code=trust_remote_code)
     if not getattr(processor, "chat_template", None):
         raise ApETError("eval --model", f"{name} (no chat template)", "a model whose processor has one")
-    return Subject(name or "embedded", model, processor, embedded=_is_own(name))
+    again = partial(load_subject, name, trust_remote_code=trust_remote_code)
+    return Subject(name or "embedded", model, processor, embedded=_is_own(name), reload=again)
 
 
 def _is_own(name: str | None) -> bool:
@@ -160,14 +150,10 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
 
 
 def _print(result: Any) -> None:
-    from apet.evaluation.markdown import tables
+    from apet.evaluation.markdown import brief
 
-    head, rows = tables(result)[0]
-    _print_table(head, rows)
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(*head, box=None, header_style="bold")
+    head, rows = brief(result)
+    table = Table(*head, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*row)
     console = Console()

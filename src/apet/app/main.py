@@ -128,7 +128,7 @@ def evaluate(
     ] = "",
     seeds: Annotated[int, typer.Option(help="Seeds of methods that draw by chance.")] = 3,
     limit: Annotated[
-        int | None, typer.Option(help="Questions per task; 240 if not given.", show_default=False)
+        int | None, typer.Option(help="Questions per task; 225 if not given.", show_default=False)
     ] = None,
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of answers and report; a killed run goes on from it.")

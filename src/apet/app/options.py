@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apet.core.budget import check_keep
 from apet.core.errors import ApETError
 from apet.methods import METHODS, Method, Stage2, named
 
@@ -53,12 +54,13 @@ def parse_stage2(text: str | None) -> Stage2 | None:
 
 
 def parse_keeps(text: str, option: str) -> list[int | float]:
-    """``"64,128,0.5"``: several budgets, each as for `parse_keep`.
+    """``"64,128,0.5"``: several budgets, each once.
 
     Raises:
-        ApETError: If one of them is no number.
+        ApETError: If one of them is none.
     """
-    return [parse_keep(part.strip(), option) for part in text.split(",")]
+    found = [parse_keep(part.strip(), option) for part in text.split(",")]
+    return list(dict.fromkeys(check_keep(keep, option) for keep in found))
 
 
 def parse_method(name: str, keep: int | float, option: str) -> Method:

@@ -32,7 +32,15 @@ SEEDED = frozenset({"random"})
 _WITHOUT_BUDGET = frozenset({"none"})
 """Methods for which the budget says nothing, so that they run once."""
 
-DEFAULT_METHODS = (*METHODS, "apet:tolerance=0.2", "apet:tolerance=0.3", "apet:tolerance=0.4")
+DEFAULT_METHODS = (
+    *METHODS,
+    "apet:merge=no",
+    "greedy:rounds=4",
+    "greedy:merge=no",
+    "apet:tolerance=0.2",
+    "apet:tolerance=0.3",
+    "apet:tolerance=0.4",
+)
 """What runs if no method is named: all of them, and ApET under error bounds."""
 
 _WORDS = {"none": None, "true": True, "yes": True, "false": False, "no": False}

@@ -44,7 +44,7 @@ def encoding_once(module: nn.Module, known: dict[tuple[Any, ...], Any]) -> Itera
         new = {key: row for row, key in enumerate(keys) if key not in known}
         if new:
             output = original(pixel_values[list(new.values())], **kwargs)
-            known.update((key, _map(lambda x, at=at: x[at], output)) for at, key in enumerate(new))
+            known.update((key, _row(output, at)) for at, key in enumerate(new))
         return _stack([known[key] for key in keys])
 
     module.forward = forward
@@ -61,14 +61,14 @@ def _digest(row: Tensor) -> bytes:
     return hashlib.blake2b(raw.tobytes() + repr(tuple(row.shape)).encode(), digest_size=16).digest()
 
 
-def _map(change: Callable[[Tensor], Tensor], output: Any) -> Any:
-    """The same container with every tensor changed."""
+def _row(output: Any, at: int) -> Any:
+    """The same container with one row of every tensor."""
     if isinstance(output, Tensor):
-        return change(output)
+        return output[at]
     if isinstance(output, dict):
-        return type(output)(**{name: _map(change, value) for name, value in output.items()})
+        return type(output)(**{name: _row(value, at) for name, value in output.items()})
     if isinstance(output, tuple):
-        return tuple(_map(change, value) for value in output)
+        return tuple(_row(value, at) for value in output)
     return output
 
 

@@ -21,7 +21,7 @@ from apet.scenes import Scene
 
 __all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate"]
 
-QUESTIONS = 240
+QUESTIONS = 225
 """Questions per task that are asked if no limit is named."""
 
 

@@ -8,7 +8,7 @@ from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.statistics import ALL, Row, Summary
 
-__all__ = ["notes", "tables", "to_markdown"]
+__all__ = ["brief", "notes", "tables", "to_markdown"]
 
 Table = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as text."""
@@ -66,6 +66,30 @@ def tables(result: Evaluation) -> tuple[Table, Table]:
         ["method", "budget", "stage 2", *marked],
         tasks,
     )
+
+
+def brief(result: Evaluation) -> Table:
+    """All questions together, in columns that fit a terminal."""
+    head = [
+        "method",
+        "budget",
+        "stage 2",
+        "mean tokens",
+        "right %",
+        "retention %",
+        "changed %",
+        "first token s",
+    ]
+    rows = []
+    for summary in result.summaries:
+        row = summary.row
+        if row.task != ALL:
+            continue
+        cells = [row.method, "" if row.keep is None else f"{row.keep}", row.stage2, f"{row.kept_tokens:.1f}"]
+        cells += [f"{100 * row.accuracy:.1f}", "" if row.retention is None else f"{row.retention:.1f}"]
+        cells += [f"{100 * row.changed:.1f}", "" if row.prefill_s is None else f"{row.prefill_s:.3f}"]
+        rows.append(cells)
+    return head, rows
 
 
 def notes(result: Evaluation) -> list[str]:

@@ -117,7 +117,8 @@ def _missing(
 
 
 def _answers(subject: Subject, groups: Sequence[Sequence[Piece]], workers: int) -> Iterable[dict[str, Any]]:
-    if workers > 1 and groups:
+    workers = min(workers, len(groups))
+    if workers > 1:
         return answer_in_processes(subject, groups, workers)
     return (line for group in groups for line in answer_pieces(subject, group))
 

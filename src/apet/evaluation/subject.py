@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,12 +29,14 @@ class Subject:
         model: The model, in evaluation mode and not compressed.
         processor: Its processor; its tokenizer is made to pad on the left.
         embedded: Whether it is the embedded model or a retrained one, which is asked without more words.
+        reload: Loads the same subject in another process; None if it is to stay in one.
     """
 
     name: str
     model: Any
     processor: Any
     embedded: bool
+    reload: Callable[[], Subject] | None = None
 
     def __post_init__(self) -> None:
         """Makes the tokenizer pad as generation needs it."""

@@ -1,17 +1,18 @@
 """Several processes that answer at once, each on a core of its own.
 
-Small models leave cores idle: a decode step is too little work to share. The processes share the weights'
-memory. Only the calling process writes to the store.
+Small models leave cores idle: a decode step is too little work to share. Each process loads the model itself.
+Only the calling process writes to the store.
 """
 
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import multiprocessing
+from transformers.utils import logging
 
 from apet.core.errors import ApETError
 from apet.evaluation.asking import Piece, answer_pieces
@@ -26,13 +27,16 @@ def check_workers(workers: int, subject: Subject) -> None:
     """Checks a number of processes.
 
     Raises:
-        ApETError: If it is none, or several for a model that is not in the machine's memory.
+        ApETError: If it is none, or several for a model that is on a GPU, or that nobody can load again.
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ApETError("eval --workers", repr(workers), "an int of at least 1")
     if workers > 1 and subject.model.device.type != "cpu":
         got = f"{workers} for a model on {subject.model.device}"
         raise ApETError("eval --workers", got, "1: several processes are for a model on the CPU")
+    if workers > 1 and subject.reload is None:
+        got = f"{workers} for a subject without reload"
+        raise ApETError("eval --workers", got, "Subject(.., reload=a function that loads it again)")
 
 
 def answer_in_processes(
@@ -41,7 +45,7 @@ def answer_in_processes(
     """Answers groups of pieces in several processes; gives lines for the store as they come.
 
     Args:
-        subject: The model, on the CPU and not compressed.
+        subject: The model, on the CPU, with ``reload``.
         groups: Pieces about the same pictures each, as for `answer_pieces`.
         workers: Processes, each with its share of the threads.
 
@@ -56,7 +60,7 @@ def answer_in_processes(
         todo.put(None)
     threads = max(1, torch.get_num_threads() // workers)
     processes = [
-        context.Process(target=_work, args=(subject, groups, threads, todo, done), daemon=True)
+        context.Process(target=_work, args=(subject.reload, groups, threads, todo, done), daemon=True)
         for _ in range(workers)
     ]
     try:
@@ -84,11 +88,15 @@ def answer_in_processes(
                 process.terminate()
 
 
-def _work(subject: Subject, groups: Sequence[Sequence[Piece]], threads: int, todo: Any, done: Any) -> None:
+def _work(
+    load: Callable[[], Subject], groups: Sequence[Sequence[Piece]], threads: int, todo: Any, done: Any
+) -> None:
     """Takes groups until there are none, or nobody waits for the answers any more."""
     torch.set_num_threads(threads)
+    logging.disable_progress_bar()
     parent = multiprocessing.parent_process()
     try:
+        subject = load()
         while (number := todo.get()) is not None:
             for line in answer_pieces(subject, groups[number]):
                 if parent is not None and not parent.is_alive():
