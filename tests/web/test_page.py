@@ -185,7 +185,7 @@ def test_no_file_outside_of_the_uploads_can_be_read(visitor, served, scene_file)
         ]
         file = {"path": outside, "meta": {"_type": "gradio.FileData"}}
         said = {
-            "data": [None, "embedded", file, 64, False, 0.4, "nothing"],
+            "data": [None, "embedded", [file], 64, False, 0.4, "nothing"],
             "fn_index": number,
             "session_hash": "someone",
         }

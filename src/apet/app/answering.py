@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from apet.core.errors import ApETError
+from apet.hf.families import takes_videos
 from apet.hf.first_token import FirstToken
 
 __all__ = ["Answer", "check_question", "generate_answer", "median_answer", "prompt_of", "question_inputs"]
@@ -38,8 +40,16 @@ def check_question(question: str) -> None:
         raise ApETError("ask", "an empty question", "a question in words")
 
 
-def question_inputs(model: Any, processor: Any, picture: Image.Image, question: str) -> Any:
+def question_inputs(
+    model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image], question: str
+) -> Any:
     """The model's inputs, by its own chat template, or LLaVA-1.5's wording where a processor carries none.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
+        question: What to ask.
 
     Raises:
         ApETError: If the question is empty or holds the model's image token.
@@ -48,18 +58,31 @@ def question_inputs(model: Any, processor: Any, picture: Image.Image, question: 
     placeholder = getattr(processor, "image_token", None)
     if placeholder and placeholder in question:
         raise ApETError("ask", f"a question with {placeholder}", "a question without the model's image token")
-    inputs = processor(images=picture, text=prompt_of(processor, question), return_tensors="pt")
+    frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
+    if len(frames) > 1 and takes_videos(model, processor):
+        content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
+        inputs = processor.apply_chat_template(
+            [{"role": "user", "content": content}],
+            tokenize=True,
+            return_dict=True,
+            add_generation_prompt=True,
+            processor_kwargs={"do_sample_frames": False, "return_tensors": "pt"},  # they were sampled before
+        )
+    else:
+        images = frames if len(frames) > 1 else frames[0]
+        prompt = prompt_of(processor, question, len(frames))
+        inputs = processor(images=images, text=prompt, return_tensors="pt")
     return inputs.to(model.device, model.dtype)
 
 
-def prompt_of(processor: Any, question: str) -> str:
+def prompt_of(processor: Any, question: str, pictures: int = 1) -> str:
     """The model's own chat template, or LLaVA-1.5's wording where a processor carries none."""
     if getattr(processor, "chat_template", None):
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+        content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
         return str(
             processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
         )
-    return f"USER: <image>\n{question} ASSISTANT:"
+    return "USER: " + "<image>\n" * pictures + f"{question} ASSISTANT:"
 
 
 def generate_answer(model: Any, processor: Any, inputs: Any, max_new_tokens: int) -> Answer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apet.core.errors import ApETError
 
-__all__ = ["LONGEST_SHAPE", "MOST_PIXELS", "check_picture_path", "open_picture", "save_picture"]
+__all__ = [
+    "LONGEST_SHAPE",
+    "MOST_PIXELS",
+    "as_rgb",
+    "check_picture_path",
+    "open_picture",
+    "opened",
+    "save_picture",
+]
 
 MOST_PIXELS = 100_000_000
 """Pictures of more pixels are refused before they are decoded."""
@@ -24,6 +34,17 @@ def open_picture(path: Path, operation: str = "ask") -> Image.Image:
     Raises:
         ApETError: If the file is missing, no picture, damaged, too large, too thin, or of 32 bits a channel.
     """
+    with opened(path, operation) as image:
+        return as_rgb(ImageOps.exif_transpose(image), path, operation)
+
+
+@contextmanager
+def opened(path: Path, operation: str) -> Iterator[Image.Image]:
+    """A picture file whose size is acceptable; what goes wrong in the block with it is told of the file.
+
+    Raises:
+        ApETError: As for `open_picture`.
+    """
     try:
         if not path.is_file():
             what = "a folder" if path.is_dir() else "no such file"
@@ -33,7 +54,7 @@ def open_picture(path: Path, operation: str = "ask") -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_size(image, path, operation)
-                return _as_rgb(ImageOps.exif_transpose(image), path, operation)
+                yield image
     except ApETError:
         raise
     except UnidentifiedImageError as error:
@@ -55,7 +76,12 @@ def _check_size(image: Image.Image, path: Path, operation: str) -> None:
         raise ApETError(operation, got, f"sides that differ by a factor of {LONGEST_SHAPE} at most")
 
 
-def _as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
+def as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
+    """A picture of any mode as RGB, transparency on white, 16 bits a channel brought to 8.
+
+    Raises:
+        ApETError: If it has 32 bits a channel.
+    """
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):

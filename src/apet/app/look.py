@@ -17,7 +17,7 @@ from apet.core import Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from apet.hf.compression import compress_units
-from apet.hf.families import FAMILIES
+from apet.hf.families import FAMILIES, takes_videos
 from apet.hf.results import ImageResult
 from apet.hf.state import Unit
 from apet.methods import Method
@@ -25,17 +25,17 @@ from apet.methods import Method
 __all__ = ["Look", "check_drawable", "look_at", "panels_of"]
 
 
-def check_drawable(model_type: str, operation: str) -> None:
+def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
     """Checks that pictures can be drawn of what a model keeps, before work is done for one.
 
     Raises:
-        ApETError: If the family does not tell where its visual tokens lie.
+        ApETError: If the family does not tell where its visual tokens lie on that kind of input.
     """
-    if not any(one.name == "image" and one.grids is not None for one in FAMILIES[model_type].modalities):
+    if not any(one.name == kind and one.grids is not None for one in FAMILIES[model_type].modalities):
         told = [
             row.model_type
             for row in FAMILIES.values()
-            if any(one.name == "image" and one.grids is not None for one in row.modalities)
+            if any(one.name == kind and one.grids is not None for one in row.modalities)
         ]
         raise ApETError(
             operation,
@@ -46,10 +46,10 @@ def check_drawable(model_type: str, operation: str) -> None:
 
 @dataclass(frozen=True)
 class Look:
-    """What a model's vision side made of one picture.
+    """What a model's vision side made of one picture, or of the frames of one video.
 
     Attributes:
-        results: One per image, or per tile, of one kept token; they tell where the tokens lie.
+        results: One per image, tile or frame, of one kept token; they tell where the tokens lie.
         tokens: The visual tokens of each, ``(N, d)``, as a method gets them.
     """
 
@@ -58,7 +58,7 @@ class Look:
 
     @property
     def least(self) -> int:
-        """Visual tokens of the smallest tile: no budget may be larger."""
+        """Visual tokens of the smallest tile or frame: no budget may be larger."""
         return min(len(tokens) for tokens in self.tokens)
 
     def decide(self, method: Method) -> tuple[ImageResult, ...]:
@@ -107,14 +107,21 @@ class _Recorder(Method):
 
 
 @torch.no_grad()
-def look_at(model: Any, processor: Any, picture: Image.Image) -> Look:
+def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image]) -> Look:
     """Runs the vision side of a model once.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
 
     Raises:
         ApETError: If the model is not supported, or its family does not tell where its tokens lie.
     """
-    check_drawable(model.config.model_type, "picture")
-    inputs = question_inputs(model, processor, picture, "what is this?")
+    frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
+    video = len(frames) > 1 and takes_videos(model, processor)
+    check_drawable(model.config.model_type, "picture", "video" if video else "image")
+    inputs = question_inputs(model, processor, frames, "what is this?")
     recorder = _Recorder(1)
     with compressing(model, recorder) as session:
         model(**inputs)
@@ -124,4 +131,15 @@ def look_at(model: Any, processor: Any, picture: Image.Image) -> Look:
         if not waiting:  # the recorder is not asked about a single token
             raise ApETError("picture", "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
-    return Look(session.images, tuple(tokens))
+    results = session.images if video or len(frames) == 1 else _as_frames(session.images)
+    return Look(results, tuple(tokens))
+
+
+def _as_frames(results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:
+    """Results of several images, as those of one video with the images for its frames."""
+    of_each = {result.image: result.grids for result in results}
+    grids = tuple(replace(grid, frame=image) for image, each in of_each.items() for grid in each)
+    return tuple(
+        replace(result, modality="video", image=0, part=part, grids=grids)
+        for part, result in enumerate(results)
+    )

@@ -186,7 +186,15 @@ def reproduce(
 
 @app.command()
 def picture(
-    picture: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PICTURE...",
+            help="A picture. Or a video: an animated GIF or WebP, a folder of frames, several pictures of "
+            "one size, or with PyAV installed a file such as MP4.",
+            show_default=False,
+        ),
+    ],
     keep: Annotated[
         str, typer.Option(help="Budgets, separated by commas: counts (64) or shares (0.11).")
     ] = "64,128,192",
@@ -196,16 +204,17 @@ def picture(
     ] = None,
     method: Annotated[str, typer.Option(help="How tokens are chosen; an unknown name lists all.")] = "apet",
     output: Annotated[Path, typer.Option(metavar="OUT.png", help="File to write.")] = Path("kept.png"),
+    frames: Annotated[int, typer.Option(min=1, help="Most frames to take of a video.")] = 6,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
     ] = False,
 ) -> None:
-    """Draw what is kept of a picture: kept patches, errors, and what merged into what."""
+    """Draw what is kept of a picture or a video: kept patches, errors, and what merged into what."""
     from apet.app.options import parse_keeps
     from apet.app.picture import draw_picture
 
     keeps = parse_keeps(keep, "picture --keep")
-    draw_picture(picture, keeps, method, model, output, trust_remote_code=trust_remote_code)
+    draw_picture(pictures, keeps, method, model, output, frames=frames, trust_remote_code=trust_remote_code)
 
 
 @app.command()

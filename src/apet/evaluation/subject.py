@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from apet.evaluation.tasks import Case
-from apet.hf.families import family_of
+from apet.hf.families import takes_videos
 
 __all__ = ["Subject"]
 
@@ -53,8 +53,7 @@ class Subject:
     @property
     def takes_videos(self) -> bool:
         """Whether videos go in as such; else their frames go in as pictures, in order."""
-        names = {modality.name for modality in family_of(self.model, "eval").modalities}
-        return "video" in names and getattr(self.processor, "video_processor", None) is not None
+        return takes_videos(self.model, self.processor)
 
     @cached_property
     def fingerprint(self) -> str:

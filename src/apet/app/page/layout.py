@@ -86,7 +86,11 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
             with gr.Column(scale=1, min_width=300):
                 with gr.Row():
                     upload = gr.UploadButton(
-                        "Upload a picture", file_types=["image"], elem_id="upload", size="md"
+                        "Upload a picture or a video",
+                        file_count="multiple",
+                        file_types=["image", "video"],
+                        elem_id="upload",
+                        size="md",
                     )
                     scene = gr.Button("Draw a scene", elem_id="scene", size="md")
                 budget = gr.Slider(
@@ -165,8 +169,8 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
             return look(scene_visit(old, name, models), chosen)
 
         @told
-        def open_upload(old: Visit, name: str, path: str, *chosen: Any) -> tuple[Any, ...]:
-            return look(upload_visit(old, path, name, models), chosen)
+        def open_upload(old: Visit, name: str, paths: list[str], *chosen: Any) -> tuple[Any, ...]:
+            return look(upload_visit(old, paths, name, models), chosen)
 
         @told
         def change_model(old: Visit, name: str, *chosen: Any) -> tuple[Any, ...]:

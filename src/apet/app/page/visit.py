@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from apet.app.answering import generate_answer, question_inputs
-from apet.app.files import open_picture
+from apet.app.frames import natural, open_frames
 from apet.app.look import Look, look_at, panels_of
 from apet.app.page.models import EMBEDDED, Models
 from apet.core.errors import ApETError
@@ -49,16 +49,16 @@ class Visit:
     """Everything of one visitor; a new picture or model makes a new one.
 
     Attributes:
-        picture: The picture, or None before there is one.
-        seen: The picture as the model saw it, for drawing.
+        pictures: The picture, or the frames of a video; none before there is one.
+        seen: The same as the model saw them, for drawing.
         look: Its visual tokens.
         model: Name of the model that looked.
         scenes: Scenes drawn so far.
         questions: What can be asked about a drawn scene.
     """
 
-    picture: Image.Image | None = None
-    seen: Image.Image | None = None
+    pictures: tuple[Image.Image, ...] = ()
+    seen: tuple[Image.Image, ...] = ()
     look: Look | None = None
     model: str = EMBEDDED
     scenes: int = 0
@@ -76,35 +76,37 @@ def scene_visit(visit: Visit, model: str, models: Models) -> Visit:
     scene = sample_scene(rng)
     picture = Image.fromarray(draw(scene))
     questions = tuple(question.text for question in ask(rng, scene, 6))
-    return _looked(replace(visit, scenes=visit.scenes + 1, questions=questions), picture, model, models)
+    return _looked(replace(visit, scenes=visit.scenes + 1, questions=questions), [picture], model, models)
 
 
-def upload_visit(visit: Visit, path: str, model: str, models: Models) -> Visit:
-    """Opens an uploaded file and looks at it.
+def upload_visit(visit: Visit, paths: Sequence[str], model: str, models: Models) -> Visit:
+    """Opens uploaded files and looks at them; several are the frames of a video, in the order of their names.
 
     Raises:
-        ApETError: If it is no picture; the message has the file's name without its folder.
+        ApETError: If one is no picture; the message has its name without its folder.
     """
     try:
-        picture = open_picture(Path(path), "upload")
+        pictures = open_frames([Path(path) for path in sorted(paths, key=natural)], operation="upload")
     except ApETError as error:
-        name = Path(path).name
-        raise ApETError("upload", error.got.replace(str(path), name), error.expected) from None
-    return _looked(replace(visit, questions=()), picture, model, models)
+        got = error.got
+        for path in paths:
+            got = got.replace(path, Path(path).name)
+        raise ApETError("upload", got, error.expected) from None
+    return _looked(replace(visit, questions=()), pictures, model, models)
 
 
 def again(visit: Visit, model: str, models: Models) -> Visit:
     """Looks at the same picture with another model."""
-    if visit.picture is None:
+    if not visit.pictures:
         return replace(visit, model=models.check(model))
-    return _looked(visit, visit.picture, model, models)
+    return _looked(visit, visit.pictures, model, models)
 
 
-def _looked(visit: Visit, picture: Image.Image, model: str, models: Models) -> Visit:
+def _looked(visit: Visit, pictures: Sequence[Image.Image], model: str, models: Models) -> Visit:
     with models.running(model) as (net, processor):
-        look = look_at(net, processor, picture)
-        frames, _ = read(picture, [look.results], processor=processor)
-    return replace(visit, picture=picture, seen=frames[0], look=look, model=model)
+        look = look_at(net, processor, pictures)
+        seen, _ = read(pictures, [look.results], processor=processor)
+    return replace(visit, pictures=tuple(pictures), seen=tuple(seen), look=look, model=model)
 
 
 def comparable() -> list[str]:
@@ -153,10 +155,12 @@ def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, I
     Raises:
         ApETError: If there is no picture yet, or a budget does not fit.
     """
-    if visit.look is None or visit.seen is None:
+    if visit.look is None:
         raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
     decided = [visit.look.decide(method) for method in methods.values()]
     each = [panels_of(method, one) for method, one in zip(methods.values(), decided, strict=True)]
+    if len(visit.seen) > 1:  # several sheets of frames would be too small to see anything on
+        each = [["kept"]]
     overlay = plot(
         visit.seen,
         *decided,
@@ -176,14 +180,14 @@ def answer_visit(
     Raises:
         ApETError: If there is no picture, or the question cannot be asked.
     """
-    if visit.picture is None:
+    if not visit.pictures:
         raise ApETError("ask", "no picture", "a picture: upload one, or draw a scene")
     tell(0.0, "waiting for the model")
     rows: list[Row] = []
     with models.running(visit.model) as (net, processor):
         from apet.hf import compressing
 
-        inputs = question_inputs(net, processor, visit.picture, question)
+        inputs = question_inputs(net, processor, visit.pictures, question)
         steps: Sequence[tuple[str, Method | None]] = [("uncompressed", None), *methods.items()]
         tell(0.1, "warming up")
         generate_answer(net, processor, inputs, 1)

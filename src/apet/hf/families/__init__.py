@@ -39,7 +39,15 @@ from apet.hf.families import (
 from apet.hf.families.family import Family, Modality
 from apet.hf.families.unsupported import UNSUPPORTED
 
-__all__ = ["FAMILIES", "UNSUPPORTED", "Family", "Modality", "family_of", "supported_models"]
+__all__ = [
+    "FAMILIES",
+    "UNSUPPORTED",
+    "Family",
+    "Modality",
+    "family_of",
+    "supported_models",
+    "takes_videos",
+]
 
 FAMILIES: dict[str, Family] = {
     row.model_type: row
@@ -106,3 +114,13 @@ def family_of(model: nn.Module, operation: str) -> Family:
     if family is None or not names.intersection(family.classes):
         raise ApETError(operation, f"{type(model).__name__} (model type {model_type!r})", expected)
     return family
+
+
+def takes_videos(model: nn.Module, processor: object) -> bool:
+    """Whether a model takes videos as such: its family does, and its processor has a part that reads them.
+
+    Raises:
+        ApETError: If the model is not supported.
+    """
+    has_reader = getattr(processor, "video_processor", None) is not None
+    return has_reader and "video" in family_of(model, "video").inputs
