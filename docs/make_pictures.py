@@ -7,19 +7,22 @@ from pathlib import Path
 from PIL import Image
 
 import apet
+from apet.app.frames import open_frames
 from apet.app.look import look_at
 from apet.pictures.plot import read
 from apet.pictures.ranks import draw_ranks
 from apet.scenes import draw, sample_scene, seeded
+from apet.scenes.video import draw_clip, sample_clip
 
 FOLDER = Path(__file__).parent / "pictures"
+CLIP = FOLDER.parents[1] / "examples" / "clip.webp"
 SCENES = (0, 2, 4, 9)
 BUDGETS = (64, 128, 192)
 
 
 def save(image: Image.Image, name: str) -> None:
-    """Writes a picture of few colours, which is a third as large."""
-    image.quantize(192, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
+    """Writes a picture of few colours, chosen so that none is far off, which is half as large."""
+    image.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(FOLDER / f"{name}.png", optimize=True)
 
 
 def main() -> None:
@@ -40,6 +43,11 @@ def main() -> None:
             save(draw_ranks(decision, (760, 280)), "ranks")
             others = [decided[0], look.decide(apet.Random(BUDGETS[0]))]
             save(apet.plot(picture, *others, labels=["ApET", "random"], panels=["kept"], side=384), "random")
+    first, *more = [Image.fromarray(frame) for frame in draw_clip(sample_clip(seeded("test", 0)))]
+    first.save(CLIP, save_all=True, append_images=more, duration=250, quality=80)
+    frames = open_frames([CLIP])
+    shown = look_at(model, processor, frames).decide(apet.ApET(BUDGETS[0]))
+    save(apet.plot(frames, shown, panels=["kept"], side=384), "clip")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def merged_panel(
     grey = (pixels @ _LUMA)[..., None]
     tinted = colours[slot] * (0.62 + 0.38 * grey / 255)
     pixels = np.where(joined[..., None], 0.78 * tinted + 0.22 * grey, pixels)
+    pixels[_edges(np.where(joined, slot, -1)) & joined] *= 0.55  # borders tell regions without their colours
     head = _spread(decision.kept, grid, fill=False) & joined
     pixels[_edges(np.where(head, grid.tokens, -1)) & head] = PAPER
     return _finished(pixels, grid)

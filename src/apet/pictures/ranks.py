@@ -11,7 +11,7 @@ from apet.pictures.words import font, number, text_width
 
 __all__ = ["cut_of", "draw_ranks"]
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 30, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 30, 54
 
 
 def cut_of(decision: Decision) -> int | None:
@@ -51,6 +51,7 @@ def draw_ranks(decision: Decision, size: tuple[int, int] = (480, 260)) -> Image.
         height = max((bottom - top) * float(decision.errors[token]) / most, 3 if token in basis else 0)
         pen.rectangle((round(edges[rank]), bottom - height, round(edges[rank + 1]), bottom), fill=colour)
     _axes(pen, (left, top, right, bottom), most, len(order))
+    _legend(pen, left, bottom + 36, basis=bool(basis))
     cut = cut_of(decision)
     if cut is not None:
         x = round(edges[cut])
@@ -67,6 +68,13 @@ def _axes(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], most: float,
     pen.text((left - 6, top), number(most), fill=FAINT, font=font(12), anchor="rm")
     pen.text((left - 6, bottom), "0", fill=FAINT, font=font(12), anchor="rm")
     pen.text((left, bottom + 6), "1", fill=FAINT, font=font(12), anchor="lt")
-    pen.text((right, bottom + 6), str(count), fill=FAINT, font=font(12), anchor="rt")
+    pen.text((right, bottom + 6), f"{count:,}", fill=FAINT, font=font(12), anchor="rt")
     words = "tokens by approximation error"
     pen.text(((left + right) // 2, bottom + 6), words, fill=FAINT, font=font(12), anchor="mt")
+
+
+def _legend(pen: ImageDraw.ImageDraw, x: int, middle: int, *, basis: bool) -> None:
+    for colour, word in ((KEPT, "kept"), (DROPPED, "dropped"), *(((BASIS, "basis"),) if basis else ())):
+        pen.rectangle((x, middle - 5, x + 10, middle + 5), fill=colour, outline=FAINT)
+        pen.text((x + 16, middle), word, fill=INK, font=font(12), anchor="lm")
+        x += 16 + text_width(word, 12) + 18

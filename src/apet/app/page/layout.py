@@ -36,6 +36,20 @@ CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
 #overlay img, #ranks img { object-fit: contain; }
 #overlay, #ranks { background: white; }
+/* One column: the picture first, the slider below it, and what comes of asking last. */
+@media (max-width: 940px) {
+  #seen { display: contents; }
+  #overlay { order: -1; }
+  #page { max-width: calc(100vw - 64px); }
+  #overlay .image-container, #overlay button { max-width: 100%; }
+  #overlay .image-frame { justify-content: start; overflow-x: auto; }
+  #overlay img { min-width: 640px; }
+}
+"""
+_INTRODUCTION = """# apet: what the model still sees
+
+ApET keeps the visual tokens that a few *basis* tokens explain worst, and merges each of the others into
+the kept one most like it. Move the slider to see which stay; then ask with all tokens and with these.
 """
 
 
@@ -79,10 +93,8 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
     page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
     with page:
         visit = gr.State(Visit(), time_to_live=3600)
-        gr.Markdown(
-            "# apet: what the model still sees\nMove the slider: the picture shows which visual tokens stay."
-        )
-        with gr.Row():
+        gr.Markdown(_INTRODUCTION)
+        with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300):
                 with gr.Row():
                     upload = gr.UploadButton(
@@ -94,7 +106,14 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                     )
                     scene = gr.Button("Draw a scene", elem_id="scene", size="md")
                 budget = gr.Slider(
-                    1, 576, _START, step=1, label="Visual tokens to keep", elem_id="budget", buttons=[]
+                    1,
+                    576,
+                    _START,
+                    step=1,
+                    label="Visual tokens to keep",
+                    info="of each picture, tile or frame",
+                    elem_id="budget",
+                    buttons=[],
                 )
                 bounded = gr.Checkbox(False, label="Bound the error instead", elem_id="bounded")
                 bound = gr.Slider(
@@ -127,7 +146,7 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                         info="Type any id of a supported model; loading may take minutes.",
                         elem_id="model",
                     )
-            with gr.Column(scale=3, min_width=560):
+            with gr.Column(scale=3, min_width=560, elem_id="seen"):
                 overlay = gr.Image(
                     show_label=False,
                     alt_text="What is kept, the errors, and what merged into what",
