@@ -39,7 +39,7 @@ def test_what_can_be_compared_decides_by_tokens_alone():
 def test_scenes_follow_each_other_with_their_questions(visit, models):
     other = scene_visit(visit, EMBEDDED, models)
     assert (visit.scenes, other.scenes) == (1, 2)
-    assert visit.picture.tobytes() != other.picture.tobytes()
+    assert visit.pictures[0].tobytes() != other.pictures[0].tobytes()
     assert visit.questions
     assert visit.questions != other.questions
     assert visit.most == 576
@@ -81,7 +81,7 @@ def test_answers_are_told_step_by_step(visit, models):
 
 def test_another_model_looks_at_the_same_picture(visit, models):
     other = again(visit, str(embedded.PATH), models)
-    assert other.picture is visit.picture
+    assert other.pictures == visit.pictures
     assert other.model != visit.model
     assert other.most == 576
 
@@ -100,10 +100,25 @@ def test_a_broken_upload_does_not_tell_its_folder(models, tmp_path):
     path = tmp_path / "broken.png"
     path.write_text("no picture")
     with pytest.raises(ApETError, match=r"broken\.png") as caught:
-        upload_visit(Visit(), str(path), EMBEDDED, models)
+        upload_visit(Visit(), [str(path)], EMBEDDED, models)
     assert str(tmp_path) not in str(caught.value)
     Image.new("RGB", (40, 30)).save(path)
-    assert upload_visit(Visit(), str(path), EMBEDDED, models).seen.size == (336, 336)
+    assert upload_visit(Visit(), [str(path)], EMBEDDED, models).seen[0].size == (336, 336)
+
+
+def test_several_uploads_are_the_frames_of_a_video(models, tmp_path):
+    for number in (10, 9, 1):
+        Image.new("RGB", (336, 336), (20 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    paths = [str(tmp_path / f"{number}.png") for number in (10, 9, 1)]
+    visit = upload_visit(Visit(), paths, EMBEDDED, models)
+    assert [picture.getpixel((0, 0))[0] for picture in visit.pictures] == [20, 180, 200], "in order of names"
+    assert visit.most == 576
+    methods = methods_of(visit, 64, None, "random")
+    both, _ = draw_visit(visit, methods)
+    alone, _ = draw_visit(visit, {"ApET": methods["ApET"]})
+    assert both.width > 2 * 2 * 400 > alone.width > 2 * 340, "a sheet of two frames in a row for each method"
+    rows = answer_visit(visit, "what is this?", methods, models, 2, lambda *_: None)
+    assert [row[2] for row in rows] == ["1,728", "192 of 1,728", "192 of 1,728"]
 
 
 @pytest.mark.parametrize(

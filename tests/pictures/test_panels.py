@@ -68,7 +68,7 @@ def test_the_cut_is_at_the_number_of_errors_that_were_kept(result_of):
 def test_the_ranks_show_kept_before_the_cut_and_dropped_behind(result_of):
     errors = np.linspace(10, 5, 12)
     _, (decision,) = read(Image.new("RGB", (40, 30)), [result_of(3, 4, [0, 1, 2], errors)])
-    pixels = np.asarray(draw_ranks(decision, (600, 300)))[255]
+    pixels = np.asarray(draw_ranks(decision, (600, 300)))[235]
     axis = 46 + (600 - 12 - 46) * (np.arange(12) + 0.5) / 12
     colours = {tuple(pixels[round(x)].tolist()) for x in axis[:3]}
     rest = {tuple(pixels[round(x)].tolist()) for x in axis[3:]}

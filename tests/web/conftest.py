@@ -14,7 +14,8 @@ from playwright.sync_api import expect, sync_playwright
 from transformers import CLIPVisionModel
 
 from apet.app.show import launch_page
-from apet.scenes import Scene, Shape, Text, draw
+from apet.scenes import Scene, Shape, Text, draw, seeded
+from apet.scenes.video import draw_clip, sample_clip
 
 FLAGS = [
     "--headless",
@@ -26,7 +27,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LONG = 60_000
+LONG = 120_000
+"""Milliseconds to wait for anything: far more than it takes, for machines with other things to do."""
 expect.set_options(timeout=LONG)
 
 
@@ -64,16 +66,18 @@ def visitor(browser, served):
     """Opens the page as a visitor of his own; what the page asks for elsewhere is an error."""
 
     @contextmanager
-    def visit():
-        context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    def visit(width=1400):
+        context = browser.new_context(viewport={"width": width, "height": 1000})
         page = context.new_page()
         page.set_default_timeout(LONG)
         foreign: list[str] = []
         page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)
-        page.goto(served[0])
-        page.wait_for_selector("#overlay img")
-        yield page
-        context.close()
+        try:
+            page.goto(served[0])
+            page.wait_for_selector("#overlay img")
+            yield page
+        finally:
+            context.close()
         assert foreign == []
 
     return visit
@@ -81,6 +85,19 @@ def visitor(browser, served):
 
 def _is_foreign(url: str) -> bool:
     return not re.match(r"(https?://127\.0\.0\.1[:/]|data:|blob:)", url)
+
+
+@pytest.fixture(scope="session")
+def clip_file(tmp_path_factory):
+    """A short film as an animated WebP, and its frames as files of their own."""
+    folder = tmp_path_factory.mktemp("clip")
+    frames = [Image.fromarray(frame) for frame in draw_clip(sample_clip(seeded("test", 0)))]
+    frames[0].save(folder / "clip.webp", save_all=True, append_images=frames[1:], duration=200)
+    paths = []
+    for number, frame in enumerate(frames[:3]):
+        paths.append(str(folder / f"{number}.png"))
+        frame.save(paths[-1])
+    return str(folder / "clip.webp"), paths
 
 
 @pytest.fixture(scope="session")

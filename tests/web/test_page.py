@@ -16,8 +16,8 @@ SHOTS = Path("build/shots")
 def shot(page, name):
     """Screenshots are for people to look at; no test reads them."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.wait_for_timeout(400)
-    page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+    page.mouse.move(0, 0)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=True, animations="disabled")
 
 
 def source(page, name="overlay"):
@@ -42,7 +42,9 @@ def pick(page, path):
 def upload(page, path):
     before = source(page)
     pick(page, path)
-    return changed(page, before)
+    after = changed(page, before)
+    expect(page.locator("#answers [role=gridcell]")).to_have_count(0)
+    return after
 
 
 def slide(page, value):
@@ -106,6 +108,30 @@ def test_a_scene_is_there_at_once_and_another_can_be_drawn(visitor):
         page.click("#ask")
         expect(page.locator("#answers [role=gridcell]")).to_have_count(10)
         shot(page, "scene")
+
+
+def test_a_video_is_a_contact_sheet(visitor, served, clip_file):
+    clip, frames = clip_file
+    with visitor() as page:
+        upload(page, clip)
+        runs = len(served[1])
+        slide(page, 48)
+        assert len(served[1]) == runs
+        (whole, short) = asked(page, "what shape is the red object?", 2)
+        assert (whole[2], short[2]) == ("3,456", "288 of 3,456"), "six of eight frames"
+        shot(page, "video")
+        upload(page, frames)
+        (whole, short) = asked(page, "what shape is the red object?", 2)
+        assert (whole[2], short[2]) == ("1,728", "144 of 1,728")
+
+
+def test_a_narrow_window_has_the_picture_by_the_slider(visitor):
+    with visitor(width=390) as page:
+        asked(page, "how many shapes are there?", 2)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        tops = [page.locator(f"#{name}").bounding_box()["y"] for name in ("overlay", "budget", "ranks")]
+        assert tops == sorted(tops)
+        shot(page, "narrow")
 
 
 @pytest.mark.parametrize("kind", ["text", "cut", "bomb"])

@@ -36,6 +36,7 @@ CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
 #overlay img, #ranks img { object-fit: contain; }
 #overlay, #ranks { background: white; }
+#answers th * { overflow-wrap: normal; word-break: normal; }
 /* One column: the picture first, the slider below it, and what comes of asking last. */
 @media (max-width: 940px) {
   #seen { display: contents; }

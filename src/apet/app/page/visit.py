@@ -195,7 +195,7 @@ def answer_visit(
             tell(0.2 + 0.8 * number / len(steps), name)
             if method is None:
                 answer = generate_answer(net, processor, inputs, longest)
-                tokens = str(sum(len(one) for one in visit.look.tokens)) if visit.look else ""
+                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
             else:
                 with compressing(net, method) as session:
                     answer = generate_answer(net, processor, inputs, longest)
