@@ -24,8 +24,9 @@ WORKERS ?= 1
 # One process a core, and one thread in each.
 PYTEST := -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
+# Without the page's tests, which start a browser: test-web runs those.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) --ignore tests/web
 
 # Drives the page in a browser: needs Chromium (Debian: apt-get install chromium).
 test-web: $(VENV)/.installed-web

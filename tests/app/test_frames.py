@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import av
@@ -164,3 +165,14 @@ def test_the_command_draws_a_contact_sheet(clip, tmp_path):
     width, height = Image.open(out).size
     assert 2 * 480 < width < 3 * 480, "two frames in a row"
     assert 2 * 480 < height < 3 * 480
+
+
+def test_a_question_about_a_video(clip, tmp_path):
+    clip[0].save(tmp_path / "clip.webp", save_all=True, append_images=clip[1:], duration=200)
+    out = tmp_path / "out.png"
+    arguments = ["ask", str(tmp_path / "clip.webp"), "what moved?", "--keep", "32", "--picture", str(out)]
+    done = CliRunner().invoke(app, [*arguments, "--max-new-tokens", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert (report["visual_tokens"], report["kept_tokens"]) == (FRAMES * 576, FRAMES * 32)
+    assert Image.open(out).width > 3 * 2 * 480, "three panels of two rows of frames"

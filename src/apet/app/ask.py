@@ -1,4 +1,4 @@
-"""``apet ask``: one question about one picture, compressed, and on request uncompressed as well."""
+"""``apet ask``: one question about one picture or video, compressed, and on request uncompressed as well."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from rich.text import Text
 
 from apet.app.answering import Answer, check_question, generate_answer, median_answer, question_inputs
 from apet.app.console import load_with_spinner, progress
-from apet.app.files import check_picture_path, open_picture, save_picture
+from apet.app.files import check_picture_path, save_picture
+from apet.app.frames import open_frames
 from apet.core.errors import ApETError
+from apet.hf.families import takes_videos
 from apet.methods import METHODS, Attended, Method, Stage2, named
 
 __all__ = ["Request", "answer_request"]
@@ -53,7 +55,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         raise ApETError(
             "ask --picture", f"--method {request.method}", "a method that keeps tokens of the picture"
         )
-    picture = open_picture(request.picture)
+    pictures = open_frames([request.picture], operation="ask")
     if request.picture_out is not None:
         check_picture_path(request.picture_out)
     messages = Console(stderr=True)
@@ -63,12 +65,13 @@ def answer_request(request: Request, *, as_json: bool) -> None:
     if request.picture_out is not None:
         from apet.app.look import check_drawable
 
-        check_drawable(model.config.model_type, "ask --picture")
+        video = len(pictures) > 1 and takes_videos(model, processor)
+        check_drawable(model.config.model_type, "ask --picture", "video" if video else "image")
     if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
         model.set_attn_implementation("eager")
-    inputs = question_inputs(model, processor, picture, request.question)
+    inputs = question_inputs(model, processor, pictures, request.question)
     with progress(messages, "Answering"):
-        report, overlay = _run(request, method, model, processor, inputs, picture)
+        report, overlay = _run(request, method, model, processor, inputs, pictures)
     if overlay is not None and request.picture_out is not None:
         save_picture(overlay, request.picture_out)
         report["picture"] = str(request.picture_out)
@@ -79,7 +82,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
 
 
 def _run(
-    request: Request, method: Method, model: Any, processor: Any, inputs: Any, picture: Image.Image
+    request: Request, method: Method, model: Any, processor: Any, inputs: Any, pictures: list[Image.Image]
 ) -> tuple[dict[str, Any], Any]:
     """Runs with and, in a comparison, without compression; returns the report and the overlay."""
     from apet.hf import compressing
@@ -119,9 +122,11 @@ def _run(
         report["repeats"] = request.repeats
     overlay = None
     if request.picture_out is not None:
+        from apet.app.look import as_frames, panels_of
         from apet.pictures import plot
 
-        overlay = plot(picture, session, processor=processor)
+        results = as_frames(session.images) if len(pictures) > 1 else session.images
+        overlay = plot(pictures, results, panels=panels_of(method, results), processor=processor)
     return report, overlay
 
 

@@ -22,7 +22,7 @@ from apet.hf.results import ImageResult
 from apet.hf.state import Unit
 from apet.methods import Method
 
-__all__ = ["Look", "check_drawable", "look_at", "panels_of"]
+__all__ = ["Look", "as_frames", "check_drawable", "look_at", "panels_of"]
 
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
@@ -131,12 +131,13 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
         if not waiting:  # the recorder is not asked about a single token
             raise ApETError("picture", "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
-    results = session.images if video or len(frames) == 1 else _as_frames(session.images)
-    return Look(results, tuple(tokens))
+    return Look(as_frames(session.images) if len(frames) > 1 else session.images, tuple(tokens))
 
 
-def _as_frames(results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:
-    """Results of several images, as those of one video with the images for its frames."""
+def as_frames(results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:
+    """Results of several images, as those of one video whose frames they are; of a video, as they are."""
+    if any(result.modality == "video" for result in results):
+        return tuple(results)
     of_each = {result.image: result.grids for result in results}
     grids = tuple(replace(grid, frame=image) for image, each in of_each.items() for grid in each)
     return tuple(

@@ -31,7 +31,12 @@ def _root() -> None:
 
 @app.command()
 def ask(
-    picture: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            help="A picture, or a video as apet picture takes it in one path.", show_default=False
+        ),
+    ],
     question: Annotated[str, typer.Argument(help="What to ask about it.", show_default=False)],
     model: Annotated[
         str | None,
