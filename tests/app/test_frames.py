@@ -89,11 +89,11 @@ def test_too_long_a_film_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     film = [grey(number) for number in range(20)]
     film[0].save(tmp_path / "long.gif", save_all=True, append_images=film[1:])
     monkeypatch.setattr("apet.app.frames.MOST_PIXELS", 1_000)
-    with pytest.raises(ApETError, match="20 frames of 40 x 30 pixels"):
+    with pytest.raises(ApETError, match="20 frames or more of 40 x 30 pixels"):
         open_frames([tmp_path / "long.gif"])
 
 
-def test_a_video_file(tmp_path):
+def test_a_video_file(tmp_path, monkeypatch):
     with av.open(str(tmp_path / "clip.mp4"), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -103,6 +103,9 @@ def test_a_video_file(tmp_path):
         container.mux(stream.encode())
     found = numbers(open_frames([tmp_path / "clip.mp4"], 4))
     assert np.allclose(found, [20, 70, 120, 170], atol=6)
+    with monkeypatch.context() as patched, pytest.raises(ApETError, match="14 frames or more of 64 x 48"):
+        patched.setattr("apet.app.frames.MOST_PIXELS", 200)
+        open_frames([tmp_path / "clip.mp4"])
     (tmp_path / "clip.mp4").write_bytes(b"no video")
     with pytest.raises(ApETError, match="a whole video"):
         open_frames([tmp_path / "clip.mp4"])

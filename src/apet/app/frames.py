@@ -80,14 +80,18 @@ def _film(path: Path, most: int, operation: str) -> list[Image.Image]:
         count: int = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
         if count == 1:
             return [open_picture(path, operation)]
-        if count * image.width * image.height > 20 * MOST_PIXELS:
-            got = f"{path} ({count:,} frames of {image.width} x {image.height} pixels)"
-            raise ApETError(operation, got, f"at most {20 * MOST_PIXELS:,} pixels in all")
+        _check_length(path, count, image, 20 * MOST_PIXELS, operation)
         frames = []
         for number in _spread(count, most):
             image.seek(number)
             frames.append(as_rgb(image, path, operation))
         return frames
+
+
+def _check_length(path: Path, count: int, frame: Any, most: int, operation: str) -> None:
+    if count * frame.width * frame.height > most:
+        got = f"{path} ({count:,} frames or more of {frame.width} x {frame.height} pixels)"
+        raise ApETError(operation, got, f"at most {most:,} pixels in all")
 
 
 def _decoded(path: Path, most: int, operation: str) -> list[Image.Image]:
@@ -98,7 +102,9 @@ def _decoded(path: Path, most: int, operation: str) -> list[Image.Image]:
         expected = "an animated GIF or WebP, a folder of frames, or PyAV: pip install 'apet[video]'"
         raise ApETError(operation, f"{path} (a video, and no PyAV)", expected) from error
     try:
-        count = sum(1 for _ in _pictures(av, path))
+        count = 0
+        for count, frame in enumerate(_pictures(av, path), start=1):
+            _check_length(path, count, frame, 200 * MOST_PIXELS, operation)
         wanted = set(_spread(count, most))
         frames: list[Image.Image] = [
             frame.to_image() for number, frame in enumerate(_pictures(av, path)) if number in wanted
