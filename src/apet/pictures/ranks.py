@@ -56,7 +56,8 @@ def draw_ranks(decision: Decision, size: tuple[int, int] = (480, 260)) -> Image.
     if cut is not None:
         x = round(edges[cut])
         pen.line((x, top - 4, x, bottom), fill=CUT, width=2)
-        words = f"cut: the {cut} largest errors, and {len(basis)} basis tokens"
+        also = f"{len(basis)} basis tokens"
+        words = f"cut: the {cut:,} largest errors, and {also}" if cut else f"cut: the {also} alone"
         x = min(x + 6, size[0] - text_width(words, 13) - 4)
         pen.text((x, top - 14), words, fill=CUT, font=font(13), anchor="lm")
     return image

@@ -120,7 +120,7 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                 bound = gr.Slider(
                     0.01,
                     0.9,
-                    0.4,
+                    0.05,
                     step=0.01,
                     label="Error: share of the squared norms that may be lost",
                     elem_id="bound",
