@@ -65,6 +65,14 @@ def test_gradients_flow_through(draw):
         assert torch.autograd.gradcheck(lambda y, merge=merge: result.apply(y, merge=merge), (other,))
 
 
+def test_sums_are_the_same_bits_with_and_without_gradients(draw):
+    """Float32 on a CPU has a way of its own, that does not record what a gradient needs."""
+    for shape in ((50, 33), (3, 50, 33)):
+        x = draw(*shape)
+        result = compress(x, 6)
+        assert torch.equal(result.tokens, result.apply(x.clone().requires_grad_()).detach())
+
+
 def test_unbatch(draw):
     x = draw(3, 40, 16)
     parts = compress(x, 9).unbatch()

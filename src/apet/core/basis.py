@@ -55,30 +55,32 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
     Returns:
         Indices in the order picked, ``(B, count)`` int64.
     """
-    batch, total, _ = tokens.data.shape
+    batch, total, width = tokens.data.shape
     device = tokens.data.device
     nearest = torch.full((batch, total), torch.inf, dtype=torch.float32, device=device)
-    picked = torch.empty((batch, count), dtype=torch.int64, device=device)
     distance = torch.empty_like(nearest)
-    blocks = [(tokens.view(*at), at[0], distance[at]) for at in tokens.blocks()]
-    buffer = torch.empty(max(view.numel() for view, _, _ in blocks), dtype=torch.float32, device=device)
-    current = start
-    for step in range(count):
-        picked[:, step] = current
-        nearest.scatter_(1, current.unsqueeze(1), -1.0)
-        if step + 1 == count:
-            break
-        pivot = tokens.rows(current.unsqueeze(1))
-        for view, images, out in blocks:
-            difference = buffer[: view.numel()].view(view.shape)
+    pivot = torch.empty((batch, 1, width), dtype=torch.float32, device=device)
+    views = [(at, tokens.view(*at)) for at in tokens.blocks()]
+    # One buffer for all blocks: fresh memory costs more than what is computed in it.
+    buffer = torch.empty(max(view.numel() for _, view in views), dtype=torch.float32, device=device)
+    blocks = [
+        (images, view, pivot[images], buffer[: view.numel()].view(view.shape), distance[images, rows])
+        for (images, rows), view in views
+    ]
+    picked = [start.unsqueeze(1)]
+    nearest.scatter_(1, picked[0], -1.0)
+    for _ in range(1, count):
+        tokens.rows_into(pivot, picked[-1], slice(None))
+        for images, view, own, difference, out in blocks:
             if tokens.plain:
-                torch.sub(view, pivot[images], out=difference)
+                torch.sub(view, own, out=difference)
             else:
-                tokens.read_into(difference, view, images).sub_(pivot[images])
+                tokens.read_into(difference, view, images).sub_(own)
             torch.linalg.vector_norm(difference, dim=-1, out=out)
         torch.minimum(nearest, distance, out=nearest)
-        current = nearest.argmax(dim=1)
-    return picked
+        picked.append(nearest.argmax(dim=1, keepdim=True))
+        nearest.scatter_(1, picked[-1], -1.0)
+    return torch.cat(picked, dim=1)
 
 
 def random_rows(batch: int, total: int, count: int, seed: int, device: torch.device) -> Tensor:

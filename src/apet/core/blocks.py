@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
 
 from apet.core.errors import not_finite
 
-__all__ = ["PRODUCT", "RESIDUAL", "STREAM", "Tokens", "product", "read_tokens", "row_blocks", "take_rows"]
+__all__ = [
+    "PRODUCT",
+    "RESIDUAL",
+    "STREAM",
+    "Tokens",
+    "less_product",
+    "product",
+    "read_tokens",
+    "row_blocks",
+    "take_rows",
+]
 
 STREAM = "stream"
 RESIDUAL = "residual"
 PRODUCT = "product"
 
-# On a CPU a streamed block should stay in the threads' second-level caches, and a matrix product wants enough
-# rows to be worth packing its other operand. Elsewhere blocks only bound memory: few launches matter more.
-CPU_BYTES = {STREAM: 1 << 20, RESIDUAL: 1 << 20, PRODUCT: 1 << 22}
+# On a CPU a block should stay in the caches from one operation to the next, and be large enough that waking the
+# threads, and packing the other operand of a product, cost little. Elsewhere blocks only bound memory.
+CPU_BYTES = {STREAM: 1 << 22, RESIDUAL: 1 << 22, PRODUCT: 1 << 22}
 OTHER_BYTES = 1 << 27
 
 # Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
@@ -46,13 +57,13 @@ def row_blocks(
         A slice of images and a slice of rows.
     """
     size = CPU_BYTES[purpose] if device.type == "cpu" else OTHER_BYTES
-    if device.type == "cpu" and purpose == STREAM:
-        size *= min(torch.get_num_threads(), 16)
     limit = max(1, size // (4 * max(width, 1)))
     if rows > limit:
+        # As many as are needed, of one size: a short one would leave threads idle.
+        step = ceil(rows / ceil(rows / limit))
         for image in range(batch):
-            for row in range(0, rows, limit):
-                yield slice(image, image + 1), slice(row, min(row + limit, rows))
+            for row in range(0, rows, step):
+                yield slice(image, image + 1), slice(row, min(row + step, rows))
     elif rows:
         alone = device.type == "cpu" and purpose != STREAM
         images = 1 if alone else max(1, limit // rows)
@@ -68,26 +79,29 @@ def take_rows(x: Tensor, indices: Tensor) -> Tensor:
     return x[images, indices]
 
 
-def product(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+def product(a: Tensor, b: Tensor) -> Tensor:
     """Multiplies ``(B, n, k)`` with ``(B, k, m)``, equal rows and columns giving equal results.
 
     A single row or column would go to a matrix-vector routine, whose sums run in another order; it is
-    doubled. One image is a plain product. The result is written to ``out (B, n, m)`` if that is given.
+    doubled. One image is a plain product.
     """
     rows, columns = a.shape[1], b.shape[2]
-    if out is not None:
-        if rows == 1 or columns == 1:
-            return out.copy_(product(a, b))
-        if a.shape[0] == 1:
-            torch.mm(a[0], b[0], out=out[0])
-            return out
-        return torch.matmul(a, b, out=out)
     if rows == 1:
         a = torch.cat((a, a), dim=1)
     if columns == 1:
         b = torch.cat((b, b), dim=2)
     full = (a[0] @ b[0]).unsqueeze(0) if a.shape[0] == 1 else torch.matmul(a, b)
     return full[:, :rows, :columns]
+
+
+def less_product(c: Tensor, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """``c - a b`` with the shapes of `product`, into ``out (B, n, m)``, which is returned."""
+    if 1 in c.shape[1:]:
+        return torch.sub(c, product(a, b), out=out)
+    if len(c) == 1:
+        torch.addmm(c[0], a[0], b[0], alpha=-1, out=out[0])
+        return out
+    return torch.baddbmm(c, a, b, alpha=-1, out=out)
 
 
 @dataclass(frozen=True, eq=False)

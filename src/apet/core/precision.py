@@ -16,6 +16,6 @@ def wide_dtype(device: torch.device) -> torch.dtype:
 
 def plain_arithmetic(device: torch.device) -> AbstractContextManager[object]:
     """Keeps an enclosing autocast region from turning float32 products into half precision ones."""
-    if torch.amp.is_autocast_available(device.type):
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device_type=device.type, enabled=False)
     return nullcontext()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from apet.core.blocks import RESIDUAL, Tokens, product
+from apet.core.blocks import RESIDUAL, Tokens, less_product, product
 from apet.core.precision import wide_dtype
 
 __all__ = ["approximation_errors", "orthonormal_basis"]
@@ -29,16 +29,15 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     """
     device = tokens.data.device
     span = orthonormal_basis(tokens, basis, ridge).to(torch.float32)
+    # Rows of zeros change nothing, and a product with 16 columns takes half of the time of one with 10.
+    span = torch.nn.functional.pad(span, (0, 0, 0, -span.shape[1] % 16))
     errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=device)
     blocks = [(*at, tokens.view(*at).shape) for at in tokens.blocks(RESIDUAL)]
     # One buffer for all blocks: fresh memory costs more than what is computed in it.
     buffer = torch.empty(max(shape.numel() for _, _, shape in blocks), dtype=torch.float32, device=device)
     for images, rows, shape in blocks:
         block, own = tokens.block(images, rows), span[images]
-        residual = buffer[: shape.numel()].view(shape)
-        # Not baddbmm: a single column would go to a matrix-vector routine, see `product`.
-        product(product(block, own.mT), own, out=residual)
-        torch.sub(block, residual, out=residual)
+        residual = less_product(block, product(block, own.mT), own, out=buffer[: shape.numel()].view(shape))
         torch.linalg.vector_norm(residual, dim=-1, out=errors[images, rows])
     return errors
 
@@ -54,10 +53,11 @@ def orthonormal_basis(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     Returns:
         Rows spanning the basis, ``(B, M, d)``, float64 or what the device has.
     """
-    wide = wide_dtype(tokens.data.device)
+    device = tokens.data.device
+    wide = wide_dtype(device)
     picked = tokens.rows(basis).to(wide)
     # One image at a time on a CPU, for the reason given in `row_blocks`.
-    groups = torch.split(picked, 1 if picked.device.type == "cpu" else len(picked))
+    groups = torch.split(picked, 1 if device.type == "cpu" else len(picked))
     gram = torch.cat([product(group, group.mT) for group in groups])
     own = gram.diagonal(dim1=-2, dim2=-1)
     if tokens.scale is None:
@@ -69,8 +69,17 @@ def orthonormal_basis(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     rounding = torch.finfo(wide).eps * (16 * basis.shape[1])
     # A zero token needs a positive pivot as well, even with ridge 0.
     floor = (rounding * own).clamp(min=torch.finfo(wide).tiny ** 0.5)
-    lower, info = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.maximum(asked, floor)))
-    sure, _ = torch.linalg.cholesky_ex(gram + torch.diag_embed(torch.maximum(asked, 2.0**20 * floor)))
-    lower = torch.where((info == 0)[:, None, None], lower, sure)
+    lower, info = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(asked, floor)))
+    # Elsewhere than on a CPU a look at the outcome would wait for the device.
+    if device.type != "cpu" or bool(info.any()):
+        sure, _ = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(asked, 2.0**20 * floor)))
+        lower = torch.where((info == 0)[:, None, None], lower, sure)
     span: Tensor = torch.linalg.solve_triangular(lower, picked, upper=False)
     return span
+
+
+def _with_diagonal(gram: Tensor, more: Tensor) -> Tensor:
+    """The matrices with more on their diagonals."""
+    sums = gram.clone()
+    sums.diagonal(dim1=-2, dim2=-1).add_(more)
+    return sums
