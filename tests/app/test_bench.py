@@ -104,7 +104,8 @@ def test_generate_gives_no_times_for_another_length(monkeypatch):
 
     monkeypatch.setattr(generate, "_run", longer)
     report = _bench(stage2=None, repeats=1)
-    assert all("KV cache" in row["refused"] and "first_token" not in row for row in report["rows"])
+    assert not any("first_token" in row for row in report["rows"])
+    assert all("KV cache" in row["refused"] for row in report["rows"] if row["name"] != "oracle")
 
 
 def test_a_method_that_does_not_fit_is_a_row_without_times():
@@ -119,31 +120,51 @@ def test_plots_without_matplotlib_say_what_to_install(monkeypatch, tmp_path):
         draw_bars({"rows": []}, Path(tmp_path / "bars.png"))
 
 
-def test_the_gpu_benchmark_builds_models_and_inputs_that_run():
-    """Its own families, with a layer or two of small width, on the CPU."""
-    small = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "vocab_size": 200}
-    small |= {"num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 256}
-    clip = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    clip |= {"model_type": "clip_vision_model", "image_size": 84, "patch_size": 14}
-    llava = {**gpu.LLAVA, "vision_config": clip, "text_config": {"model_type": "llama", **small}}
-    llava |= {"image_token_index": 150, "vision_feature_layer": -1}
-    tower = {"hidden_size": 32, "out_hidden_size": 64, "depth": 1, "num_heads": 2, "intermediate_size": 32}
-    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 1e4}
-    qwen = {**gpu.QWEN, "vision_config": dict(tower), "text_config": {**small, "rope_parameters": rope}}
-    qwen |= {"image_token_id": 150, "video_token_id": 151, "vision_start_token_id": 152}
-    tower |= {"deepstack_visual_indexes": [0], "num_position_embeddings": 144}
-    qwen3 = {**gpu.QWEN3, "vision_config": tower, "text_config": {**small, "rope_parameters": rope}}
-    qwen3 |= {"image_token_id": 150, "video_token_id": 151, "vision_start_token_id": 152}
-    qwen3["text_config"] |= {"head_dim": 32}
-    for config in (llava, qwen, qwen3):
-        model = gpu.build(config, "cpu", torch.float32)
-        given = gpu.inputs(model, 2, words=6, side=6)
-        assert int((given["input_ids"] == 150).sum()) == 2 * 36
-        options = {"keep": 8, "stage2": Stage2(1, 4), "first": 12, "repeats": 1, "new_tokens": 2}
-        report = generate.bench_generate(model, given, **options)
+def test_the_gpu_benchmark_runs_from_end_to_end_in_small_shapes(tmp_path, capsys):
+    """The one command for a GPU, its models with four small layers each."""
+    out = tmp_path / "results.json"
+    assert gpu.main(["--tiny", "--output", str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert set(results) == {
+        "ops, bfloat16", "ops, float32", *(f"{case.name}, batch 2, sdpa" for case in gpu.CASES)
+    }  # fmt: skip
+    times = {"first_token", "vision", "selection", "prefill", "decode", "cache_bytes", "images_per_second"}
+    for case in gpu.CASES:
+        report = results[f"{case.name}, batch 2, sdpa"]
         rows = {row["name"]: row for row in report["rows"]}
-        for name in ("uncompressed", "apet", "apet, two stages", "oracle"):
-            assert "refused" not in rows[name], rows[name]
+        for name in ("uncompressed", "apet", "apet, two stages", "oracle", "random", "divprune", "fastv"):
+            assert times <= set(rows[name]), rows[name]
+        # What ApET leaves is what the oracle is given: 8 of each part, and LLaVA-NeXT's newlines.
+        parts, newlines = {"llava-next-7b": (5, 12), "video-llava-7b": (8, 0)}.get(case.model, (1, 0))
+        assert report["kept_tokens"] == 8 * parts + newlines
+        assert rows["apet"]["cache_bytes"] == rows["oracle"]["cache_bytes"]
+        assert set(report["predicted"]["rows"]) == {"uncompressed", "apet", "apet, two stages"}
+        assert ("refused" in rows["visionzip"], "left_out" in rows["visionzip"]) == (
+            False,
+            case.model != "llava-1.5-7b",
+        )
+    assert "measured ms" in capsys.readouterr().out
+
+
+def test_the_gpu_benchmark_needs_a_gpu_and_known_names(capsys):
+    for arguments in (["--only", "gpt"], [] if not torch.cuda.is_available() else ["--only", "gpt"]):
+        with pytest.raises(SystemExit):
+            gpu.main(arguments)
+    assert "llava-next-7b" in capsys.readouterr().err
+
+
+def test_a_row_that_breaks_leaves_the_others(monkeypatch):
+    real = generate._run
+
+    def broken(task, variant):
+        if variant.name == "random":
+            raise RuntimeError("out of memory\nand more")
+        return real(task, variant)
+
+    monkeypatch.setattr(generate, "_run", broken)
+    rows = {row["name"]: row for row in _bench(repeats=1)["rows"]}
+    assert rows["random"]["refused"] == "RuntimeError: out of memory"
+    assert "first_token" in rows["grid"]
 
 
 def test_runs_take_turns():

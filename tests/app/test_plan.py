@@ -5,45 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from apet.app.known import KNOWN
 from apet.app.main import app
 from apet.core.errors import ApETError
 
-LLAVA = {
-    "model_type": "llava",
-    "vision_feature_select_strategy": "default",
-    "tie_word_embeddings": False,
-    "vision_config": {
-        "model_type": "clip_vision_model",
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 336,
-        "patch_size": 14,
-    },
-    "text_config": {
-        "model_type": "llama",
-        "hidden_size": 4096,
-        "intermediate_size": 11008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 32,
-        "vocab_size": 32064,
-    },
-}
-QWEN = {
-    "model_type": "qwen2_5_vl",
-    "tie_word_embeddings": False,
-    "vision_config": {"hidden_size": 1280, "out_hidden_size": 3584},
-    "text_config": {
-        "hidden_size": 3584,
-        "intermediate_size": 18944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "vocab_size": 152064,
-    },
-}
+LLAVA, QWEN = KNOWN["llava-1.5-7b"], KNOWN["qwen2.5-vl-7b"]
 
 
 @pytest.fixture
@@ -112,6 +78,22 @@ def test_qwen_7b(folder):
     layer = 2 * patches * (4 * 1280**2 + 3 * 1280 * 3420)
     attention = 4 * patches * 1280 * (4 * patches + 28 * windows)
     assert whole["vision_flops"] == 32 * layer + attention + 2 * 1296 * (merged**2 + merged * 3584)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_models_by_name(name):
+    """Without a connection; LLaVA-NeXT's picture has 5 tiles, Video-LLaVA's clip 8 frames of 257 tokens."""
+    found = report(name, "--keep", "0.111")
+    tokens = {"llava-1.5-7b": 576, "llava-next-7b": 2880, "video-llava-7b": 2056}.get(name, 1296)
+    assert found["uncompressed"]["tokens"] == tokens
+    assert tokens / 9.1 < found["compressed"]["tokens"] < tokens / 8.8
+
+
+def test_this_machine_is_measured():
+    found = report("llava-1.5-7b", "--device", "here")
+    assert "measured" in found["device"]["source"]
+    assert 1e9 < found["device"]["flops"] < 1e16
+    assert found["uncompressed"]["prefill_seconds"] > found["compressed"]["prefill_seconds"] > 0
 
 
 def test_batches_and_images_add_up(folder):

@@ -260,7 +260,11 @@ def models(
 def plan(
     model: Annotated[
         str | None,
-        typer.Argument(help="Model id or folder; the embedded model if not given.", show_default=False),
+        typer.Argument(
+            help="Model id or folder, or llava-1.5-7b, llava-next-7b, video-llava-7b, qwen2.5-vl-7b or "
+            "qwen3-vl-8b without a connection; the embedded model if not given.",
+            show_default=False,
+        ),
     ] = None,
     keep: Annotated[
         str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")
@@ -277,7 +281,7 @@ def plan(
     batch: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 1,
     words: Annotated[int, typer.Option(min=1, help="Text tokens in each request.")] = 64,
     answer: Annotated[int, typer.Option(min=1, help="Tokens generated for each request.")] = 128,
-    device: Annotated[str, typer.Option(help="h200, a100, l4 or cpu.")] = "h200",
+    device: Annotated[str, typer.Option(help="h200, a100, l4 or cpu; here measures this machine.")] = "h200",
     size: Annotated[
         str | None,
         typer.Option(metavar="WxH", help="Size of the pictures, where it matters.", show_default=False),

@@ -27,7 +27,7 @@ STREAM = "stream"
 RESIDUAL = "residual"
 PRODUCT = "product"
 
-# On a CPU a block should stay in the caches from one operation to the next, and be large enough that waking the
+# On a CPU a block should stay in the caches from one operation to the next, and be large enough that waking
 # threads, and packing the other operand of a product, cost little. Elsewhere blocks only bound memory.
 CPU_BYTES = {STREAM: 1 << 22, RESIDUAL: 1 << 22, PRODUCT: 1 << 22}
 OTHER_BYTES = 1 << 27

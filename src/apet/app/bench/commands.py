@@ -78,9 +78,11 @@ def generate(
 
     from apet.app.answering import prompt_of
     from apet.app.bench.generate import bench_generate
+    from apet.app.bench.predicted import add_predictions, print_predictions
     from apet.app.bench.show import check_output, draw_bars, print_generate, refused, save_report
     from apet.app.loading import load_model
     from apet.app.options import parse_stage2
+    from apet.app.plan.here import measured
     from apet.methods import Stage2
 
     check_output(output, "generate --json")
@@ -107,7 +109,11 @@ def generate(
         new_tokens=new_tokens,
     )
     report["model"] = model or "embedded"
+    words = given["input_ids"].shape[1] - report["visual_tokens"]
+    device = measured(network.device, network.dtype)
+    add_predictions(report, network.config, device, words, (672, 672), second)
     print_generate(report)
+    print_predictions(report)
     if output is not None:
         save_report(report, output)
     if plot is not None:

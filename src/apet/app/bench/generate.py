@@ -3,58 +3,53 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from apet.app.bench.agreement import other_choice
 from apet.app.bench.ops import without_kernels
 from apet.app.bench.timing import machine, spread
 from apet.app.bench.variants import Variant, variants
+from apet.app.bench.watch import Watch
 from apet.core.errors import ApETError
-from apet.hf.clock import Clock
 from apet.hf.families import family_of
+from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken
 from apet.hf.results import schedule_of
-from apet.hf.sessions import Session
-from apet.methods import Stage2
+from apet.methods import NoImage, Stage2
 
 __all__ = ["bench_generate"]
 
-_ENCODERS = ("vision_tower", "visual", "vision_model", "video_tower", "image_tower")
+_OWN = ("uncompressed", "apet", "apet, two stages", "oracle")
 
 
-class _Watch:
-    """Times the vision encoder of a model, by hooks."""
+@dataclass(frozen=True)
+class _Task:
+    """What all rows are asked.
 
-    def __init__(self, model: Any, device: torch.device) -> None:
-        base = model.base_model
-        self.modules = [found for name in _ENCODERS if (found := getattr(base, name, None)) is not None]
-        if not self.modules:
-            raise ApETError("bench generate", f"a {type(model).__name__}", "a model with a vision encoder")
-        self.device = device
-        self.clocks: list[Clock] = []
+    Attributes:
+        model: The model.
+        given: Inputs of ``generate``.
+        modality: What the pictures are to the model.
+        placeholder: Id of the token that stands for a visual token.
+        new: Tokens to generate.
+        left: Visual tokens of a row that ApET leaves; 0 while that is not known.
+    """
 
-    def __enter__(self) -> _Watch:
-        self.handles = []
-        for module in self.modules:
-            self.handles.append(module.register_forward_pre_hook(self._begin))
-            self.handles.append(module.register_forward_hook(self._end))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self.handles:
-            handle.remove()
-
-    def _begin(self, *_: Any) -> None:
-        self.clocks.append(Clock(self.device).__enter__())
-
-    def _end(self, *_: Any) -> None:
-        self.clocks[-1].__exit__(None, None, None)
+    model: Any
+    given: dict[str, Tensor]
+    modality: Modality
+    placeholder: int
+    new: int
+    left: int = 0
 
     @property
-    def seconds(self) -> float:
-        return sum(clock.seconds for clock in self.clocks)
+    def visual(self) -> int:
+        """Visual tokens of a row, those of newlines included."""
+        return int((self.given["input_ids"][0] == self.placeholder).sum())
 
 
 def bench_generate(
@@ -71,41 +66,37 @@ def bench_generate(
 
     Args:
         model: A supported model, in evaluation mode.
-        given: Inputs of ``generate`` without padding, with one picture per row.
-        keep: Visual tokens of each picture.
+        given: Inputs of ``generate`` without padding, with one picture or clip per row.
+        keep: Visual tokens of each picture, tile or frame.
         stage2: Second stage of the two-stage row, or None.
         first: What its first stage keeps.
         repeats: Timed runs of each row, in turns.
         new_tokens: Tokens that every run generates, at least 2.
 
     Returns:
-        The machine, and a row per way to run: times, or why there are none.
+        The machine, and a row per way to run: times, or why there are none: ``"refused"`` where a check
+        failed or the run broke, ``"left_out"`` where another method does not apply to the model.
     """
     device = given["input_ids"].device
-    placeholder = _placeholder(model)
+    task = _task(model, given, new_tokens)
     rows: list[dict[str, Any]] = []
     alive: list[tuple[Variant, dict[str, Any], dict[str, list[float]]]] = []
-    about = machine(device)
+    about = machine(device) | {
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "attention": model.config._attn_implementation,
+    }
     with torch.inference_mode():
         for variant in variants(keep, stage2, first):
             row: dict[str, Any] = {"name": variant.name}
             rows.append(row)
-            try:
-                taken = _run(model, variant, given, placeholder, new_tokens)
-                wrong = _wrong(taken, given, placeholder, variant)
-                if wrong is None and device.type == "cuda" and variant.method is not None:
-                    with without_kernels():
-                        again = _run(model, variant, given, placeholder, new_tokens)
-                    wrong = _other_choice(taken["session"], again["session"])
-            except ApETError as error:
-                wrong = str(error)
-            if wrong:
-                row["refused"] = wrong
-            else:
+            task, reason = _checked(task, variant)
+            if reason is None:
                 alive.append((variant, row, {}))
+            else:
+                row[reason[0]] = reason[1]
         for _ in range(repeats):
             for variant, row, times in alive:
-                taken = _run(model, variant, given, placeholder, new_tokens)
+                taken = _run(task, variant)
                 row["cache_bytes"], row["peak_bytes"] = taken["cache_bytes"], taken["peak_bytes"]
                 for name, value in taken["times"].items():
                     times.setdefault(name, []).append(value)
@@ -113,34 +104,71 @@ def bench_generate(
     for _, row, times in alive:
         row |= {name: spread(values) for name, values in times.items()}
         row["images_per_second"] = 1e3 * pictures / row["total"]["median"]
-    return {"machine": about, "batch": pictures, "keep": keep, "new_tokens": new_tokens, "rows": rows}
+    sizes = {"batch": pictures, "visual_tokens": task.visual, "keep": keep, "kept_tokens": task.left}
+    return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": rows}
 
 
-def _placeholder(model: nn.Module) -> int:
-    """Id of the token that stands for a visual token."""
+def _task(model: nn.Module, given: dict[str, Tensor], new: int) -> _Task:
     config: Any = model.config
-    modality = family_of(model, "bench generate").modalities[0]
-    found = getattr(config, modality.placeholder, None)
-    return int(config.image_token_index if found is None else found)
+    found = [one for one in family_of(model, "bench generate").modalities if one.pixels in given]
+    if not found:
+        raise ApETError("bench generate", f"inputs {', '.join(given)}", "inputs with pictures or clips")
+    name = found[0].placeholder
+    token = getattr(config, name, None)
+    return _Task(
+        model,
+        given,
+        found[0],
+        int(getattr(config, name.replace("_id", "_index")) if token is None else token),
+        new,
+    )
 
 
-def _run(
-    model: Any, variant: Variant, given: dict[str, Tensor], placeholder: int, new_tokens: int
-) -> dict[str, Any]:
+def _checked(task: _Task, variant: Variant) -> tuple[_Task, tuple[str, str] | None]:
+    """Runs a row once; why it has no times, if so, and what later rows have to know."""
+    device = task.given["input_ids"].device
+    if variant.oracle and not task.left:
+        return task, ("refused", "ApET's row, which says how many tokens it gets, has no times")
+    try:
+        taken = _run(task, variant)
+        wrong = _wrong(taken, task, variant)
+        if wrong is None and device.type == "cuda" and variant.method is not None:
+            with without_kernels():
+                again = _run(task, variant)
+            wrong = other_choice(taken["session"], again["session"])
+    except ApETError as error:
+        return task, ("refused" if variant.name in _OWN else "left_out", str(error))
+    except RuntimeError as error:
+        # Out of memory, or an attention kernel that does not run here: the other rows go on.
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return task, ("refused", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+    if wrong is not None:
+        return task, ("refused", wrong)
+    if variant.name == "apet":
+        images = [image for image in taken["session"].images if image.row == 0]
+        dropped = sum(image.tokens - image.tokens_stage1 for image in images)
+        task = replace(task, left=task.visual - dropped)
+    return task, None
+
+
+def _run(task: _Task, variant: Variant) -> dict[str, Any]:
     """One run, its times in milliseconds and what it left in the cache."""
+    model, given = task.model, task.given
     device = given["input_ids"].device
     clock = FirstToken()
-    options = {"max_new_tokens": new_tokens, "min_new_tokens": new_tokens, "do_sample": False}
+    options = {"max_new_tokens": task.new, "min_new_tokens": task.new, "do_sample": False}
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-    with variant.applied(model) as session, _Watch(model, device) as watch:
+    with variant.applied(model) as session, Watch(model, device) as watch:
         begin = time.perf_counter()
         if variant.oracle:
-            pixels = {k: v for k, v in given.items() if k not in ("input_ids", "attention_mask")}
-            model.base_model.get_image_features(**pixels)
+            rest = ("input_ids", "attention_mask", "mm_token_type_ids")
+            pixels = {k: v for k, v in given.items() if k not in rest}
+            getattr(model.base_model, task.modality.method)(**pixels)
         out = model.generate(
-            **variant.inputs(model, given, placeholder),
+            **variant.inputs(model, given, task.placeholder, task.left),
             **options,
             streamer=clock,
             return_dict_in_generate=True,
@@ -160,27 +188,27 @@ def _run(
             "vision": 1e3 * watch.seconds,
             "selection": 1e3 * select,
             "prefill": 1e3 * (first - watch.seconds - select),
-            "decode": 1e3 * (total - first) / (new_tokens - 1),
+            "decode": 1e3 * (total - first) / (task.new - 1),
             "total": 1e3 * total,
         },
-        "new": new_tokens,
     }
 
 
-def _wrong(taken: dict[str, Any], given: dict[str, Tensor], placeholder: int, variant: Variant) -> str | None:
+def _wrong(taken: dict[str, Any], task: _Task, variant: Variant) -> str | None:
     """Why a run is not what its row says; None if it is.
 
     The KV cache must have, in every layer, the text and the visual tokens that the row promises.
     """
-    ids = given["input_ids"]
-    visual = int((ids[0] == placeholder).sum())
-    text = ids.shape[1] - visual + taken["new"] - 1
+    text = task.given["input_ids"].shape[1] - task.visual + task.new - 1
     count = len(taken["lengths"])
     session = taken["session"]
     if session is None:
-        expected = [text + (variant.oracle or visual)] * count
+        expected = [text + (task.left if variant.oracle else task.visual)] * count
     else:
         images = [image for image in session.images if image.row == 0]
+        if not isinstance(session.method, NoImage):
+            # Tokens in no image, such as newlines between rows of tiles, stay.
+            text += task.visual - sum(image.tokens for image in images)
         expected = [0] * count
         for layer, kept in schedule_of(images, session.method):
             expected[layer:] = [text + kept] * (count - layer)
@@ -190,12 +218,4 @@ def _wrong(taken: dict[str, Any], given: dict[str, Tensor], placeholder: int, va
                 return "kept tokens out of order"
     if taken["lengths"] != expected:
         return f"KV cache of lengths {sorted(set(taken['lengths']))}, expected {sorted(set(expected))}"
-    return None
-
-
-def _other_choice(ours: Session, core: Session) -> str | None:
-    """Whether the kernels kept other tokens than the core."""
-    for image, expected in zip(ours.images, core.images, strict=True):
-        if not torch.equal(image.indices, expected.indices):
-            return "the kernels and the core keep different tokens"
     return None

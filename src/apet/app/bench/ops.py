@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
 from apet.app.bench.naive import naive, naive_bytes
-from apet.app.bench.timing import interleaved, machine, milliseconds
+from apet.app.bench.timing import copy_rate, interleaved, machine
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
@@ -83,7 +84,7 @@ def bench_ops(
     """
     about = machine(device)
     with torch.inference_mode():
-        rate = _bytes_per_millisecond(device)
+        rate = copy_rate(device)
         rows = [_measure(size, repeats, device, dtype, rate) for size in sizes]
     about |= {"dtype": str(dtype).removeprefix("torch."), "copy_gb_per_s": rate / 1e6}
     return {"machine": about, "rows": rows}
@@ -132,7 +133,11 @@ def _measure(
 
 
 def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | None:
-    """In words, where `apet.compress` and the other disagree on ``(B, N, d)``; None where they do not."""
+    """In words, where `apet.compress` and the other disagree on ``(B, N, d)``; None where they do not.
+
+    A choice between tokens that float32 cannot tell apart may differ; see `apet.app.bench.agreement`.
+    """
+    bound = _TOLERANCE[x.dtype]
     for image in x:
         result = compress(image, keep, basis_size=BASIS_SIZE)
         if against_core:
@@ -140,12 +145,15 @@ def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | Non
             kept, merged = expected.indices, expected.tokens
         else:
             kept, merged = naive(image.float(), keep, BASIS_SIZE)
-        if not torch.equal(kept, result.indices):
-            return f"{int((kept != result.indices).sum())} of {keep} kept tokens differ"
-        bound = _TOLERANCE[x.dtype]
-        if not torch.allclose(merged.float(), result.tokens.float(), rtol=bound, atol=bound):
-            gap = float((merged.float() - result.tokens.float()).abs().max())
-            return f"merged tokens differ by up to {gap:.3g}"
+        wrong = wrong_kept(result.errors, result.indices, kept)
+        if wrong:
+            return wrong
+        same = torch.equal(kept, result.indices)
+        if same and torch.allclose(merged.float(), result.tokens.float(), rtol=bound, atol=bound):
+            continue
+        wrong = wrong_choice(image, result) or wrong_means(image, result, bound)
+        if wrong:
+            return wrong
     return None
 
 
@@ -193,14 +201,6 @@ def _captured(x: Tensor, keep: int) -> Callable[[], object]:
         compress(x, keep, check_finite=False)
     replay: Callable[[], object] = graph.replay
     return replay
-
-
-def _bytes_per_millisecond(device: torch.device) -> float:
-    """Measured rate of reading plus writing, on a copy far larger than the caches."""
-    source = torch.ones((1 << 31 if device.type == "cuda" else 1 << 26) // 4, device=device)
-    target = torch.empty_like(source)
-    times = [milliseconds(lambda: target.copy_(source), device) for _ in range(5)]
-    return 2 * source.numel() * source.element_size() / min(times)
 
 
 def _free_bytes(device: torch.device) -> int | None:

@@ -23,7 +23,7 @@ _COLUMNS = (
 
 
 def refused(report: dict[str, Any]) -> bool:
-    """Whether any row has no times."""
+    """Whether a row has no times though it should."""
     return any("refused" in row for row in report["rows"])
 
 
@@ -34,8 +34,9 @@ def print_generate(report: dict[str, Any]) -> None:
         table.add_column(title, no_wrap=True)
     notes = []
     for row in report["rows"]:
-        if "refused" in row:
-            notes.append(f"{row['name']}: no times: {row['refused']}")
+        reason = row.get("refused") or row.get("left_out")
+        if reason is not None:
+            notes.append(f"{row['name']}: no times: {reason}")
             continue
         cells = [f"{row[name]['median']:.1f}" for _, name in _COLUMNS]
         first = row["first_token"]
@@ -82,7 +83,7 @@ def draw_bars(report: dict[str, Any], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ApETError("bench --plot", "no matplotlib", 'pip install "apet[plot]"') from error
-    rows = [row for row in report["rows"] if "refused" not in row]
+    rows = [row for row in report["rows"] if "first_token" in row]
     figure = Figure(figsize=(8, 1 + 0.5 * len(rows)), layout="constrained")
     axes = figure.subplots()
     names = [row["name"] for row in rows]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["interleaved", "machine", "milliseconds", "spread"]
+__all__ = ["copy_rate", "interleaved", "machine", "milliseconds", "spread"]
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -45,6 +45,14 @@ def milliseconds(run: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return 1e3 * (time.perf_counter() - begin)
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes per millisecond that are read plus written, by a copy far larger than the caches."""
+    source = torch.ones((1 << 31 if device.type == "cuda" else 1 << 26) // 4, device=device)
+    target = torch.empty_like(source)
+    times = [milliseconds(lambda: target.copy_(source), device) for _ in range(5)]
+    return 2 * source.numel() * source.element_size() / min(times)
 
 
 def spread(times: list[float]) -> dict[str, float]:

@@ -25,12 +25,12 @@ class Variant:
     Attributes:
         name: Its name in the table.
         method: Makes what is applied; None for a run without compression. It may raise `ApETError`.
-        oracle: Visual tokens per unit that the prompt has from the start; 0 for the whole prompt.
+        oracle: Whether the prompt has as few visual tokens from the start as ApET leaves.
     """
 
     name: str
     method: Callable[[], Method] | None = None
-    oracle: int = 0
+    oracle: bool = False
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[Session | None]:
@@ -42,11 +42,11 @@ class Variant:
             with on_its_attention(model, method), compressing(model, method) as session:
                 yield session
 
-    def inputs(self, model: Any, given: dict[str, Tensor], placeholder: int) -> dict[str, Any]:
+    def inputs(self, model: Any, given: dict[str, Tensor], placeholder: int, left: int) -> dict[str, Any]:
         """What ``generate`` gets.
 
-        The oracle encodes the pictures as all rows do. Its prompt then has so many visual tokens, at no cost:
-        the first ones of each row, as embeddings.
+        The oracle encodes the pictures as all rows do. Its prompt then has ``left`` visual tokens, at no
+        cost: the first ones of each row, as embeddings.
         """
         if not self.oracle:
             return dict(given)
@@ -55,7 +55,7 @@ class Variant:
         for row in ids:
             visual = (row == placeholder).nonzero().flatten()
             stays = torch.ones_like(row, dtype=torch.bool)
-            stays[visual[self.oracle :]] = False
+            stays[visual[left:]] = False
             rows.append(row[stays])
         short = torch.stack(rows)
         return {
@@ -72,13 +72,13 @@ def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
     """All rows.
 
     Args:
-        keep: Visual tokens of each row of the batch in every decoder layer.
+        keep: Visual tokens of each picture, tile or frame in every decoder layer.
         stage2: The second stage of the two-stage row; None leaves that row out.
         first: What its first stage keeps.
     """
     rows = [Variant("uncompressed"), Variant("apet", lambda: ApET(keep))]
     if stage2 is not None:
         rows.append(Variant("apet, two stages", lambda: ApET(first, stage2=stage2)))
-    rows.append(Variant("oracle", oracle=keep))
+    rows.append(Variant("oracle", oracle=True))
     rows += [Variant(name, _by_name(name, keep)) for name in METHODS if name != "apet"]
     return rows

@@ -8,13 +8,17 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from apet.app.known.models import KNOWN, configuration_of
 from apet.app.plan.costs import Load, Plan, plan
-from apet.app.plan.devices import DEVICES
+from apet.app.plan.devices import DEVICES, Device
 from apet.app.plan.shapes import text_of, vision_of
 from apet.core.errors import ApETError
 from apet.methods import Stage2
 
 __all__ = ["PlanRequest", "parse_size", "show_plan"]
+
+
+HERE = "here"
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,16 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     """
     from apet.app.loading import load_config
 
-    if request.device not in DEVICES:
-        raise ApETError("plan --device", repr(request.device), "one of " + ", ".join(DEVICES))
-    device = DEVICES[request.device]
+    if request.device not in (*DEVICES, HERE):
+        raise ApETError("plan --device", repr(request.device), "one of " + ", ".join((*DEVICES, HERE)))
     stage2 = None if request.stage2 is None else (request.stage2.layer, request.stage2.keep)
-    config = load_config(request.model, trust_remote_code=request.trust_remote_code)
+    if request.model in KNOWN:
+        config = configuration_of(KNOWN[request.model])
+    else:
+        config = load_config(request.model, trust_remote_code=request.trust_remote_code)
     text = text_of(config)
     vision = vision_of(config, request.size, text)
+    device = DEVICES[request.device] if request.device in DEVICES else _here()
     whole = plan(text, vision, request.load, device)
     short = plan(text, vision, request.load, device, request.keep, stage2)
     if as_json:
@@ -81,6 +88,16 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
         f"[dim]{device.title}; batch {load.batch}, {load.images} image(s), {load.words} text and "
         f"{load.answer} answer tokens each. Times are a roofline's, so bounds: no run is faster.[/dim]"
     )
+
+
+def _here() -> Device:
+    import torch
+
+    from apet.app.plan.here import measured
+
+    if torch.cuda.is_available():
+        return measured(torch.device("cuda"), torch.bfloat16)
+    return measured(torch.device("cpu"), torch.float32)
 
 
 def _rows(whole: Plan, short: Plan) -> list[tuple[str, str, str, float]]:

@@ -1,0 +1,95 @@
+"""What ``apet plan`` says of the rows of ``apet bench generate``, beside what they took."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from apet.app.plan.costs import Load, plan
+from apet.app.plan.devices import Device
+from apet.app.plan.shapes import text_of, vision_of
+from apet.core.errors import ApETError
+from apet.methods import Stage2
+
+__all__ = ["add_predictions", "print_predictions"]
+
+_STEPS = ("vision", "selection", "prefill", "first_token", "decode")
+
+
+def add_predictions(
+    report: dict[str, Any],
+    config: Any,
+    device: Device,
+    words: int,
+    size: tuple[int, int] | None,
+    stage2: Stage2 | None = None,
+) -> None:
+    """Adds ``"predicted"`` to a report: milliseconds by row and step, and measured by predicted.
+
+    Args:
+        report: What `bench_generate` returned.
+        config: The model's configuration.
+        device: What it ran on, as measured.
+        words: Text tokens of a row.
+        size: Width and height of the pictures in pixels; None for the type's usual one.
+        stage2: Second stage of the two-stage row.
+    """
+    load = Load(report["batch"], 1, words, report["new_tokens"])
+    keep = report["keep"]
+    ways: dict[str, tuple[int | None, tuple[int, int | float] | None]] = {
+        "uncompressed": (None, None),
+        "apet": (keep, None),
+    }
+    if stage2 is not None:
+        ways["apet, two stages"] = (keep * 3 // 2, (stage2.layer, stage2.keep))
+    try:
+        text = text_of(config)
+        vision = vision_of(config, size, text)
+        plans = {name: plan(text, vision, load, device, *way) for name, way in ways.items()}
+    except ApETError as error:
+        report["predicted"] = {"left_out": str(error)}
+        return
+    rows = {row["name"]: row for row in report["rows"]}
+    found: dict[str, Any] = {}
+    for name, one in plans.items():
+        seconds = (
+            one.vision_seconds,
+            one.select_seconds,
+            one.prefill_seconds,
+            one.first_token_seconds,
+            one.decode_seconds,
+        )
+        for step, value in zip(_STEPS, seconds, strict=True):
+            if value and step in rows[name]:
+                entry = {"predicted": 1e3 * value, "measured": rows[name][step]["median"]}
+                entry["ratio"] = entry["measured"] / entry["predicted"]
+                found.setdefault(name, {})[step] = entry
+    report["predicted"] = {"device": asdict(device), "rows": found}
+
+
+def print_predictions(report: dict[str, Any]) -> None:
+    """A table of them."""
+    console = Console(width=max(Console().width, 110))
+    predicted = report["predicted"]
+    if "left_out" in predicted:
+        console.print(f"no predictions: {predicted['left_out']}", markup=False)
+        return
+    table = Table("measured ms (/ predicted)", *(step.replace("_", " ") for step in _STEPS), box=None)
+    for name, steps in predicted["rows"].items():
+        cells = (
+            f"{steps[step]['measured']:.3g} (/ {steps[step]['predicted']:.3g} = {steps[step]['ratio']:.3g})"
+            if step in steps
+            else ""
+            for step in _STEPS
+        )
+        table.add_row(name, *cells)
+    console.print(table)
+    about = predicted["device"]
+    console.print(
+        f"predicted from {about['flops'] / 1e12:.3g} TFLOP/s and {about['bandwidth'] / 1e9:.3g} GB/s, "
+        f"{about['source']}",
+        style="dim",
+    )
