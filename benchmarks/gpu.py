@@ -1,6 +1,6 @@
 """Everything that `apet bench` times, on one GPU, with random weights in the models' true shapes.
 
-    python benchmarks/gpu.py [--only llava-1.5-7b,ops] [--batches 1,8,32] [--output benchmarks/results/gpu.json]
+    python benchmarks/gpu.py [--only llava-1.5-7b,ops] [--batches 1,8,32] [--output results.json]
     python benchmarks/gpu.py --tiny    # the same code with small shapes, on whatever is there
 
 Speed does not depend on the weights, so none are downloaded: models are built on the device from

@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from apet.implementations import offer
+
 if TYPE_CHECKING:
     from apet import embedded, methods
     from apet.core import ApETError, Compression, Segment, Selection, compress, compress_ragged
@@ -50,6 +52,9 @@ _HOMES = {
     "plot": "apet.pictures",
 }
 _MODULES = ("embedded", "methods")
+
+# Loaded when a call first takes them: they import Triton.
+offer("kernels", lambda: import_module("apet.kernels.calls"))
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,7 @@ import apet.core
 
 SOURCE = Path(apet.core.__file__).parents[1]
 ALLOWED = {
-    "core": ("torch", "apet.core"),
+    "core": ("torch", "apet.core", "apet.implementations"),
     "kernels": ("torch", "triton", "apet.core", "apet.kernels"),
     "methods": ("torch", "apet.core", "apet.methods"),
     "vllm": ("torch", "packaging", "vllm", "apet.core", "apet.methods", "apet.vllm"),
@@ -40,6 +40,17 @@ def test_imports_go_one_way(floor):
                     path.name,
                     name,
                 )
+
+
+def test_the_core_names_no_floor_above_it():
+    """Not by import, and not by a string that is imported later."""
+    above = [
+        path.name for path in SOURCE.iterdir() if path.is_dir() and path.name not in ("core", "__pycache__")
+    ]
+    for path in (SOURCE / "core").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not [name for name in above if f"apet.{name}" in text], path.name
+    assert list(imported(SOURCE / "implementations.py")) == ["__future__", "collections.abc", "typing"]
 
 
 @pytest.mark.parametrize(

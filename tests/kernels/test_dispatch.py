@@ -47,6 +47,12 @@ def test_on_refuses_without_triton(draw, monkeypatch):
         compress(draw(8, 4), 2)
 
 
+def test_on_refuses_where_nothing_is_offered(draw, monkeypatch):
+    monkeypatch.setattr(dispatch, "offered", lambda part: None)
+    with pytest.raises(ApETError, match="no kernels"):
+        compress(draw(8, 4), 2)
+
+
 def test_other_values_are_refused(draw, monkeypatch):
     monkeypatch.setenv(VARIABLE, "fast")
     with pytest.raises(ApETError, match="APET_KERNELS=fast"):

@@ -1,22 +1,26 @@
-"""Which implementation runs: this core, or the Triton kernels that compute the same on a GPU."""
+"""Which implementation runs: this core, or kernels that compute the same on a GPU.
+
+The core does not know the kernels: they are offered to it, see `apet.implementations`.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
+from apet.implementations import offered
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from apet.core.selection import Selection
 
-__all__ = ["VARIABLE", "interpreted", "kernels_for"]
+__all__ = ["VARIABLE", "Kernels", "interpreted", "kernels_for"]
 
 VARIABLE = "APET_KERNELS"
 """Environment variable: ``off`` (the default until a GPU has proven the kernels), ``auto`` or ``on``; read at
@@ -27,9 +31,44 @@ MOST_BASIS = 64
 _MOST_SEGMENTS = 65535  # what a CUDA grid holds along its second axis
 
 
+class Kernels(Protocol):
+    """What kernels have to offer; they decide as the core does."""
+
+    def select_dense(
+        self,
+        x: Tensor,
+        kept: int,
+        count: int,
+        start: Tensor | None,
+        ridge: float,
+        check_finite: bool,
+        operation: str,
+    ) -> Selection:
+        """Decides on a batch ``(B, N, d)``, with ``count`` basis tokens of each image."""
+        ...
+
+    def select_ragged(
+        self,
+        parts: Sequence[Tensor],
+        kept: Sequence[int],
+        counts: Sequence[int],
+        start: Tensor | None,
+        ridge: float,
+        check_finite: bool,
+        merge: bool,
+        operation: str,
+    ) -> tuple[list[Selection], list[Tensor]]:
+        """Decides on segments ``(n_i, d)``; a decision for each, and its tokens without gradients."""
+        ...
+
+    def mean_rows(self, x: Tensor, assignment: Tensor, kept: int) -> Tensor:
+        """Averages the rows of ``(B, N, w)`` that go to the same slot."""
+        ...
+
+
 def kernels_for(
     x: Tensor, segments: int, operation: str, basis: str = "fps", count: int = 1
-) -> ModuleType | None:
+) -> Kernels | None:
     """The kernels, if they are to compute; None for the core.
 
     ``auto`` takes them on NVIDIA GPUs from compute capability 8.0 where Triton is installed, for 16- and
@@ -51,10 +90,11 @@ def kernels_for(
         return None
     if mode not in ("auto", "on"):
         raise ApETError(operation, f"{VARIABLE}={mode}", "off, auto or on")
-    reason = _why_not(x, segments, basis, count)
-    if reason is None:
-        # By name and when used: the kernels import the core, and Triton.
-        return import_module("apet.kernels.calls")
+    load = offered("kernels")
+    reason = "no kernels" if load is None else _why_not(x, segments, basis, count)
+    if load is not None and reason is None:
+        kernels: Kernels = load()
+        return kernels
     if mode == "on":
         raise ApETError(operation, f"{VARIABLE}=on with {reason}", "what the kernels cover, or auto")
     return None

@@ -100,8 +100,7 @@ def merge_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:
     # The kernels do not record what a gradient needs.
     kernels = None if torch.is_grad_enabled() and x.requires_grad else kernels_for(x, batch, "apply")
     if kernels is not None:
-        means: Tensor = kernels.mean_rows(x, assignment, kept)
-        return means
+        return kernels.mean_rows(x, assignment, kept)
     accumulate = torch.promote_types(x.dtype, torch.float32)
     slots = assignment + torch.arange(batch, device=x.device).unsqueeze(1) * kept
     if x.device.type == "cpu" and x.dtype == torch.float32 and x.is_contiguous() and not x.requires_grad:

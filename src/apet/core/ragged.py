@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ from apet.core.check import (
     check_tokens,
 )
 from apet.core.compress import compress
-from apet.core.dispatch import kernels_for
+from apet.core.dispatch import Kernels, kernels_for
 from apet.core.errors import ApETError
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured, score
@@ -146,7 +145,7 @@ def compress_ragged(
 
 
 def _one_launch(
-    kernels: ModuleType,
+    kernels: Kernels,
     segments: Sequence[Tensor],
     kept: list[int],
     counts: list[int],
