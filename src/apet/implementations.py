@@ -1,7 +1,8 @@
 """What the floors above offer to the core: implementations that it uses without knowing them.
 
-The core computes everything itself. Whoever has another implementation of a part of it offers that here, by a
-function that is called when it is first wanted; so the core imports nothing from above. Standard library only.
+The core computes everything itself. Whoever has another implementation of a part of it offers that here, by
+a function that is called when it is first wanted; so the core imports nothing from above. Standard library
+only.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import extent, unit_of
+from apet.kernels.device import extent, program_rows, unit_of
 from apet.kernels.launch import OPTIONS, Tiles, dot_options, grid
 from apet.kernels.norms import Norms
 from apet.kernels.ranks import Kept
@@ -39,8 +39,7 @@ def assign_slots(x: Tensor, segments: Segments, found: Norms, kept: Kept, tiles:
         ROWS=rows,
         SLOTS=slots,
         COLUMNS=columns,
-        **OPTIONS,
-        **dot_options(x),
+        **(OPTIONS | dot_options(x)),
     )
     return assignment
 
@@ -107,18 +106,15 @@ def _assign(
     COLUMNS: tl.constexpr,
     WIDEN: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    first, kept = tl.load(kept_offsets + segment), extent(kept_offsets, segment)[1]
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
-    if tl.program_id(0) * ROWS < length:
+    segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
+    first, kept = extent(kept_offsets, segment)
+    if wanted:
         best = tl.full((ROWS,), float("-inf"), dtype=tl.float32)
         slot = tl.zeros((ROWS,), dtype=tl.int32)
         # With one slot or nothing dropped there is nothing to compare.
-        wanted = tl.where((kept > 1) & (kept < length), kept, 0)
+        compared = tl.where((kept > 1) & (kept < length), kept, 0)
         unit = unit_of(peaks, largest, segment)
-        for at in range(0, wanted, SLOTS):
+        for at in range(0, compared, SLOTS):
             number = at + tl.arange(0, SLOTS)
             there = number < kept
             others = begin + tl.load(indices + first + number, mask=there, other=0)
@@ -130,7 +126,8 @@ def _assign(
             else:
                 dots = _products(x, rows, live, others, there, width, unit, True, WIDEN, ROWS, SLOTS, COLUMNS)
             norm = tl.load(norms + others, mask=there, other=0.0)
-            alike = dots / tl.where(norm > 0.0, norm, float("inf"))[None, :]
+            size = tl.where(norm > 0.0, norm, float("inf"))[None, :]
+            alike = tl.div_rn(dots, tl.broadcast_to(size, (ROWS, SLOTS)))
             alike = tl.where(there[None, :], alike, float("-inf"))
             top, where = tl.max(alike, axis=1, return_indices=True)
             slot = tl.where(top > best, at + where, slot)

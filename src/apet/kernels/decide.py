@@ -10,7 +10,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.kernels.assign import assign_slots
 from apet.kernels.farthest import pick_farthest
-from apet.kernels.launch import Tiles
+from apet.kernels.launch import Tiles, on_device
 from apet.kernels.mean import segment_means
 from apet.kernels.norms import measure
 from apet.kernels.ranks import keep_top
@@ -65,19 +65,21 @@ def decide(
     """
     x = x.detach().contiguous()
     tiles = Tiles().fit(x.shape[1])
-    found = measure(x, segments, start, tiles)
-    if refuse is not None:
-        infinite = found.largest >= _INFINITY
-        if bool(infinite.any()):
-            raise refuse(int(infinite.nonzero()[0]))
-    pick_farthest(x, segments, found, tiles)
-    span, basis = orthonormal_span(x, segments, found, ridge, tiles)
-    errors, scores = residual_errors(x, segments, found, span, tiles)
-    kept = keep_top(scores, segments, tiles)
-    return Decision(basis, errors, kept.indices, assign_slots(x, segments, found, kept, tiles))
+    with on_device(x):
+        found = measure(x, segments, start, tiles)
+        if refuse is not None:
+            infinite = found.largest >= _INFINITY
+            if bool(infinite.any()):
+                raise refuse(int(infinite.nonzero()[0]))
+        pick_farthest(x, segments, found, tiles)
+        span, basis = orthonormal_span(x, segments, found, ridge, tiles)
+        errors, scores = residual_errors(x, segments, found, span, tiles)
+        kept = keep_top(scores, segments, tiles)
+        return Decision(basis, errors, kept.indices, assign_slots(x, segments, found, kept, tiles))
 
 
 def means(x: Tensor, assignment: Tensor, segments: Segments) -> Tensor:
     """Averages rows ``(T, w)`` that go to the same slot; ``(K, w)`` in the dtype of ``x``."""
     x = x.contiguous()
-    return segment_means(x, assignment.contiguous(), segments, Tiles().fit(x.shape[1]))
+    with on_device(x):
+        return segment_means(x, assignment.contiguous(), segments, Tiles().fit(x.shape[1]))

@@ -5,7 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-__all__ = ["basis_row", "basis_rows", "extent", "first_column", "last_index", "pack", "read_rows", "unit_of"]
+__all__ = [
+    "basis_row",
+    "basis_rows",
+    "extent",
+    "first_column",
+    "last_index",
+    "pack",
+    "program_rows",
+    "read_rows",
+    "unit_of",
+]
 
 
 @triton.jit
@@ -13,6 +23,20 @@ def extent(offsets, segment):
     """First row and length of a segment."""
     begin = tl.load(offsets + segment)
     return begin, (tl.load(offsets + segment + 1) - begin).to(tl.int32)
+
+
+@triton.jit
+def program_rows(offsets, ROWS: tl.constexpr):
+    """What a program works on.
+
+    Its segment, that segment's first row and length, the numbers in the segment of the program's rows, which
+    of them exist, and whether any does: a launch covers as many rows of every segment as the longest has.
+    """
+    segment = tl.program_id(1)
+    begin, length = extent(offsets, segment)
+    first = tl.program_id(0) * ROWS
+    local = first + tl.arange(0, ROWS)
+    return segment, begin, length, local, local < length, first < length
 
 
 @triton.jit

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import basis_row, extent, pack, read_rows, unit_of
+from apet.kernels.device import basis_row, pack, program_rows, read_rows, unit_of
 from apet.kernels.launch import OPTIONS, Tiles, grid
 from apet.kernels.norms import Norms
 from apet.kernels.segments import Segments
@@ -58,11 +58,8 @@ def _farthest(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
-    if (tl.program_id(0) * ROWS < length) & (step < tl.load(counts + segment)):
+    segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
+    if wanted & (step < tl.load(counts + segment)):
         unit = unit_of(peaks, largest, segment)
         pivot = basis_row(best, segment, step - 1, unit, length, keys)
         squares = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)

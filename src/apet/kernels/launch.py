@@ -6,6 +6,7 @@ sums, and so every bit of the result, is the same alone and in a batch.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from apet.core.dispatch import interpreted
 from apet.kernels.segments import Segments
 
-__all__ = ["OPTIONS", "Tiles", "dot_options", "grid"]
+__all__ = ["OPTIONS", "Tiles", "dot_options", "grid", "on_device"]
 
 OPTIONS: dict[str, Any] = {"num_warps": 4, "enable_fp_fusion": True}
 """Options of every launch, said so that no default of Triton's changes a bit of the result."""
@@ -65,6 +66,13 @@ def dot_options(x: Tensor) -> dict[str, Any]:
     """Options of products of tokens: exact products, summed in float32.
 
     Products of 16-bit floats are exact in float32. Triton's interpreter computes with the bits of bfloat16,
-    so there they are widened first, which changes nothing.
+    so there they are widened first, which changes nothing. Tiles in flight have to fit the shared memory of
+    small GPUs, 99 KB, so there are fewer of 32 bits.
     """
-    return {"WIDEN": interpreted() and x.dtype == torch.bfloat16}
+    stages = 2 if x.dtype == torch.float32 else 3
+    return {"WIDEN": interpreted() and x.dtype == torch.bfloat16, "num_stages": stages}
+
+
+def on_device(x: Tensor) -> AbstractContextManager[object]:
+    """Makes the GPU of a tensor the current one: that is where Triton launches, whatever it is given."""
+    return torch.cuda.device(x.device) if x.device.type == "cuda" else nullcontext()

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import extent, pack, read_rows, unit_of
+from apet.kernels.device import pack, program_rows, read_rows, unit_of
 from apet.kernels.launch import OPTIONS, Tiles, grid
 from apet.kernels.segments import Segments
 
@@ -81,11 +81,7 @@ def _measure(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
-    wanted = tl.program_id(0) * ROWS < length
+    segment, begin, _, local, live, wanted = program_rows(offsets, ROWS)
     unit = 1.0
     if AGAIN:
         unit = unit_of(peaks, largest, segment)
@@ -98,7 +94,7 @@ def _measure(
             squares += tile * tile
             top = tl.maximum(top, tile.to(tl.int32, bitcast=True) & 2147483647)
         squared = tl.sum(squares, axis=1)
-        tl.store(norms + begin + local, tl.sqrt(squared), mask=live)
+        tl.store(norms + begin + local, tl.sqrt_rn(squared), mask=live)
         if not AGAIN:
             tl.atomic_max(peaks + segment, tl.max(squared.to(tl.int32, bitcast=True), axis=0))
             tl.atomic_max(largest + segment, tl.max(tl.max(top, axis=1), axis=0))

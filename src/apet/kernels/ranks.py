@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import extent
+from apet.kernels.device import extent, program_rows
 from apet.kernels.launch import OPTIONS, Tiles, grid
 from apet.kernels.segments import Segments
 
@@ -90,11 +90,8 @@ def _rank(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
-    if tl.program_id(0) * ROWS < length:
+    segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
+    if wanted:
         own = tl.load(keys + begin + local, mask=live, other=0)[:, None]
         rank = tl.zeros((ROWS,), dtype=tl.int32)
         for at in range(0, length, COLUMNS):
@@ -112,10 +109,7 @@ def _rank(
 
 @triton.jit
 def _place(flags, places, offsets, kept_offsets, indices, slots, ROWS: tl.constexpr) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
+    segment, begin, _, local, live, _ = program_rows(offsets, ROWS)
     flag = tl.load(flags + begin + local, mask=live, other=0) > 0
     place = tl.load(places + begin + local, mask=live, other=1) - 1
     tl.store(indices + place, local.to(tl.int64), mask=live & flag)
@@ -125,10 +119,7 @@ def _place(flags, places, offsets, kept_offsets, indices, slots, ROWS: tl.conste
 
 @triton.jit
 def _count(assignment, offsets, kept_offsets, keys, sizes, ROWS: tl.constexpr) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
+    segment, begin, _, local, live, _ = program_rows(offsets, ROWS)
     slot = tl.load(assignment + begin + local, mask=live, other=0)
     tl.store(keys + begin + local, -slot.to(tl.int32), mask=live)
     # One place on, so that the running sum says where a slot begins.

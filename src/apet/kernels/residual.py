@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import basis_rows, extent, read_rows, unit_of
+from apet.kernels.device import basis_rows, program_rows, read_rows, unit_of
 from apet.kernels.launch import OPTIONS, Tiles, grid
 from apet.kernels.norms import Norms
 from apet.kernels.segments import Segments
@@ -74,11 +74,8 @@ def _residual(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    segment = tl.program_id(1)
-    begin, length = extent(offsets, segment)
-    local = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    live = local < length
-    if tl.program_id(0) * ROWS < length:
+    segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
+    if wanted:
         unit = unit_of(peaks, largest, segment)
         steps = tl.arange(0, BASIS)
         weights = tl.zeros((ROWS, BASIS), dtype=tl.float32)
@@ -95,7 +92,7 @@ def _residual(
             part = _span_tile(span, segment, steps, columns, width, BASIS)
             gap = tile - tl.dot(weights, part, input_precision="ieee")
             squares += gap * gap
-        error = tl.sqrt(tl.sum(squares, axis=1))
+        error = tl.sqrt_rn(tl.sum(squares, axis=1))
         tl.store(errors + begin + local, error / unit, mask=live)
         picked = basis_rows(best, segment, steps, tl.load(counts + segment), unit, length, keys)
         chosen = tl.max((local[:, None] == picked[None, :]).to(tl.int32), axis=1)
