@@ -8,7 +8,7 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-eval test-vllm check train results test-web docs pictures clean
+.PHONY: install demo test test-oldest test-eval test-vllm check train results performance test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -64,6 +64,14 @@ results: install
 	$(BIN)/apet eval --output runs/results
 	cp runs/results/results.md docs/results.md
 	cp runs/results/results.html docs/results.html
+
+# Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
+#   APET_KERNELS=auto .venv/bin/python benchmarks/gpu.py --output benchmarks/results/gpu.json
+performance: $(VENV)/.installed-dev
+	$(BIN)/apet bench ops --repeats 9 --device cpu --json benchmarks/results/ops.json
+	$(BIN)/apet bench generate --repeats 9 --json benchmarks/results/generate.json --plot docs/performance.png
+	$(BIN)/apet bench host --json benchmarks/results/host.json
+	PYTHONPATH=. $(BIN)/python benchmarks/report.py
 
 # lmms-eval brings a hundred packages, so its tests have an environment of their own. There is no torchvision
 # for PyTorch's CPU wheel that can be imported, and the tests need none.

@@ -143,7 +143,7 @@ def test_the_gpu_benchmark_runs_from_end_to_end_in_small_shapes(tmp_path, capsys
             False,
             case.model != "llava-1.5-7b",
         )
-    assert "measured ms" in capsys.readouterr().out
+    assert "predicted from" in capsys.readouterr().out
 
 
 def test_the_gpu_benchmark_needs_a_gpu_and_known_names(capsys):
@@ -165,6 +165,21 @@ def test_a_row_that_breaks_leaves_the_others(monkeypatch):
     rows = {row["name"]: row for row in _bench(repeats=1)["rows"]}
     assert rows["random"]["refused"] == "RuntimeError: out of memory"
     assert "first_token" in rows["grid"]
+
+
+def test_host_has_a_row_for_every_figure(tmp_path):
+    out = tmp_path / "host.json"
+    result = run("host", "--repeats", "1", "--new-tokens", "3", "--json", str(out))
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert set(report["rows"]) == {
+        "import",
+        "help",
+        *(f"{step}, {stages}" for step in ("prefill", "decode") for stages in ("one stage", "two stages")),
+    }
+    assert 0 < report["rows"]["import"]["median"] < 30_000
+    assert report["plain"]["prefill"] > 0 < report["plain"]["decode"]
+    assert result.stdout.count("limit") == 6
 
 
 def test_runs_take_turns():

@@ -331,11 +331,13 @@ def serve(
 
 def run() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    from apet.core.errors import ApETError
-
     try:
         app()
-    except ApETError as error:
+    except ValueError as error:
+        # Whoever raised one has imported it. Importing it here would load torch, for --help as well.
+        errors = sys.modules.get("apet.core.errors")
+        if errors is None or not isinstance(error, errors.ApETError):
+            raise
         print(f"apet: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -119,3 +119,22 @@ def generate(
     if plot is not None:
         draw_bars(report, plot)
     raise typer.Exit(int(refused(report)))
+
+
+@bench.command()
+def host(
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each; 10 of hooks for each.")] = 7,
+    new_tokens: Annotated[int, typer.Option(min=2, help="Tokens to generate.")] = 24,
+    output: _Json = None,
+) -> None:
+    """Time imports, and the hooks on a model so small that little else costs time."""
+    from apet.app.bench.host import bench_host, describe_host
+    from apet.app.bench.show import check_output, save_report
+
+    check_output(output, "host --json")
+    report = bench_host(repeats, new_tokens)
+    print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    for line in describe_host(report):
+        print(line)
+    if output is not None:
+        save_report(report, output)

@@ -77,10 +77,10 @@ def print_predictions(report: dict[str, Any]) -> None:
     if "left_out" in predicted:
         console.print(f"no predictions: {predicted['left_out']}", markup=False)
         return
-    table = Table("measured ms (/ predicted)", *(step.replace("_", " ") for step in _STEPS), box=None)
+    table = Table("measured/predicted", *(step.replace("_", " ") for step in _STEPS), box=None)
     for name, steps in predicted["rows"].items():
         cells = (
-            f"{steps[step]['measured']:.3g} (/ {steps[step]['predicted']:.3g} = {steps[step]['ratio']:.3g})"
+            f"{steps[step]['measured']:.3g}/{steps[step]['predicted']:.3g} = {steps[step]['ratio']:.3g}"
             if step in steps
             else ""
             for step in _STEPS
@@ -89,7 +89,7 @@ def print_predictions(report: dict[str, Any]) -> None:
     console.print(table)
     about = predicted["device"]
     console.print(
-        f"predicted from {about['flops'] / 1e12:.3g} TFLOP/s and {about['bandwidth'] / 1e9:.3g} GB/s, "
+        f"ms; predicted from {about['flops'] / 1e12:.3g} TFLOP/s and {about['bandwidth'] / 1e9:.3g} GB/s, "
         f"{about['source']}",
         style="dim",
     )

@@ -1,0 +1,176 @@
+"""Writes docs/performance.md from what `make performance` records in benchmarks/results.
+
+python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from apet.app.bench.host import DECODE_LIMIT, LIMITS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "performance.md"
+
+HEAD = """# Performance
+
+This page is made from `benchmarks/results/` by `make performance`, which takes the times anew. Times are
+medians of interleaved runs in milliseconds, with the smallest and the largest in brackets. Nothing has a time
+whose result was not checked: kept and merged tokens for the operation, the length of the KV cache in every
+layer for a model.
+"""
+NO_GPU = """
+## On a GPU
+
+None is recorded yet. `APET_KERNELS=auto python benchmarks/gpu.py --output benchmarks/results/gpu.json` takes
+them on one GPU with 80 GB, with random weights in the true shapes of LLaVA-1.5-7B, LLaVA-NeXT-7B,
+Video-LLaVA-7B, Qwen2.5-VL-7B and Qwen3-VL-8B; speed does not depend on the weights.
+"""
+
+
+def page(results: dict[str, Any]) -> str:
+    """The page from the recorded reports, by the name of their files."""
+    parts = [HEAD]
+    if "generate" in results:
+        parts += ["\n## The embedded model\n", *model(results["generate"])]
+        parts.append("\n![Times to first token, by method](performance.png)\n")
+    if "ops" in results:
+        parts += ["\n## The operation\n", *operation(results["ops"])]
+    if "host" in results:
+        parts += ["\n## The host\n", *host(results["host"])]
+    if "gpu" not in results:
+        return "".join([*parts, NO_GPU])
+    parts.append("\n## On a GPU\n")
+    for name, report in results["gpu"].items():
+        parts.append(f"\n### {name}\n")
+        parts += operation(report) if name.startswith("ops") else model(report)
+    return "".join(parts)
+
+
+def model(report: dict[str, Any]) -> Iterator[str]:
+    """A model from pictures to answers."""
+    rows = {row["name"]: row for row in report["rows"]}
+    yield f"\n`apet bench generate`, {report['batch']} picture(s) of {report['visual_tokens']} visual "
+    yield f"tokens, {report['kept_tokens']} kept, {report['new_tokens']} new tokens; {machine(report)}.\n\n"
+    titles = (
+        "first token",
+        "vision",
+        "selection",
+        "prefill",
+        "decode, a token",
+        "KV cache",
+        "pictures a second",
+    )
+    yield from header("", *titles)
+    for row in report["rows"]:
+        if "first_token" in row:
+            cells = [f"{row[name]['median']:.3g}" for name in ("vision", "selection", "prefill", "decode")]
+            cells += [f"{row['cache_bytes'] / 1e6:.2f} MB", f"{row['images_per_second']:.3g}"]
+            yield line(row["name"], spread(row["first_token"]), *cells)
+    for row in report["rows"]:
+        if "first_token" not in row:
+            yield f"\nNo times for {row['name']}: {row.get('refused') or row.get('left_out')}.\n"
+    if all("first_token" in rows[name] for name in ("uncompressed", "apet", "oracle")):
+        whole, ours, oracle = (rows[name] for name in ("uncompressed", "apet", "oracle"))
+        first = ours["first_token"]["median"]
+        ratio = whole["first_token"]["median"] / first
+        yield f"\nApET's first token comes {ratio:.2f} times as fast as uncompressed; selection is "
+        yield f"{ours['selection']['median'] / first:.1%} of it. From end to end ApET reaches "
+        yield f"{oracle['total']['median'] / ours['total']['median']:.1%} of the speed of the oracle, the "
+        yield "same model given as many tokens that nobody had to choose.\n"
+    yield from predictions(report.get("predicted", {}))
+
+
+def predictions(predicted: dict[str, Any]) -> Iterator[str]:
+    """What ``apet plan`` said, beside what was measured."""
+    if "rows" not in predicted:
+        return
+    about = predicted["device"]
+    yield f"\nWhat `apet plan --device here` predicts from {about['flops'] / 1e12:.3g} TFLOP/s and "
+    yield f"{about['bandwidth'] / 1e9:.3g} GB/s ({about['source']}), as measured / predicted. It is a "
+    yield "roofline, so a lower bound.\n\n"
+    steps = ("vision", "selection", "prefill", "first_token", "decode")
+    yield from header("", *(step.replace("_", " ") for step in steps))
+    for name, found in predicted["rows"].items():
+        ones = [found.get(step) for step in steps]
+        yield line(name, *(error(one) if one else "" for one in ones))
+
+
+def error(one: dict[str, float]) -> str:
+    """A measured time by a predicted one."""
+    return f"{one['measured']:.3g} / {one['predicted']:.3g} = {one['ratio']:.2f}"
+
+
+def operation(report: dict[str, Any]) -> Iterator[str]:
+    """The operation on tensors."""
+    yield "\n`apet bench ops`: `apet.compress` beside a plain restatement that compares tokens by "
+    yield f"broadcasting; {machine(report)}. The floor is the time to read the tokens 10 times "
+    yield f"at the copy rate, {report['machine']['copy_gb_per_s']:.3g} GB/s, and one product with the kept tokens.\n\n"
+    names = [name for name in ("graph", "core", "naive") if any(name in row for row in report["rows"])]
+    yield from header("images x tokens x width, kept", "compress", *names, "floor", "times the floor")
+    for row in report["rows"]:
+        size = f"{row['B']} x {row['N']} x {row['d']}, {row['K']}"
+        if "refused" in row:
+            yield line(size, f"no times: {row['refused']}", *[""] * (len(names) + 2))
+            continue
+        cells = [spread(row[name]) if name in row else "" for name in ("compress", *names)]
+        yield line(size, *cells, f"{row['floor']:.3g}", f"{row['over_floor']:.2f}")
+
+
+def host(report: dict[str, Any]) -> Iterator[str]:
+    """What the host pays."""
+    yield f"\n`apet bench host`, {machine(report)}: imports in fresh interpreters; hooks on a model of "
+    yield "32 layers so thin that little else costs time, beyond the same runs without hooks, and less the "
+    yield "selection.\n\n"
+    yield from header("", "time", "limit")
+    said = {
+        "import": "`import apet`, beyond torch",
+        "help": "`apet --help` from the start of the interpreter",
+    }
+    for name, times in report["rows"].items():
+        step = name.split(",")[0]
+        limit = (
+            f"{LIMITS[step]:g}"
+            if step in LIMITS
+            else f"{DECODE_LIMIT * report['plain'][step]:.2f}, 2% of a token"
+        )
+        yield line(said.get(name, f"hooks, {name}"), spread(times), limit)
+
+
+def machine(report: dict[str, Any]) -> str:
+    """What the times hold for."""
+    about = report["machine"]
+    where = about.get("gpu") or f"{about['threads']} thread(s) on {about['cores']} cores of {about['cpu']}"
+    kind = f", {about['dtype']}" if "dtype" in about else ""
+    load = "" if about["load_before"] is None else f", load {about['load_before']:.1f} before"
+    return f"{where}{kind}, torch {about['torch']}, {about['date']}{load}"
+
+
+def spread(times: dict[str, float]) -> str:
+    """Median, smallest and largest."""
+    return f"{times['median']:.3g} ({times['min']:.3g} to {times['max']:.3g})"
+
+
+def header(*titles: str) -> Iterator[str]:
+    """The first two lines of a table."""
+    yield line(*titles)
+    yield line(*["---"] * len(titles))
+
+
+def line(*cells: str) -> str:
+    """One line of a table."""
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def main() -> None:
+    """Reads all, writes the page."""
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
+    PAGE.write_text(page(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
