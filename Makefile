@@ -70,6 +70,7 @@ results: install
 performance: $(VENV)/.installed-dev
 	$(BIN)/apet bench ops --repeats 9 --device cpu --json benchmarks/results/ops.json
 	$(BIN)/apet bench generate --repeats 9 --json benchmarks/results/generate.json --plot docs/performance.png
+	$(BIN)/python benchmarks/gpu.py --quarter --output benchmarks/results/quarter.json
 	$(BIN)/apet bench host --json benchmarks/results/host.json
 	PYTHONPATH=. $(BIN)/python benchmarks/report.py
 

@@ -1,6 +1,7 @@
 """Everything that `apet bench` times, on one GPU, with random weights in the models' true shapes.
 
     python benchmarks/gpu.py [--only llava-1.5-7b,ops] [--batches 1,8,32] [--output results.json]
+    python benchmarks/gpu.py --quarter # LLaVA-1.5 with a quarter of the width and the layers, for a CPU
     python benchmarks/gpu.py --tiny    # the same code with small shapes, on whatever is there
 
 Speed does not depend on the weights, so none are downloaded: models are built on the device from
@@ -26,7 +27,7 @@ from apet.app.bench.generate import bench_generate
 from apet.app.bench.ops import bench_ops, describe, parse_sizes
 from apet.app.bench.predicted import add_predictions, print_predictions
 from apet.app.bench.show import print_generate, refused, save_report
-from apet.app.known import KNOWN, build, inputs, picture_size, tiny
+from apet.app.known import KNOWN, build, inputs, picture_size, quarter, tiny
 from apet.app.plan.here import measured
 from apet.methods import Stage2
 
@@ -71,14 +72,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batches", default="")
     parser.add_argument("--repeats", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("results.json"))
-    parser.add_argument("--tiny", action="store_true", help="small shapes, to see that all of it runs")
+    shapes = parser.add_mutually_exclusive_group()
+    shapes.add_argument("--quarter", action="store_true", help="LLaVA-1.5 of a size for a CPU")
+    shapes.add_argument("--tiny", action="store_true", help="small shapes, to see that all of it runs")
     options = parser.parse_args(arguments)
     unknown = set(filter(None, options.only.split(","))) - {"ops", *KNOWN}
     if unknown:
         parser.error(f"--only {', '.join(sorted(unknown))}: there are ops, {', '.join(KNOWN)}")
-    if not options.tiny and not torch.cuda.is_available():
-        parser.error("there is no CUDA GPU; --tiny runs without one")
-    options.batches = options.batches or ("2" if options.tiny else "1,8,32")
+    if not (options.tiny or options.quarter or torch.cuda.is_available()):
+        parser.error("there is no CUDA GPU; --quarter and --tiny run without one")
+    if options.quarter:
+        options.only = "llava-1.5-7b"
+    options.batches = options.batches or ("2" if options.tiny else "1" if options.quarter else "1,8,32")
     options.repeats = options.repeats or (1 if options.tiny else 7)
     return options
 
@@ -105,7 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
         if case.model not in wanted:
             continue
         for attention in attentions:
-            settings = tiny(KNOWN[case.model]) if options.tiny else KNOWN[case.model]
+            settings = KNOWN[case.model]
+            settings = tiny(settings) if options.tiny else quarter(settings) if options.quarter else settings
             dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
             model = build(settings, device.type, dtype, attention)
             for batch in map(int, options.batches.split(",")):
@@ -129,7 +135,7 @@ def ops(options: argparse.Namespace, device: torch.device, dtype: torch.dtype) -
 
 def generate(options: argparse.Namespace, model: Any, case: Case, batch: int) -> dict[str, Any]:
     """A model from pictures to answers."""
-    words, new = (6, 2) if options.tiny else (64, 64)
+    words, new = (6, 2) if options.tiny else (64, 16 if options.quarter else 64)
     side, keep = (6, 8) if options.tiny else (case.side, case.keep)
     stage2 = Stage2(model.config.get_text_config().num_hidden_layers // 2, keep // 2)
     report = bench_generate(

@@ -38,6 +38,12 @@ def page(results: dict[str, Any]) -> str:
     if "generate" in results:
         parts += ["\n## The embedded model\n", *model(results["generate"])]
         parts.append("\n![Times to first token, by method](performance.png)\n")
+    if "quarter" in results:
+        parts.append("\n## A quarter of LLaVA-1.5-7B\n")
+        parts.append(
+            "\nRandom weights; a quarter of the decoder's width and layers, half of the encoder's.\n"
+        )
+        parts += [part for report in results["quarter"].values() for part in model(report)]
     if "ops" in results:
         parts += ["\n## The operation\n", *operation(results["ops"])]
     if "host" in results:
@@ -109,7 +115,8 @@ def operation(report: dict[str, Any]) -> Iterator[str]:
     """The operation on tensors."""
     yield "\n`apet bench ops`: `apet.compress` beside a plain restatement that compares tokens by "
     yield f"broadcasting; {machine(report)}. The floor is the time to read the tokens 10 times "
-    yield f"at the copy rate, {report['machine']['copy_gb_per_s']:.3g} GB/s, and one product with the kept tokens.\n\n"
+    yield f"at the copy rate, {report['machine']['copy_gb_per_s']:.3g} GB/s, and one product with the kept "
+    yield "tokens.\n\n"
     names = [name for name in ("graph", "core", "naive") if any(name in row for row in report["rows"])]
     yield from header("images x tokens x width, kept", "compress", *names, "floor", "times the floor")
     for row in report["rows"]:

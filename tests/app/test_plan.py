@@ -58,6 +58,18 @@ def test_llava_7b(folder):
     )
 
 
+def test_internvl(folder):
+    """A tile of 448 pixels has 32 x 32 patches, four to a token; 6 tiles and a thumbnail at 1344 x 896."""
+    config = {"model_type": "internvl", "vision_config": {}, "text_config": LLAVA["text_config"]}
+    found = report(folder(config), "--keep", "32")
+    assert (found["uncompressed"]["tokens"], found["compressed"]["tokens"]) == (256, 32)
+    layers = 24 * (2 * 1025 * 12 * 1024**2 + 4 * 1025 * 1025 * 1024)
+    projector = 4 * 1024 * 4096 + 4096**2
+    assert found["uncompressed"]["vision_flops"] == layers + 2 * 256 * projector
+    large = report(folder(config), "--keep", "32", "--size", "1344x896")
+    assert (large["uncompressed"]["tokens"], large["compressed"]["tokens"]) == (7 * 256, 7 * 32)
+
+
 def test_two_stages_hold_the_average(folder):
     """96 tokens in 16 layers and 32 in 16 are 64 in 32, in the cache as well."""
     one = report(folder(LLAVA), "--keep", "64")["compressed"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["KNOWN", "configuration_of", "tiny"]
+__all__ = ["KNOWN", "configuration_of", "quarter", "tiny"]
 
 _CLIP = {
     "model_type": "clip_vision_model",
@@ -95,6 +95,13 @@ _SMALL_TEXT = {
     "vocab_size": 200,
     "max_position_embeddings": 1024,
 }
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
 _SMALL_TOWER = {"hidden_size": 32, "intermediate_size": 32}
 
 
@@ -104,6 +111,16 @@ def configuration_of(settings: dict[str, Any]) -> Any:
 
     own = deepcopy(settings)
     return AutoConfig.for_model(own.pop("model_type"), **own)
+
+
+def quarter(settings: dict[str, Any]) -> dict[str, Any]:
+    """LLaVA-1.5 with a quarter of the decoder's width and layers, and half of the encoder's, for a CPU."""
+    small = deepcopy(settings)
+    for part, share in (("text_config", 4), ("vision_config", 2)):
+        for name in _SIZES:
+            if name in small[part]:
+                small[part][name] //= share
+    return small
 
 
 def tiny(settings: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from apet.core.errors import ApETError
@@ -190,7 +191,31 @@ def _qwen(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
     )
 
 
+def _internvl(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
+    """Up to 12 tiles, and a thumbnail beside two or more; four patches make a token."""
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+
+    vision = config.vision_config
+    side, patch = vision.image_size[0], vision.patch_size[0]
+    width, height = size or (side, side)
+    tiles = prod(get_optimal_tiled_canvas((height, width), (side, side), 1, 12))
+    patches, shrink = (side // patch) ** 2, int(1 / config.downsample_ratio) ** 2
+    return Vision(
+        parts=tiles + (tiles > 1),
+        patches=patches + 1,
+        seen=(patches + 1,) * vision.num_hidden_layers,
+        width=vision.hidden_size,
+        inner=vision.intermediate_size,
+        matrices=2,
+        tokens=patches // shrink,
+        out=text.width,
+        projector=shrink * vision.hidden_size * text.width + text.width**2,
+        early=False,
+    )
+
+
 _READERS = {
+    "internvl": _internvl,
     "llava": _llava,
     "llava_next": _llava_next,
     "video_llava": _video_llava,
