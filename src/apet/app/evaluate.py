@@ -153,7 +153,10 @@ def _print(result: Any) -> None:
     from apet.evaluation.markdown import brief
 
     head, rows = brief(result)
-    table = Table(*head, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(head[0], no_wrap=True, min_width=max(len(row[0]) for row in rows))
+    for name in head[1:]:
+        table.add_column(name)
     for row in rows:
         table.add_row(*row)
     console = Console()

@@ -74,6 +74,7 @@ class Evaluation:
         refused: One line per configuration that its method refuses.
         same: Of the answers that were also given to one question alone through plain calls, how many are the
             same, and how many there are.
+        machines: Where those were timed.
     """
 
     model: str
@@ -86,6 +87,7 @@ class Evaluation:
     complexity: list[tuple[Configuration, list[tuple[int, float]]]]
     refused: list[str]
     same: tuple[int, int]
+    machines: list[str]
 
     def untrained(self) -> list[str]:
         """The tasks in it that the model was not trained for, as far as that is known."""
@@ -101,6 +103,7 @@ class Evaluation:
             "not_trained": self.untrained(),
             "refused": self.refused,
             "same_as_alone": self.same,
+            "machines": self.machines,
             "rows": [row.as_json() for row in self.rows],
             "summaries": [summary.as_json() for summary in self.summaries],
             "bands": [
@@ -153,6 +156,7 @@ def evaluate(
         complexity=_complexity(configurations, keys, cases, records),
         refused=refused,
         same=_same_as_alone(keys, cases, records),
+        machines=sorted({line["machine"] for key in keys for line in records.times(key, cases)}),
     )
 
 

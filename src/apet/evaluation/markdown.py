@@ -106,7 +106,8 @@ def notes(result: Evaluation) -> list[str]:
         "right or wrong. Seeds: least and largest accuracy among the seeds of a method that draws by chance.",
         f"Tokens per question; their mean is over the {result.layers} decoder layers. A budget of stage 2 "
         "`paper` is that mean: half as many again up to the middle layer, half as many behind it.",
-        "Times are medians over a few questions asked alone through plain `generate` calls, on this machine. "
+        "Times are medians over a few questions asked alone through plain `generate` calls, on "
+        f"{'; '.join(result.machines) or 'no machine'}. "
         f"{result.same[0]} of these {result.same[1]} answers are those that the tables count.",
     ]
     if result.untrained():

@@ -8,6 +8,7 @@ from typing import Any
 
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
+from apet.evaluation.machine import in_words
 from apet.evaluation.records import Records
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
@@ -20,7 +21,7 @@ __all__ = ["TIMED", "configuration_key", "run"]
 TIMED = 8
 """Questions that are also asked alone and timed, under every configuration."""
 
-_VERSION = 1
+_VERSION = 2
 _PICTURES = 16
 
 Progress = Callable[[int, int, str], None]
@@ -76,6 +77,7 @@ def run(
         records.read(line)
         done += 1
         progress(done, total, names[line["run"]])
+    where = in_words(subject.model.device)
     for number, case in enumerate(timed):
         missing = [not records.is_timed(key, case) for key in keys]
         if number == 0 and any(missing):
@@ -92,6 +94,7 @@ def run(
                     "select": round(timing.select, 6),
                     "first": round(timing.first, 6),
                     "total": round(timing.total, 6),
+                    "machine": where,
                 }
                 store.add(line)
                 records.read(line)

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from apet.app.bench.agreement import other_choice
 from apet.app.bench.ops import without_kernels
-from apet.app.bench.timing import machine, spread
+from apet.app.bench.timing import spread
 from apet.app.bench.variants import Variant, variants
 from apet.app.bench.watch import Watch
 from apet.core.errors import ApETError
+from apet.evaluation.machine import machine
 from apet.hf.families import family_of
 from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken

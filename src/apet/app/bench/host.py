@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from apet.app.bench.timing import machine, spread
+from apet.app.bench.timing import spread
 from apet.app.known import KNOWN, build, inputs, tiny
+from apet.evaluation.machine import machine
 from apet.hf import compressing
 from apet.hf.first_token import FirstToken
 from apet.methods import Method, Random, Stage2

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
 from apet.app.bench.naive import naive, naive_bytes
-from apet.app.bench.timing import copy_rate, interleaved, machine
+from apet.app.bench.timing import copy_rate, interleaved
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
+from apet.evaluation.machine import machine
 
 __all__ = [
     "bench_ops",

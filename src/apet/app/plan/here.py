@@ -7,8 +7,9 @@ from functools import cache
 
 import torch
 
-from apet.app.bench.timing import copy_rate, machine, milliseconds
+from apet.app.bench.timing import copy_rate, milliseconds
 from apet.app.plan.devices import Device
+from apet.evaluation.machine import machine
 
 __all__ = ["measured"]
 
