@@ -88,7 +88,7 @@ def plan(
         layers: Decoder layers of the model.
 
     Returns:
-        The configurations, and one line for each that its method refuses.
+        The configurations, and a line for what a method refuses.
 
     Raises:
         ApETError: If a name, a field or a number is wrong, or no configuration is left.
@@ -96,7 +96,7 @@ def plan(
     if seeds < 1:
         raise ApETError("eval --seeds", str(seeds), "an int of at least 1")
     found = [Configuration(FULL, None, "off", None, None)]
-    refused = []
+    refused: dict[tuple[str, Stages, str], list[str]] = {}
     for spec in dict.fromkeys(methods):
         if spec == FULL:
             continue
@@ -111,13 +111,17 @@ def plan(
                 try:
                     built = build_method(name, keep, stage, layers, given).fitted(layers)
                 except ApETError as error:
-                    refused.append(f"{spec}, keep {keep}, stage 2 {stage}: {error}")
+                    refused.setdefault((spec, stage, error.expected), []).append(f"{keep}")
                     break
                 asked = None if alone else keep
                 found.append(Configuration(spec, asked, stage, seed, built))
-    if refused and len(found) == 1:
-        raise ApETError("eval", refused[0], "a configuration that its method accepts")
-    return found, refused
+    lines = [
+        f"{spec}, stage 2 {stage}, at {', '.join(kept)}: expected {why}"
+        for (spec, stage, why), kept in refused.items()
+    ]
+    if lines and len(found) == 1:
+        raise ApETError("eval", lines[0], "a configuration that its method accepts")
+    return found, lines
 
 
 def build_method(

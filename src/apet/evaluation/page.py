@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
-from apet.evaluation.configurations import FULL, Configuration, Stages
+from apet.evaluation.configurations import FULL, SEEDED, Configuration, Stages
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.markdown import Table, notes, tables
 from apet.evaluation.statistics import ALL, Summary
@@ -23,17 +24,26 @@ tr.full { font-weight: bold; }
 .plots { display: flex; flex-wrap: wrap; gap: 12px; }
 .key { margin-right: 18px; white-space: nowrap; }
 """
+_DASHES = ("", "6 3", "2 3", "8 3 2 3", "12 4")
 _WORDS: dict[Stages, str] = {"off": "one stage", "paper": "the paper's two stages"}
 
 
-def _colours(result: Evaluation) -> dict[str, str]:
+def _styles(result: Evaluation) -> dict[str, dict[str, Any]]:
+    """Colour and dashes of every method; a variant has its method's colour."""
     names = dict.fromkeys(s.row.method for s in result.summaries if s.row.method != FULL)
-    return {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+    plain = list(dict.fromkeys(name.partition(":")[0] for name in names))
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        place = plain.index(name.partition(":")[0])
+        variants = sum(1 for other in found if other.partition(":")[0] == plain[place])
+        dashes = _DASHES[min(variants, len(_DASHES) - 1)]
+        found[name] = {"colour": COLOURS[place % len(COLOURS)], "dashes": dashes}
+    return found
 
 
 def _retention(result: Evaluation, task: str, stage: Stages, *, bars: bool) -> list[Series]:
     """A line per method over its budgets; a level for what keeps nothing."""
-    colours = _colours(result)
+    styles = _styles(result)
     lines: dict[str, list[Summary]] = {}
     for summary in result.summaries:
         row = summary.row
@@ -47,7 +57,7 @@ def _retention(result: Evaluation, task: str, stage: Stages, *, bars: bool) -> l
         level = not rows[0].row.kept_tokens
         ends = [s.retention_interval for s in rows if s.retention_interval is not None]
         drawn = ends if bars and not level else ()
-        found.append(Series(method, points, colours[method], drawn, level))
+        found.append(Series(method, points, bars=drawn, level=level, **styles[method]))
     # What the report is about lies on top.
     return found[::-1]
 
@@ -74,10 +84,11 @@ def _retention_plots(result: Evaluation) -> str:
 
 def _position_plots(result: Evaluation) -> str:
     """Kept share and score along the token sequence, at the smallest budget of each method."""
-    colours = _colours(result)
+    styles = _styles(result)
     chosen: dict[str, tuple[Configuration, dict[str, list[float]]]] = {}
     for one, bands in result.bands:
-        if one.stage2 == "off" and one.keep is not None and one.built is not None:
+        tells = any(bands["score"]) or one.name in SEEDED
+        if one.stage2 == "off" and one.keep is not None and one.built is not None and tells:
             before = chosen.get(one.method)
             if before is None or before[0].keep is None or one.keep < before[0].keep:
                 chosen[one.method] = (one, bands)
@@ -94,7 +105,7 @@ def _position_plots(result: Evaluation) -> str:
                 continue
             factor = 100 if name == "kept" else 1
             points = [(100 * (n + 0.5) / len(values), factor * v) for n, v in enumerate(values)]
-            series.append(Series(method, points, colours[method]))
+            series.append(Series(method, points, **styles[method]))
         if series:
             chart = Chart(
                 title, "place in the token sequence, % (top of the picture first)", up, False, 620, 340
@@ -105,8 +116,9 @@ def _position_plots(result: Evaluation) -> str:
         return ""
     return (
         "<h2>Is a place preferred?</h2><p>At the smallest budget, one stage, over single pictures. Things "
-        "are drawn at random places, so a method without bias is level, but for the picture's edges. "
-        "ApET's score is its approximation error; an attention-based method's is the attention received.</p>"
+        "are drawn at random places, so a method without bias is level, but for the picture's edges. Methods "
+        "without scores are left out, but for random. ApET's score is its approximation error; an "
+        "attention-based method's is the attention received.</p>"
         f'{legend(drawn)}<div class="plots">{"".join(plots)}</div>'
     )
 

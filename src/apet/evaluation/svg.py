@@ -40,6 +40,7 @@ class Series:
         colour: Any CSS colour.
         bars: Lower and upper end of an interval per point, or none.
         level: Whether it is a level across the whole chart; its points then give the height alone.
+        dashes: Lengths of dashes and gaps; empty for a solid line.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Series:
     colour: str
     bars: Sequence[tuple[float, float]] = field(default=())
     level: bool = False
+    dashes: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Chart:
         title: Above it.
         across: Label of the horizontal axis.
         up: Label of the vertical axis.
-        log: Whether the horizontal axis is logarithmic, with a tick at every x that occurs.
+        log: Whether the horizontal axis is logarithmic, with ticks at powers of two.
         width: Pixels.
         height: Pixels.
     """
@@ -84,7 +86,6 @@ class _Frame:
         self.step = _nice_step(max(high - low, 1e-9) / 5)
         self.y0 = math.floor(low / self.step) * self.step
         self.y1 = max(math.ceil(high / self.step - 1e-9) * self.step, self.y0 + self.step)
-        self.xs = sorted(set(xs))
 
     def x(self, value: float) -> float:
         """Pixels from the left."""
@@ -101,11 +102,8 @@ class _Frame:
     def x_ticks(self) -> list[float]:
         """Values to label across."""
         if self.chart.log:
-            far: list[float] = []
-            for value in self.xs:
-                if not far or self.x(value) - self.x(far[-1]) > 30:
-                    far.append(value)
-            return far
+            powers = range(math.ceil(math.log2(self.x0) - 1e-9), math.floor(math.log2(self.x1) + 1e-9) + 1)
+            return [2.0**power for power in powers] or [self.x0]
         step = _nice_step((self.x1 - self.x0) / 6)
         first = math.ceil(self.x0 / step - 1e-9)
         return [step * number for number in range(first, math.floor(self.x1 / step + 1e-9) + 1)]
@@ -170,7 +168,7 @@ def _line(one: Series, frame: _Frame, right: int) -> str:
     if one.level:
         y = frame.y(one.points[0][1])
         return (
-            f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="{colour}" stroke-dasharray="5 4" stroke-width="1.5">'
+            f'<path d="M{_LEFT} {y:.1f}H{right}" stroke="{colour}"{_dashes(one)} stroke-width="1.5">'
             f"<title>{name}: {_number(round(one.points[0][1], 2))}</title></path>"
         )
     places = [(frame.x(x), frame.y(y)) for x, y in one.points]
@@ -179,7 +177,8 @@ def _line(one: Series, frame: _Frame, right: int) -> str:
         for (x, _), (low, high) in zip(places, one.bars, strict=False)
     ]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+    dashes = _dashes(one)
+    parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>')
     for (x, y), (across, up) in zip(places, one.points, strict=True):
         parts.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}">'
@@ -188,12 +187,17 @@ def _line(one: Series, frame: _Frame, right: int) -> str:
     return "".join(parts)
 
 
+def _dashes(one: Series) -> str:
+    pattern = "5 4" if one.level else one.dashes
+    return f' stroke-dasharray="{escape(pattern)}"' if pattern else ""
+
+
 def legend(series: Sequence[Series]) -> str:
     """Names and colours, once each, as HTML."""
     seen = {one.name: one for one in series}
     items = (
         f'<span class="key"><svg width="22" height="10"><path d="M0 5H22" stroke="{escape(one.colour)}" '
-        f'stroke-width="2.5"{" stroke-dasharray=" + chr(34) + "5 4" + chr(34) if one.level else ""}/></svg> '
+        f'stroke-width="2.5"{_dashes(one)}/></svg> '
         f"{escape(name)}</span>"
         for name, one in seen.items()
     )
