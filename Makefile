@@ -8,7 +8,7 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-eval test-vllm check train results performance test-web docs pictures clean
+.PHONY: install demo test test-oldest test-eval test-vllm check train results ablations performance test-web docs pictures clean
 
 install: $(VENV)/.installed
 

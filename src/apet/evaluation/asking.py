@@ -18,6 +18,9 @@ from apet.evaluation.tasks import Case
 
 __all__ = ["Piece", "answer_pieces"]
 
+_PLAIN = 8
+_EAGER = 4  # prompts per call where attention weights are formed: more do not fit the caches
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -55,7 +58,8 @@ def answer_pieces(subject: Subject, pieces: Sequence[Piece]) -> Iterator[dict[st
                 found |= {reply.case.key: reply for reply in shared.answer(together, built)}
             alone = [case for case in piece.cases if case.key not in found]
             if alone:
-                found |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built)}
+                batch = _PLAIN if is_blind(built) else _EAGER
+                found |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built, batch)}
         yield _line(piece, [found[case.key] for case in piece.cases])
 
 
