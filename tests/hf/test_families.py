@@ -30,6 +30,12 @@ def stages_of(recipe: Recipe) -> tuple[str, ...]:
     return ("stage 1",) if one else ("stage 1", "stage 2", "both")
 
 
+def parted(recipe: Recipe, prompt: str) -> bool:
+    """Whether something in a prompt has several parts, so that a whole is another unit."""
+    family = FAMILIES[recipe.name.split(" ")[0]]
+    return family.whole and (family.tiles or "video" in prompt)
+
+
 CASES = [
     pytest.param(recipe, prompt, id=f"{name}-{prompt}")
     for name, recipe in RECIPES.items()
@@ -77,13 +83,15 @@ def spied_units(model: Any) -> Iterator[dict[tuple[str, int, int], torch.Tensor]
         handle.remove()
 
 
-def run(model: Any, inputs: dict[str, Any], fed: list[Any] | None) -> tuple[Any, list[Any], list[Any]]:
+def run(
+    model: Any, inputs: dict[str, Any], fed: list[Any] | None, *, steps: int = STEPS
+) -> tuple[Any, list[Any], list[Any]]:
     """Prefill and decode by hand, greedily or with given tokens."""
     prefill = model(**inputs)
     if prefill.past_key_values is None:  # Granite Vision 4 makes no cache itself
         prefill = model(**inputs, past_key_values=DynamicCache())
     mask, logits, tokens = inputs["attention_mask"], [prefill.logits[:, -1]], []
-    for step in range(STEPS):
+    for step in range(steps):
         tokens.append(logits[-1].argmax(-1, keepdim=True) if fed is None else fed[step])
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         extra = {"token_type_ids": torch.zeros_like(tokens[-1])} if "token_type_ids" in inputs else {}

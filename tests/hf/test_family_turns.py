@@ -113,8 +113,9 @@ def test_turns_match_the_masked_run(name, rows, stage):
 
 
 @pytest.mark.skipif(not ENCODES_FIRST, reason="this transformers takes no encoded features")
+@pytest.mark.parametrize("positions", ["own", "contiguous"])
 @pytest.mark.parametrize("name", NAMES)
-def test_chunks_equal_one_piece(name):
+def test_chunks_equal_one_piece(name, positions):
     recipe, model = RECIPES[name], built(name)
     inputs = batch(recipe, recipe.prompts["images"])
     options = {
@@ -123,7 +124,7 @@ def test_chunks_equal_one_piece(name):
         "output_logits": True,
         "return_dict_in_generate": True,
     }
-    with compressing(model, chosen(recipe, "both")):
+    with compressing(model, chosen(recipe, "both", positions=positions)):
         whole = model.generate(**inputs, **options)
         pieces = model.generate(**inputs, **options, prefill_chunk_size=9)
     torch.testing.assert_close(torch.stack(pieces.logits), torch.stack(whole.logits), atol=1e-4, rtol=0)

@@ -22,7 +22,7 @@ from apet.methods import ApET, Stage2
 from tests.hf.families import RECIPES
 from tests.hf.families.masked_run import dropped
 from tests.hf.families.recipe import batch
-from tests.hf.test_families import STEPS, TOLERANCE, built, chosen, run, spied_units
+from tests.hf.test_families import STEPS, TOLERANCE, built, chosen, parted, run, spied_units
 
 LINEAR = [recipe for recipe in RECIPES.values() if recipe.short]
 CASES = [
@@ -52,7 +52,13 @@ def recorded(text: Any) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 def by_hand(
-    model: Any, calls: list[tuple[Tensor, Tensor]], row: int, first: Tensor, second: Tensor, layer: int
+    model: Any,
+    calls: list[tuple[Tensor, Tensor]],
+    row: int,
+    first: Tensor,
+    second: Tensor,
+    layer: int,
+    begin: int | None = None,
 ) -> list[Tensor]:
     """Logits of one row: of the prompt's last kept tokens, then of every step.
 
@@ -63,6 +69,7 @@ def by_hand(
         first: ``(L,)`` bool, the tokens that stage 1 leaves.
         second: ``(L,)`` bool, those that both stages leave.
         layer: The layer of stage 2.
+        begin: Where contiguous positions begin; None for the tokens' own.
     """
     text = model.base_model.language_model
     norm = getattr(text, "norm", None) or text.embedding_norm
@@ -71,6 +78,9 @@ def by_hand(
         hidden, places = embeds[row : row + 1], positions[..., row : row + 1, :]
         if step == 0:
             hidden, places = hidden[:, first], places[..., first]
+        if begin is not None:
+            places = torch.arange(begin, begin + places.shape[-1]).expand_as(places)
+            begin += places.shape[-1]
         for number, block in enumerate(text.layers):
             if step == 0 and number == layer:
                 left = second[first]
@@ -90,16 +100,36 @@ def rotary_of(text: Any, hidden: Tensor, places: Tensor, kind: str) -> Any:
     return text.rotary_emb(hidden, places, layer_type=kind) if kind in kinds else None
 
 
-@pytest.mark.parametrize("stage", ["stage 1", "stage 2", "both"])
-@pytest.mark.parametrize(("recipe", "prompt"), CASES)
-def test_logits_match_the_short_run(recipe, prompt, stage):
-    model = built(recipe.name)
+CELLS: dict[str, dict[str, Any]] = {
+    "stage 1": {},
+    "stage 2": {},
+    "both": {},
+    "both, contiguous": {"positions": "contiguous"},
+    "both, whole": {"unit": "whole"},
+    "both, eager": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "prompt", "cell"),
+    [
+        pytest.param(*case.values, cell, id=f"{case.id}-{cell}")
+        for case in CASES
+        for cell in CELLS
+        if not ("whole" in cell and not parted(*case.values))
+        if not ("eager" in cell and case.values[1] != "image")
+    ],
+)
+def test_logits_match_the_short_run(recipe, prompt, cell):
+    reference = built(recipe.name)  # its layers need no mask, as they would with eager attention
+    model = recipe.build("eager") if "eager" in cell else reference
     inputs = batch(recipe, recipe.prompts[prompt])
-    with spied_units(model) as units, compressing(model, chosen(recipe, stage, merge=False)) as session:
+    method = chosen(recipe, cell.split(",")[0], merge=False, **CELLS[cell])
+    with spied_units(model) as units, compressing(model, method) as session:
         compressed, logits, fed = run(model, inputs, None)
         results = session.images
-    with recorded(model.base_model.language_model) as calls:
-        plain, _, _ = run(model, inputs, fed)
+    with recorded(reference.base_model.language_model) as calls:
+        plain, _, _ = run(reference, inputs, fed)
     assert len(calls) == 1 + STEPS
     gone, later = dropped(model.config, inputs["input_ids"], results, units)
     assert gone.any() or later.any()
@@ -107,7 +137,9 @@ def test_logits_match_the_short_run(recipe, prompt, stage):
     second = first & ~later
     errors, moved = [], []
     for row in range(len(first)):
-        expected = by_hand(model, calls, row, first[row], second[row], recipe.layer)
+        real = inputs["attention_mask"][row].bool()
+        begin = int(calls[0][1][..., row, real].min()) if "contiguous" in cell else None
+        expected = by_hand(reference, calls, row, first[row], second[row], recipe.layer, begin)
         errors.append((compressed.logits[row, second[row]] - expected[0]).abs().max())
         errors += [(a[row] - b[-1]).abs().max() for a, b in zip(logits, expected, strict=True)]
         moved.append((plain.logits[row, second[row]] - expected[0]).abs().max())

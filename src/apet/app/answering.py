@@ -8,13 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from PIL import Image
+from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.families import takes_videos
+from apet.hf.families import family_of, takes_videos
 from apet.hf.first_token import FirstToken
 
-__all__ = ["Answer", "check_question", "generate_answer", "median_answer", "prompt_of", "question_inputs"]
+__all__ = [
+    "Answer",
+    "check_question",
+    "generate_answer",
+    "median_answer",
+    "prompt_of",
+    "question_inputs",
+    "visual_tokens",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,13 @@ def question_inputs(
         prompt = prompt_of(processor, question, len(frames))
         inputs = processor(images=images, text=prompt, return_tensors="pt")
     return inputs.to(model.device, model.dtype)
+
+
+def visual_tokens(model: Any, ids: Tensor) -> int:
+    """Visual tokens of a prompt."""
+    kinds = family_of(model, "ask").modalities
+    placeholders = {getattr(model.config, modality.placeholder) for modality in kinds}
+    return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in placeholders)
 
 
 def prompt_of(processor: Any, question: str, pictures: int = 1) -> str:

@@ -12,11 +12,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from apet.app.answering import Answer, check_question, generate_answer, median_answer, question_inputs
+from apet.app.answering import (
+    Answer,
+    check_question,
+    generate_answer,
+    median_answer,
+    question_inputs,
+    visual_tokens,
+)
 from apet.app.console import load_with_spinner, progress
 from apet.app.files import check_picture_path, save_picture
 from apet.app.frames import open_frames
 from apet.core.errors import ApETError
+from apet.hf.budgets import check_counts
 from apet.hf.families import takes_videos
 from apet.methods import METHODS, Attended, Method, Stage2, named
 
@@ -70,6 +78,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
     if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
         model.set_attn_implementation("eager")
     inputs = question_inputs(model, processor, pictures, request.question)
+    check_counts(method, visual_tokens(model, inputs["input_ids"]), "ask")
     with progress(messages, "Answering"):
         report, overlay = _run(request, method, model, processor, inputs, pictures)
     if overlay is not None and request.picture_out is not None:

@@ -47,9 +47,12 @@ def draw_picture(
     model, processor = load_with_spinner(model_name, messages, trust_remote_code=trust_remote_code)
     with progress(messages, "Looking"):
         from apet.app.look import look_at, panels_of
+        from apet.hf.budgets import check_counts
         from apet.pictures import plot
 
         look = look_at(model, processor, pictures)
+        for one in methods:
+            check_counts(one, max(len(tokens) for tokens in look.tokens), "picture")
         first, *more = [look.decide(method) for method in methods]
         side = 480 if not more else 360
         panels = panels_of(methods[0], first)

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 
-__all__ = ["Budget", "Keep", "Sharing", "check_keep", "resolve_keep"]
+__all__ = ["Budget", "Keep", "Sharing", "check_keep", "fit_keep", "resolve_keep"]
 
 Keep = int | float | Callable[[Segment], int | float]
 """Tokens, a share of the tokens, or what tells one of them for a segment."""
@@ -73,6 +73,18 @@ def resolve_keep(keep: int | float, n: int, operation: str = "compress") -> int:
             raise ApETError(operation, f"keep={keep} for {n} tokens", f"an int between 1 and {n}")
         return keep
     return max(1, math.floor(Fraction(repr(keep)) * n + Fraction(1, 2)))
+
+
+def fit_keep(keep: int | float, n: int, operation: str = "compress") -> int:
+    """Turns a budget into a number of kept tokens, where pictures may be smaller than their budget.
+
+    As `resolve_keep`, but a count above ``n`` keeps all ``n``.
+
+    Raises:
+        ApETError: If the budget is not valid.
+    """
+    keep = check_keep(keep, operation)
+    return resolve_keep(min(keep, n) if isinstance(keep, int) else keep, n, operation)
 
 
 def _check_tolerance(tolerance: object, operation: str) -> float:
@@ -143,15 +155,22 @@ class Budget:
         """Whether the number of tokens depends on their approximation errors."""
         return self.tolerance is not None or self.sharing == "shared"
 
-    def count(self, segment: Segment, name: str | None = None) -> int:
+    def count(self, segment: Segment, name: str | None = None, *, fit: bool = False) -> int:
         """The tokens that ``keep`` gives to a segment.
+
+        Args:
+            segment: The segment.
+            name: What to call it in errors.
+            fit: Whether a count above its tokens keeps them all, in place of an error.
 
         Raises:
             ApETError: If there are not so many, or a callable's answer is no budget; it names the segment.
         """
-        keep = self.keep(segment) if callable(self.keep) else self.keep
+        keep, resolve = self.keep(segment) if callable(self.keep) else self.keep, resolve_keep
+        if fit:
+            resolve = fit_keep
         try:
-            return resolve_keep(keep, segment.tokens, self.operation)  # type: ignore[arg-type]
+            return resolve(keep, segment.tokens, self.operation)  # type: ignore[arg-type]
         except ApETError as error:
             got = f"{error.got} ({name or segment})"
             raise ApETError(error.operation, got, error.expected) from None
@@ -162,11 +181,7 @@ class Budget:
         Where an int and a share cross on a small image, ``min_keep`` holds.
         """
         least, most = (
-            default
-            if bound is None
-            else min(bound, tokens)
-            if isinstance(bound, int)
-            else resolve_keep(bound, tokens)
+            default if bound is None else fit_keep(bound, tokens)
             for bound, default in ((self.min_keep, 1), (self.max_keep, tokens))
         )
         return least, max(least, most)

@@ -17,6 +17,7 @@ from apet.evaluation.statistics import Row, Summary, rows_of, summaries_of
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import TASKS, Case, draw_cases
+from apet.hf.budgets import check_counts
 from apet.scenes import Scene
 
 __all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate"]
@@ -163,9 +164,15 @@ def evaluate(
 def _fitting(
     subject: Subject, configurations: Sequence[Configuration]
 ) -> tuple[list[Configuration], list[str]]:
-    """The configurations that fit the model, and one line for each that does not."""
+    """The configurations that fit the model, and one line for each that does not.
+
+    Raises:
+        ApETError: If a count is above the tokens of every picture.
+    """
     fitting, unfit = [], []
     for one in configurations:
+        if subject.picture_tokens is not None and one.built is not None:
+            check_counts(one.built, subject.picture_tokens, "eval")
         try:
             check_applies(subject, one.built)
             fitting.append(one)

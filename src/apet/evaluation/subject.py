@@ -55,6 +55,14 @@ class Subject:
         """Whether videos go in as such; else their frames go in as pictures, in order."""
         return takes_videos(self.model, self.processor)
 
+    @property
+    def picture_tokens(self) -> int | None:
+        """Visual tokens of every picture, where all have as many; else None."""
+        config = self.model.config
+        if config.model_type != "llava" or config.vision_config.model_type == "pixtral":
+            return None
+        return int(config.image_seq_length)
+
     @cached_property
     def fingerprint(self) -> str:
         """What tells these weights from others: the commit, or a hash of the files' ends.

@@ -13,7 +13,7 @@ from apet.core.errors import ApETError
 from apet.hf.state import Unit
 from apet.methods import Method, Stage2
 
-__all__ = ["later_count", "shared_outside_a_prompt", "stage1_counts"]
+__all__ = ["check_counts", "later_count", "shared_outside_a_prompt", "stage1_counts"]
 
 
 def stage1_counts(
@@ -23,7 +23,7 @@ def stage1_counts(
     total: int,
     counts: Sequence[int] | None,
 ) -> list[int]:
-    """The tokens that stage 1 keeps of every unit.
+    """The tokens that stage 1 keeps of every unit; of one with fewer tokens than its count, all.
 
     Args:
         method: The method.
@@ -41,7 +41,7 @@ def stage1_counts(
         return fixed
     budget = method.allowance
     about = [unit.segment for unit in units]
-    even = [] if budget.keep is None else [budget.count(segment) for segment in about]
+    even = [] if budget.keep is None else [budget.count(segment, fit=True) for segment in about]
     if not budget.needs_errors:
         _check_order(method, units, even)
         return even
@@ -79,16 +79,31 @@ def shared_outside_a_prompt() -> ApETError:
     )
 
 
+def check_counts(method: Method, tokens: int, operation: str) -> None:
+    """Refuse counts above the tokens that there are; a model of pictures of any size keeps them all instead.
+
+    Args:
+        method: The method.
+        tokens: Most visual tokens of a picture.
+        operation: What to name in the error.
+
+    Raises:
+        ApETError: If the method asks for more.
+    """
+    for name, keep in [("keep", method.keep), *(("stage2.keep", stage.keep) for stage in method.later)]:
+        if isinstance(keep, int) and keep > tokens:
+            got = f"{name}={keep} for {tokens} visual tokens"
+            raise ApETError(operation, got, f"an int between 1 and {tokens}, or a share")
+
+
 def later_count(method: Method, stage2: Stage2, unit: Unit, left: int) -> int:
-    """The tokens that stage 2 keeps of a unit of which stage 1 left so many."""
-    if method.allowance.needs_errors and isinstance(stage2.keep, int):
-        return min(stage2.keep, left)
+    """The tokens that stage 2 keeps of a unit of which stage 1 left so many: a count above them keeps all."""
     later = method.behind(stage2, unit.tokens)
-    return min(later, left) if method.allowance.needs_errors else later
+    return min(later, left) if method.allowance.needs_errors or isinstance(stage2.keep, int) else later
 
 
 def _check_order(method: Method, units: Sequence[Unit], keeps: Sequence[int]) -> None:
-    """Refuse a stage 2 that asks for more than stage 1 leaves: an int and a share compare only here.
+    """Refuse a share in stage 2 that is more than stage 1 leaves: an int and a share compare only here.
 
     Raises:
         ApETError: If it does.

@@ -180,13 +180,16 @@ def _set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: T
 
     They move by the distance between the last positions before and after, where the last one before may be
     that of a dropped token: ``real (B, L)`` are the columns that were no padding.
+    Contiguous ones begin where the prompt began and count up on every axis alike, as those of text do.
     """
     device = prompt.index.device
     if given is None:
         given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
-    own = take(given.to(device), prompt.index, given.dim() - 1)
+    given = given.to(device)
+    own = take(given, prompt.index, given.dim() - 1)
     if method.positions == "contiguous":
-        first = own.masked_fill(~prompt.valid, torch.iinfo(own.dtype).max).amin(-1, keepdim=True)
+        # Qwen3-Omni's are floats.
+        first = given.masked_fill(~real, given.amax()).amin(-1, keepdim=True)
         count = prompt.valid.long().cumsum(1) - 1
         prompt.positions = (first + count).masked_fill(~prompt.valid, 0)
     elif method.replaces:
@@ -194,7 +197,7 @@ def _set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: T
     else:
         prompt.positions = own.masked_fill(~prompt.valid, 0)
         return
-    shift = given.to(device).masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
+    shift = given.masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
     prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
     if prompt.before.shift is not None:  # the given positions were moved by it
         prompt.shift = prompt.shift + prompt.before.shift

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from apet.core.budget import Budget, Keep, Sharing, check_keep, resolve_keep
+from apet.core.budget import Budget, Keep, Sharing, check_keep, fit_keep
 from apet.core.check import check_flag
 from apet.core.errors import ApETError
 from apet.core.measure import Measured
@@ -30,8 +30,9 @@ class Stage2:
         layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
             the paper's choice for 32 layers.
         keep: Visual tokens per unit after it: an int, or a share in (0, 1] of the unit's *original* tokens,
-            those before stage 1. It has to be at most what stage 1 keeps; behind a tolerance or a shared
-            budget, which decide for themselves, it is cut to that.
+            those before stage 1. Of a unit with fewer left an int keeps all. A share has to be at most what
+            stage 1 keeps; behind a tolerance or a shared budget, which decide for themselves, it is cut to
+            that.
     """
 
     layer: int
@@ -53,8 +54,9 @@ class Method(ABC):
     """A way to compress visual tokens, with everything that an integration needs to know about it.
 
     Attributes:
-        keep: Visual tokens kept of each unit in stage 1: an int, a share in (0, 1], or a callable that is
-            given the unit's `Segment` and tells one of these. None under a tolerance. Methods are equal if
+        keep: Visual tokens kept of each unit in stage 1: an int (under ``apet.apply`` a unit with fewer
+            tokens keeps all), a share in (0, 1], or a callable that is given the unit's `Segment` and tells
+            one of these. None under a tolerance. Methods are equal if
             they have the same callable.
         tolerance: An error bound in place of a count: the fewest tokens of each unit for which what is
             dropped has at most this share of the unit's squared norms in squared error; see
@@ -175,9 +177,9 @@ class Method(ABC):
         """Tokens that a stage inside the language model leaves of a unit of ``total``.
 
         Raises:
-            ApETError: If the budget does not fit.
+            ApETError: If the budget is not valid.
         """
-        return resolve_keep(stage.keep, total)
+        return fit_keep(stage.keep, total)
 
     @abstractmethod
     def select(self, tokens: Tensor, keep: int) -> Selection:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from apet.core.budget import check_keep, resolve_keep
+from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.core.selection import Selection
 from apet.methods.base import Method
@@ -51,12 +51,10 @@ class Downsample(Method):
         """Rows and columns of tokens in place of ``height`` and ``width``.
 
         The grid of most tokens within the budget among those that keep the picture's shape but for rounding,
-        either side up or down; of equal ones that of the most similar shape, then that of fewest rows.
-
-        Raises:
-            ApETError: If the budget asks for more than there are.
+        either side up or down; of equal ones that of the most similar shape, then that of fewest rows. A
+        budget above what there are leaves the picture as it is.
         """
-        kept = resolve_keep(check_keep(self.keep), height * width, "Downsample")
+        kept = fit_keep(check_keep(self.keep), height * width, "Downsample")
         scale = math.sqrt(kept / (height * width))
         if width * scale < 1:
             return min(height, kept), 1

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar, Literal, Self
 
 from apet.core.blocks import Tokens
-from apet.core.budget import check_keep, resolve_keep
+from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Attended, Attention
@@ -81,7 +81,7 @@ class PyramidDrop(Attended):
 
     def behind(self, stage: Stage2, total: int) -> int:
         """The even shares' product so far, rounded to the nearest integer."""
-        kept = resolve_keep(check_keep(self.keep), total, "PyramidDrop")
+        kept = fit_keep(check_keep(self.keep), total, "PyramidDrop")
         done = (self.depths.index(stage.layer) + 1) / len(self.depths)
         share: float = (kept / total) ** done
         return max(kept, round(total * share))

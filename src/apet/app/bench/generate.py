@@ -16,6 +16,7 @@ from apet.app.bench.variants import Variant, variants
 from apet.app.bench.watch import Watch
 from apet.core.errors import ApETError
 from apet.evaluation.machine import machine
+from apet.hf.budgets import check_counts
 from apet.hf.families import family_of
 from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken
@@ -131,6 +132,8 @@ def _checked(task: _Task, variant: Variant) -> tuple[_Task, tuple[str, str] | No
     if variant.oracle and not task.left:
         return task, ("refused", "ApET's row, which says how many tokens it gets, has no times")
     try:
+        if variant.method is not None:
+            check_counts(variant.method(), task.visual, "bench generate")
         taken = _run(task, variant)
         wrong = _wrong(taken, task, variant)
         if wrong is None and device.type == "cuda" and variant.method is not None:
