@@ -33,7 +33,8 @@ def stages_of(recipe: Recipe) -> tuple[str, ...]:
 def parted(recipe: Recipe, prompt: str) -> bool:
     """Whether something in a prompt has several parts, so that a whole is another unit."""
     family = FAMILIES[recipe.name.split(" ")[0]]
-    return family.whole and (family.tiles or "video" in prompt)
+    kinds = [kind for kind in family.modalities if kind.name == ("video" if "video" in prompt else "image")]
+    return all(kind.no_whole is None for kind in kinds) and (family.tiles or "video" in prompt)
 
 
 CASES = [

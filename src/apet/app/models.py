@@ -23,7 +23,9 @@ Every row is tested offline on a tiny random model of its type: one image, sever
 different length, rows without an image, and video where the family takes it. Logits equal those of the same
 model on the full sequence with the dropped tokens masked (or, where layers have a state that no mask reaches,
 those of the kept tokens alone); a batch equals its rows, a static cache a dynamic one, and `apet.remove`
-leaves nothing. No checkpoint of billions of parameters has been run by the tests.
+leaves nothing. Both stages together are tested with the tokens' own positions and with contiguous ones, which
+count on every axis alike as those of text do; with a budget per part and, where something has several, per
+image or video; and with eager attention as with sdpa where transformers has both. No checkpoint of billions of parameters has been run by the tests.
 
 Stage 2 is a second compression before a middle decoder layer. "Scored at" is where stage 1 looks by
 default, before the projector as in the paper or behind it. "Parts" have a budget each (`unit="part"`);
@@ -112,9 +114,10 @@ def as_markdown() -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     notes = [
-        f'- {family.title}: no `unit="whole"`, it does not tell which tiles are one image'
+        f'- {family.title}: no `unit="whole"` of {modality.name}s, {modality.no_whole}'
         for family in supported_models()
-        if not family.whole
+        for modality in family.modalities
+        if modality.no_whole is not None
     ]
     notes += [f"- {family.title}: {family.note}" for family in supported_models() if family.note is not None]
     notes += [

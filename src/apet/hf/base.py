@@ -74,7 +74,7 @@ class BaseStage(Stage):
             check_window(self.config, seen + length, cache)
             check_checkpointing(module)
         pixels = {modality.name: inputs.get(modality.pixels) for modality in present}
-        call_in_progress.set(Call(self.lease, placeholders, pixels, encoded))
+        call_in_progress.set(Call(self.lease, placeholders, pixels, encoded, inputs.get("input_ids")))
         return changed
 
     def _encoded(self, features: Any, modality: Modality) -> Encoded:

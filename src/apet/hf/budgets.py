@@ -10,10 +10,11 @@ from torch import Tensor
 
 from apet.core.allocate import allocate
 from apet.core.errors import ApETError
+from apet.hf.placing import mismatch, outside_a_prompt
 from apet.hf.state import Unit
 from apet.methods import Method, Stage2
 
-__all__ = ["check_counts", "later_count", "shared_outside_a_prompt", "stage1_counts"]
+__all__ = ["check_counts", "later_count", "stage1_counts"]
 
 
 def stage1_counts(
@@ -56,27 +57,13 @@ def stage1_counts(
 def _groups(units: Sequence[Unit], total: int, counts: Sequence[int] | None) -> list[list[int]]:
     """The numbers of the units in each row of the batch: models fill placeholders with features in order."""
     if counts is None:
-        raise shared_outside_a_prompt()
+        raise outside_a_prompt("budget='shared'")
     ends = list(itertools.accumulate(counts))
     rows = [bisect.bisect_right(ends, int(unit.rows[0])) for unit in units]
     last = [bisect.bisect_right(ends, int(unit.rows[-1])) for unit in units]
     if ends[-1] != total or rows != last:
-        raise ApETError(
-            "forward",
-            f"{sum(counts)} {units[0].modality} placeholders in {len(counts)} rows for {total} visual tokens "
-            f"(of {len(units)} images, tiles or frames)",
-            "as many placeholders in each row as its images have tokens",
-        )
+        raise mismatch(units[0].modality, list(counts), total, len(units))
     return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
-
-
-def shared_outside_a_prompt() -> ApETError:
-    """The error for features whose prompt is not known."""
-    return ApETError(
-        "forward",
-        "budget='shared' for features that are encoded apart from their prompt",
-        "pixels in a call of the model with input_ids, or budget='each'",
-    )
 
 
 def check_counts(method: Method, tokens: int, operation: str) -> None:

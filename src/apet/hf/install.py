@@ -58,11 +58,9 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"at='projector_input' for {family.title}",
             "at='auto' or 'projector_output': its projector does not map tokens one to one",
         )
-    if method.unit == "whole" and not family.whole:
+    if method.unit == "whole" and family.no_whole is not None:
         raise ApETError(
-            operation,
-            f"unit='whole' for {family.title}, which does not tell which tiles are one image",
-            "unit='part': a budget per tile",
+            operation, f"unit='whole' for {family.title}: {family.no_whole}", "unit='part': a budget per tile"
         )
     check_shrinks(base, family, method, operation)
     check_attention(base, family, method, operation)

@@ -7,7 +7,37 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.hf.state import Encoded, Placed
 
-__all__ = ["place"]
+__all__ = ["mismatch", "outside_a_prompt", "place"]
+
+
+def outside_a_prompt(asked: str) -> ApETError:
+    """The error for features whose prompt is not known.
+
+    Args:
+        asked: What needs it.
+    """
+    return ApETError(
+        "forward",
+        f"{asked} for features that are encoded apart from their prompt",
+        "pixels in a call of the model with input_ids, or another budget",
+    )
+
+
+def mismatch(modality: str, counts: list[int], total: int, units: int) -> ApETError:
+    """The error for placeholders that do not fit the features.
+
+    Args:
+        modality: What is encoded.
+        counts: Placeholders in each row.
+        total: Visual tokens.
+        units: Images, tiles or frames.
+    """
+    return ApETError(
+        "forward",
+        f"{sum(counts)} {modality} placeholders in {len(counts)} rows for {total} visual tokens "
+        f"(of {units} images, tiles or frames)",
+        "as many placeholders in each row as its images have tokens",
+    )
 
 
 def place(placeholders: Tensor, encoded: Encoded, first: int) -> tuple[list[Placed], int]:
@@ -31,14 +61,9 @@ def place(placeholders: Tensor, encoded: Encoded, first: int) -> tuple[list[Plac
     copies, rest = divmod(sum(counts), encoded.total)
     rows = len(counts)
     sizes = [unit.tokens for unit in encoded.units]
-    mismatch = ApETError(
-        "forward",
-        f"{sum(counts)} {encoded.modality} placeholders in {rows} rows for {encoded.total} visual tokens "
-        f"(of {len(sizes)} images, tiles or frames)",
-        "as many placeholders in each row as its images have tokens",
-    )
+    wrong = mismatch(encoded.modality, counts, encoded.total, len(sizes))
     if rest or copies == 0 or rows % copies:
-        raise mismatch
+        raise wrong
     where = placeholders.nonzero()[:, 1]
     placed: list[Placed] = []
     unit = feature = column = 0
@@ -49,7 +74,7 @@ def place(placeholders: Tensor, encoded: Encoded, first: int) -> tuple[list[Plac
             unit += 1
         inside = [int(encoded.units[number].rows[-1]) < feature + count for number in range(begin, unit)]
         if not all(inside) or any(other != count for other in counts[row : row + copies]):
-            raise mismatch
+            raise wrong
         for copy in range(copies):
             columns = where[column : column + count]
             for number in range(begin, unit):

@@ -14,6 +14,7 @@ from apet.hf.record import Behind, CacheRecord, Lease
 from apet.hf.results import StageSelection
 
 __all__ = [
+    "Around",
     "Call",
     "Encoded",
     "Encoding",
@@ -25,6 +26,25 @@ __all__ = [
     "encoding_in_progress",
     "generation_in_progress",
 ]
+
+
+@dataclass(frozen=True)
+class Around:
+    """The prompts that encoded features belong to.
+
+    Attributes:
+        placeholders: ``(B, L)`` bool, which tokens stand for a visual token.
+        ids: ``(B, L)``, or None where the caller brought embeddings.
+    """
+
+    placeholders: Tensor
+    ids: Tensor | None
+
+    @property
+    def counts(self) -> list[int]:
+        """Placeholders in each row."""
+        found: list[int] = self.placeholders.sum(1).tolist()
+        return found
 
 
 @dataclass(frozen=True)
@@ -108,7 +128,7 @@ class Encoding:
         lease: The compression that the call belongs to.
         modality: What is encoded.
         sizes: The call's ``image_sizes``, if it has any.
-        counts: Placeholders in each row of the batch, for a shared budget.
+        around: The prompts that the features belong to, or None if these are not known.
         units: Units that the projector's hook has met so far.
         stages: Their selections.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
@@ -120,7 +140,7 @@ class Encoding:
     lease: Lease
     modality: str
     sizes: Any = None
-    counts: list[int] | None = None
+    around: Around | None = None
     units: list[Unit] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
@@ -195,6 +215,7 @@ class Call:
         placeholders: ``(B, L)`` bool by modality, which tokens stand for a visual token.
         pixels: The call's pixels by modality, None where it brings features.
         encoded: Stage 1's decisions by modality, known at the latest when the text model is called.
+        ids: ``(B, L)`` the ids of its tokens, None where it brings embeddings.
         units: All units of the call.
         stages: Stage 1's selection of each, or None where everything is kept.
         placed: The units at their places.
@@ -206,6 +227,7 @@ class Call:
     placeholders: dict[str, Tensor]
     pixels: dict[str, Any] = field(default_factory=dict)
     encoded: dict[str, Encoded] = field(default_factory=dict)
+    ids: Tensor | None = None
     units: list[Unit] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)

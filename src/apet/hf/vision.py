@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.attention import attention_of
-from apet.hf.budgets import shared_outside_a_prompt
 from apet.hf.clock import Clock
 from apet.hf.compression import Compressed, compress_units
 from apet.hf.families import Family, Modality
@@ -33,6 +32,7 @@ from apet.hf.state import (
     encoding_in_progress,
     generation_in_progress,
 )
+from apet.hf.tiling import around_of, joined
 from apet.methods import Downsample, Method
 
 __all__ = ["VisionStage", "attach", "encoded_of"]
@@ -82,7 +82,7 @@ class VisionStage(Stage):
                 self.lease,
                 modality.name,
                 sizes=arguments.get("image_sizes"),
-                counts=self._counts(modality) if self.method.budget == "shared" else None,
+                around=around_of(self.base, self.family, modality, self.method, self.lease),
             )
             token = encoding_in_progress.set(encoding)
             try:
@@ -122,16 +122,6 @@ class VisionStage(Stage):
         found = (one for one in modalities[1:] if given is not None and pixels.get(one.name) is given)
         return next(found, modalities[0])
 
-    def _counts(self, modality: Modality) -> list[int]:
-        """Placeholders in each row of the batch that the encoded features belong to."""
-        call, generation = call_in_progress.get(), generation_in_progress.get()
-        if call is not None and call.lease is self.lease and modality.name in call.placeholders:
-            return list(call.placeholders[modality.name].sum(1).tolist())
-        if generation is not None and generation.lease is self.lease and generation.ids is not None:
-            placeholder = getattr(self.base.config, modality.placeholder)
-            return list(torch.eq(generation.ids, placeholder).sum(1).tolist())
-        raise shared_outside_a_prompt()
-
     def _shrunk(self, modality: Modality, arguments: dict[str, Any]) -> Shrunk | None:
         """The call on smaller pictures, if that is what the method does."""
         if not isinstance(self.method, Downsample):
@@ -164,15 +154,18 @@ class VisionStage(Stage):
         """Decide on finished features, and put merged rows and zeros in their places."""
         features = Features.of(output)
         visual = Visual(self.base, arguments, features.entries)
-        images = (modality.layout or entries)(visual)
+        images, around = (modality.layout or entries)(visual), encoding.around
+        if modality.begins is not None and around is not None and around.ids is not None:
+            images = joined(images, around, around.ids, modality.begins, modality.name)
         units = []
         for number, parts in enumerate(images):
             if self.method.unit == "whole":
                 units.append(_whole(modality.name, number, parts))
             else:
                 units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
-        counts, attention = encoding.counts, attention_of(encoding)
-        done = compress_units(self.method, features.rows, units, features.deep, counts, attention)
+        done = compress_units(
+            self.method, features.rows, units, features.deep, self._counts(encoding), attention_of(encoding)
+        )
         grids = _grids(modality, visual, images)
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages, grids)
         return self._filled(features, encoded, done), encoded
@@ -192,7 +185,7 @@ class VisionStage(Stage):
         units = self._units(features, encoding)
         rows = features.reshape(-1, features.shape[-1])
         attention = attention_of(encoding)
-        done = compress_units(self.method, rows, units, counts=encoding.counts, attention=attention)
+        done = compress_units(self.method, rows, units, counts=self._counts(encoding), attention=attention)
         encoding.units += units
         encoding.stages += done.stages
         if done.kept is None:
@@ -214,6 +207,12 @@ class VisionStage(Stage):
         full = _spread(output.reshape(-1, width), encoding.rows, math.prod(outer))
         encoding.shape = encoding.rows = None
         return full.view(*outer, width)
+
+    def _counts(self, encoding: Encoding) -> list[int] | None:
+        """Visual tokens of each prompt, where prompts share a budget."""
+        if encoding.around is None or self.method.budget != "shared":
+            return None
+        return encoding.around.counts
 
     def _current(self) -> Encoding | None:
         encoding = encoding_in_progress.get()

@@ -7,6 +7,7 @@ from typing import Any
 import transformers
 from transformers import SiglipVisionConfig
 
+from tests.hf.families.enclosed import broken, named
 from tests.hf.families.qwen import IDS, ROPE, grid_pieces, typed
 from tests.hf.families.recipe import (
     IMAGE,
@@ -73,10 +74,11 @@ def _compass(attention: str) -> Any:
     return finished(transformers.CohereCompassForConditionalGeneration, config, attention, 3.0)
 
 
-PIECES = {"i": tiles(2, 9), "j": tiles(3, 9)}
+NAMED = {"i": tiles(1, 9, named), "j": tiles(3, 9, named)}
+BROKEN = {"i": tiles(1, 9, broken), "j": tiles(3, 9, broken)}
 
 RECIPES = (
-    Recipe("aya_vision", _aya_vision, PIECES, concatenated, IMAGES),
-    Recipe("cohere2_vision", _cohere2_vision, PIECES, concatenated, IMAGES),
+    Recipe("aya_vision", _aya_vision, NAMED, concatenated, IMAGES),
+    Recipe("cohere2_vision", _cohere2_vision, BROKEN, concatenated, IMAGES),
     Recipe("cohere_compass", _compass, grid_pieces(runs=True), typed, IMAGES | VIDEOS, layer=3),
 )

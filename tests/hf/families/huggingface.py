@@ -10,6 +10,7 @@ import transformers
 from torch import Tensor
 from transformers import LlamaConfig, MistralConfig
 
+from tests.hf.families.enclosed import alike, view_last
 from tests.hf.families.recipe import IMAGE, IMAGES, TEXT, VISION, Piece, Recipe, finished, tiles
 
 TOWER = {"vision_config": VISION, "image_token_id": IMAGE}
@@ -70,10 +71,11 @@ def stacked(
     return finish
 
 
-NINE = {"i": tiles(2, 9), "j": tiles(3, 9)}
+NINE = {"i": tiles(1, 9, view_last), "j": tiles(4, 9, view_last)}
+SPLIT = {"i": tiles(1, 9, alike), "j": tiles(5, 9, alike)}
 
 RECIPES = (
-    Recipe("idefics2", _idefics2, NINE, stacked(9), IMAGES),
+    Recipe("idefics2", _idefics2, SPLIT, stacked(9), IMAGES),
     Recipe("idefics3", _idefics3, NINE, stacked(9), IMAGES),
     Recipe("smolvlm", _smolvlm, NINE, stacked(9), IMAGES),
 )

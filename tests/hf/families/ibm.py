@@ -9,6 +9,7 @@ import torch
 import transformers
 from transformers import SiglipVisionConfig
 
+from tests.hf.families.enclosed import first_named
 from tests.hf.families.huggingface import stacked
 from tests.hf.families.llava import PINPOINTS
 from tests.hf.families.recipe import (
@@ -82,8 +83,8 @@ def _packed(height: int, width: int, rows: int, columns: int) -> Callable[[torch
     return piece
 
 
-NINE = {"i": tiles(2, 9), "j": tiles(3, 9)}
-FINE = {"i": tiles(1, 36), "j": tiles(2, 36)}
+NINE = {"i": tiles(1, 9, first_named), "j": tiles(3, 9, first_named)}
+FINE = {"i": tiles(1, 36, first_named), "j": tiles(3, 36, first_named)}
 
 RECIPES = (
     Recipe(

@@ -7,10 +7,12 @@ from typing import Any
 
 import transformers
 
+from tests.hf.families.enclosed import together
 from tests.hf.families.recipe import (
     IMAGE,
     IMAGES,
     PLAIN_TEXT,
+    SAME,
     TEXT,
     VISION,
     Recipe,
@@ -66,8 +68,9 @@ def _qianfan_ocr(attention: str) -> Any:
     return finished(transformers.QianfanOCRForConditionalGeneration, config, attention)
 
 
-NINE = {"i": tiles(2, 9), "j": tiles(3, 9)}
-SIXTEEN = {"i": tiles(1, 16, side=64), "j": tiles(2, 16, side=64)}
+NINE = {"i": tiles(1, 9, together), "j": tiles(3, 9, together)}
+SIXTEEN = {"i": tiles(1, 16, together, side=64), "j": tiles(2, 16, together, side=64)}
+ONE = {"i": SIXTEEN["i"]}
 
 RECIPES = (
     Recipe("internvl", _internvl, NINE, concatenated, IMAGES),
@@ -75,9 +78,9 @@ RECIPES = (
     Recipe(
         "pp_chart2table",
         _got_ocr2("PPChart2TableConfig"),
-        SIXTEEN,
+        ONE,
         concatenated,
-        IMAGES,
+        SAME,
         attention=("eager",),
     ),
     Recipe("qianfan_ocr", _qianfan_ocr, NINE, concatenated, IMAGES),

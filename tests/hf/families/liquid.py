@@ -8,13 +8,12 @@ from typing import Any
 import torch
 import transformers
 
+from tests.hf.families.enclosed import named_if_several
 from tests.hf.families.qwen import IDS, grid_pieces
 from tests.hf.families.recipe import (
-    END,
     IMAGE,
     IMAGES,
     PLAIN_TEXT,
-    START,
     VIDEOS,
     VISION,
     Piece,
@@ -42,14 +41,17 @@ def _lfm2(kinds: list[str]) -> Callable[[str], Any]:
     return build
 
 
-def _image(height: int, width: int) -> Callable[[torch.Generator], Piece]:
+def _image(*sizes: tuple[int, int]) -> Callable[[torch.Generator], Piece]:
+    """An image of tiles of these sizes in patches."""
+
     def piece(generator: torch.Generator) -> Piece:
-        real = torch.arange(36)[None] < height * width  # padded to the most patches
+        counts = [height * width for height, width in sizes]
+        real = torch.arange(36)[None] < torch.tensor(counts)[:, None]  # padded to the most patches
         return Piece(
-            [START, *[IMAGE] * (height * width // 4), END],
+            named_if_several([[IMAGE] * (count // 4) for count in counts]),
             {
-                "pixel_values": torch.randn(1, 36, 3 * 4 * 4, generator=generator) * real[..., None],
-                "spatial_shapes": torch.tensor([[height, width]]),
+                "pixel_values": torch.randn(len(sizes), 36, 3 * 4 * 4, generator=generator) * real[..., None],
+                "spatial_shapes": torch.tensor(sizes),
                 "pixel_attention_mask": real.long(),
             },
         )
@@ -80,8 +82,8 @@ def _lfm3(kinds: list[str]) -> Callable[[str], Any]:
     return build
 
 
-PIECES = {"i": _image(6, 6), "j": _image(4, 8)}
-EVEN: dict[str, list[list[str | int]]] = {"rows of one length": [["i", 5], ["j", 6]]}
+PIECES = {"i": _image((6, 6)), "j": _image((4, 6), (4, 6), (4, 8))}
+EVEN: dict[str, list[list[str | int]]] = {"rows of one length": [["i", 34], ["j", 3]]}
 """Nothing is padded until stage 1 drops more of one row than of the other."""
 PROMPTS = IMAGES | VIDEOS
 

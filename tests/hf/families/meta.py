@@ -8,6 +8,7 @@ import torch
 import transformers
 from transformers import CLIPVisionConfig, LlamaConfig
 
+from tests.hf.families.enclosed import separated
 from tests.hf.families.recipe import (
     END,
     IMAGE,
@@ -76,7 +77,9 @@ def _video(generator: torch.Generator) -> Piece:
     return Piece([VIDEO] * (3 * 9), {"pixel_values_videos": pixels})
 
 
+TILES = {"i": tiles(1, 9, separated), "j": tiles(3, 9, separated)}
+
 RECIPES = (
-    Recipe("llama4", _llama4, {"i": tiles(2, 9), "j": tiles(3, 9)}, concatenated, IMAGES),
+    Recipe("llama4", _llama4, TILES, concatenated, IMAGES),
     Recipe("perception_lm", _perception_lm, {"i": _image, "v": _video}, concatenated, SAME | VIDEOS),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import torch
 import transformers
 from torch import Tensor
 
+from tests.hf.families.enclosed import sliced
 from tests.hf.families.recipe import (
     END,
     IMAGE,
@@ -32,8 +34,8 @@ ROPE = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 
 MARKS = {
     "image_start_id": START,
     "image_end_id": END,
-    "slice_start_id": 58,
-    "slice_end_id": 59,
+    "slice_start_id": 41,
+    "slice_end_id": 42,
     "newline_id": 57,
 }
 
@@ -84,8 +86,9 @@ def _grids(*sizes: tuple[int, int], video: bool = False) -> Callable[[torch.Gene
         pixels = torch.randn(1, 3, 4, 4 * patches, generator=generator)
         ids = [VIDEO if video else IMAGE]
         end = "_videos" if video else ""
+        each = [ids * (height * width // 16) for height, width in sizes]
         return Piece(
-            [token for height, width in sizes for token in [START, *ids * (height * width // 16), END]],
+            [*chain(*(sliced([frame]) for frame in each))] if video else sliced(each),
             {f"pixel_values{end}": pixels, f"target_sizes{end}": torch.tensor(sizes)},
         )
 
@@ -111,7 +114,7 @@ def _typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
 
 PIECES = {
     "i": _grids((12, 12)),
-    "j": _grids((8, 16)),
+    "j": _grids((8, 12), (8, 16), (12, 12)),
     "v": _grids((12, 12), (12, 12), video=True),
 }
 PROMPTS = IMAGES | VIDEOS

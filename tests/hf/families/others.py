@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from tests.hf.families.enclosed import GRID, STOP, gridded
 from tests.hf.families.qwen import grid_pieces
 from tests.hf.families.recipe import (
     END,
@@ -33,10 +34,10 @@ BREAK = 59
 
 def _ovis2(attention: str) -> Any:
     config = transformers.Ovis2Config(
-        vision_config=VISION | {"vocab_size": 32, "hidden_stride": 2, "num_visual_indicator_tokens": 3},
+        vision_config=VISION | {"vocab_size": 32, "hidden_stride": 2, "num_visual_indicator_tokens": 4},
         text_config=PLAIN_TEXT | {"model_type": "qwen2"},
         image_token_id=IMAGE,
-        visual_indicator_token_ids=[START, BREAK, END],
+        visual_indicator_token_ids=[START, END, GRID, STOP],
         vocab_size=TEXT["vocab_size"],
         hidden_size=TEXT["hidden_size"],
     )
@@ -46,8 +47,7 @@ def _ovis2(attention: str) -> Any:
 def _ovis2_image(tiles: int) -> Make:
     def piece(generator: torch.Generator) -> Piece:
         pixels = torch.randn(tiles, 3, 24, 24, generator=generator)
-        ids = [IMAGE] * 9
-        return Piece([START, *ids, *[BREAK, *ids] * (tiles - 1), END], {"pixel_values": pixels})
+        return Piece(gridded([[IMAGE] * 9] * tiles), {"pixel_values": pixels})
 
     return piece
 
@@ -92,5 +92,5 @@ def _fuyu_patches(generator: torch.Generator) -> Piece:
 RECIPES = (
     Recipe("fuyu", _fuyu, {"i": _fuyu_patches}, concatenated, SAME),
     Recipe("hyperclovax_vision_v2", _hyperclovax, grid_pieces(runs=False), concatenated, IMAGES | VIDEOS),
-    Recipe("ovis2", _ovis2, {"i": _ovis2_image(1), "j": _ovis2_image(2)}, concatenated, IMAGES),
+    Recipe("ovis2", _ovis2, {"i": _ovis2_image(1), "j": _ovis2_image(3)}, concatenated, IMAGES),
 )

@@ -117,12 +117,14 @@ def finished(cls: Any, config: Any, attention: str, scale: float = 5.0) -> Any:
     return model
 
 
-def tiles(count: int, tokens: int, side: int = 24) -> Callable[[torch.Generator], Piece]:
-    """An image of so many square tiles, each between tokens of its own."""
+def tiles(
+    count: int, tokens: int, around: Callable[[list[list[int]]], list[int]], side: int = 24
+) -> Callable[[torch.Generator], Piece]:
+    """An image of so many square tiles, and what its processor puts around them."""
 
     def piece(generator: torch.Generator) -> Piece:
-        ids = [START, *[IMAGE] * tokens, END] * count
-        return Piece(ids, {"pixel_values": torch.randn(count, 3, side, side, generator=generator)})
+        pixels = torch.randn(count, 3, side, side, generator=generator)
+        return Piece(around([[IMAGE] * tokens] * count), {"pixel_values": pixels})
 
     return piece
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from apet.hf.families.family import Family
+from dataclasses import replace
+
+from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.qwen import INPUTS
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
@@ -12,16 +15,18 @@ ROWS = (
         "aya_vision",
         "Aya Vision",
         ("AyaVisionForConditionalGeneration",),
+        (
+            replace(IMAGE, begins=by_mark("after", "last")),
+        ),  # an image's end; behind other tiles, the next's name
         tiles=True,
-        whole=False,
         checkpoints=("CohereLabs/aya-vision-8b",),
     ),
     Family(
         "cohere2_vision",
         "Command A Vision",
         ("Cohere2VisionForConditionalGeneration",),
+        (replace(IMAGE, begins=by_mark("before", "first")),),  # an image's start; before other tiles, a break
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("CohereLabs/command-a-vision-07-2025",),
     ),

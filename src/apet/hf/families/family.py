@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from apet.hf.families.shrink import Shrink
+from apet.hf.families.tiles import Begins
 from apet.hf.grid import Grid
 
 __all__ = ["IMAGE", "VIDEO", "Family", "Grids", "Layout", "Modality", "Visual"]
@@ -54,6 +55,9 @@ class Modality:
             and tiles are its parts.
         grids: Tells where the tokens lie on the pictures; None: that is not known, and nothing can be drawn.
         shrink: How the encoder is given smaller pictures; None where it takes no others.
+        begins: Tells which tiles begin an image, where the layout cannot: see ``tiles.py``.
+        no_whole: Why nothing tells which tiles or frames are one image or video, so that ``unit="whole"``
+            cannot be had; None where it can.
     """
 
     name: str
@@ -63,6 +67,8 @@ class Modality:
     layout: Layout | None = None
     grids: Grids | None = None
     shrink: Shrink | None = None
+    begins: Begins | None = None
+    no_whole: str | None = None
 
 
 IMAGE = Modality("image", "get_image_features", "pixel_values", "image_token_id")
@@ -87,7 +93,6 @@ class Family:
             them gives the features, all its patches in order; None where that is not so.
         base_masks: Whether the base model, not the text model, builds the layers' masks.
         tiles: Whether images are cut into tiles, each an image to the budget.
-        whole: Whether the feature method tells which tiles are one image, as ``unit="whole"`` needs.
         note: What users of this family alone have to know.
         one_stage: Why stage 2 cannot be had; None where it can.
         needs: Packages that the family's processor needs beyond transformers and pillow.
@@ -103,7 +108,6 @@ class Family:
     encoder: str | None = None
     base_masks: bool = False
     tiles: bool = False
-    whole: bool = True
     note: str | None = None
     one_stage: str | None = None
     needs: tuple[str, ...] = ()
@@ -113,6 +117,12 @@ class Family:
     def inputs(self) -> tuple[str, ...]:
         """Names of what the family takes, for people to read."""
         return tuple(modality.name for modality in self.modalities)
+
+    @property
+    def no_whole(self) -> str | None:
+        """Why ``unit="whole"`` cannot be had of anything that the family takes; None where it can."""
+        reasons = [modality.no_whole for modality in self.modalities]
+        return reasons[0] if all(reasons) else None
 
     @property
     def parts(self) -> str:

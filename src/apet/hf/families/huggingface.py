@@ -1,45 +1,48 @@
-"""Hugging Face's own models and those built alike: one list of tiles per row of the batch."""
+"""Hugging Face's own models: one list of tiles per row of the batch."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.layouts import equal_parts, laid_out
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
-# An entry holds all tiles of a row and does not say where one image ends: every tile counts as an image.
 _TILES = laid_out(IMAGE, equal_parts(lambda base: base.image_seq_len))
 
+# Behind an image's tiles comes a view of it all, marked by a token of its own; else that view alone.
+_VIEW_LAST = replace(_TILES, begins=by_mark("before", "last"))
+
+_ADJACENT = "in its prompts two images without text between them look like two tiles of one"
 
 ROWS = (
     Family(
         "idefics2",
         "Idefics2",
         ("Idefics2ForConditionalGeneration",),
-        (_TILES,),
+        (replace(_TILES, no_whole=_ADJACENT),),
         text="text_model",
         tiles=True,
-        whole=False,
         checkpoints=("HuggingFaceM4/idefics2-8b",),
     ),
     Family(
         "idefics3",
         "Idefics3",
         ("Idefics3ForConditionalGeneration",),
-        (_TILES,),
+        (_VIEW_LAST,),
         text="text_model",
         tiles=True,
-        whole=False,
         checkpoints=("HuggingFaceM4/Idefics3-8B-Llama3", "HuggingFaceTB/SmolVLM-Instruct"),
     ),
     Family(
         "smolvlm",
         "SmolVLM2",
         ("SmolVLMForConditionalGeneration",),
-        (_TILES,),
+        (_VIEW_LAST,),
         text="text_model",
         tiles=True,
-        whole=False,
         needs=("torchvision", "num2words"),
         checkpoints=("HuggingFaceTB/SmolVLM2-2.2B-Instruct",),
     ),

@@ -6,11 +6,13 @@ Granite Vision 4 has no other features: each decoder layer in a list adds its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, Family, Visual
 from apet.hf.families.layouts import anyres, equal_parts, laid_out
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
@@ -38,10 +40,10 @@ ROWS = (
         "granite_docling",
         "Granite for Docling",
         ("GraniteDoclingForConditionalGeneration",),
-        (laid_out(IMAGE, _routed_tiles),),
+        # Every image has a first tile of the first row; a view of it all follows its tiles, if there are any.
+        (replace(laid_out(IMAGE, _routed_tiles), begins=by_mark("before", "first")),),
         text="text_model",
         tiles=True,
-        whole=False,
         checkpoints=("ibm-granite/granite-for-docling-500m",),
     ),
 )

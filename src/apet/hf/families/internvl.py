@@ -1,21 +1,26 @@
-"""InternVL and OCR models whose tiles are entries of their own.
+"""InternVL and OCR models, which get the tiles of all images in one tensor.
 
-The feature method gets the tiles of all images in one tensor, so every tile counts as an image.
+The tiles of an image touch in the prompt, between its start and its end.
 """
 
 from __future__ import annotations
 
-from apet.hf.families.family import Family
+from dataclasses import replace
+
+from apet.hf.families.family import IMAGE, Family
+from apet.hf.families.tiles import touching
 
 __all__ = ["ROWS"]
+
+_TILES = (replace(IMAGE, begins=touching),)
 
 ROWS = (
     Family(
         "internvl",
         "InternVL",
         ("InternVLForConditionalGeneration",),
+        _TILES,
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("OpenGVLab/InternVL3-8B-hf",),
     ),
@@ -23,24 +28,23 @@ ROWS = (
         "got_ocr2",
         "GOT-OCR2",
         ("GotOcr2ForConditionalGeneration",),
+        _TILES,
         tiles=True,
-        whole=False,
+        note="the pages of a `multi_page=True` prompt count as one image",
         checkpoints=("stepfun-ai/GOT-OCR-2.0-hf",),
     ),
     Family(
         "pp_chart2table",
         "PP-Chart2Table",
         ("GotOcr2ForConditionalGeneration",),
-        tiles=True,
-        whole=False,
         checkpoints=("PaddlePaddle/PP-Chart2Table_safetensors",),
     ),
     Family(
         "qianfan_ocr",
         "Qianfan-OCR",
         ("QianfanOCRForConditionalGeneration",),
+        _TILES,
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("baidu/Qianfan-OCR",),
     ),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from apet.hf.families.family import Family
+from dataclasses import replace
+
+from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.qwen import INPUTS
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
@@ -12,8 +15,11 @@ ROWS = (
         "lfm2_vl",
         "LFM2-VL",
         ("Lfm2VlForConditionalGeneration",),
+        (
+            replace(IMAGE, begins=by_mark("after", "last")),
+        ),  # an image's end; behind other tiles, the next's name
         tiles=True,
-        whole=False,
+        note='`unit="whole"` needs the processor\'s `use_image_special_tokens`, which it sets by default',
         needs=("torchvision",),
         checkpoints=("LiquidAI/LFM2-VL-1.6B",),
     ),

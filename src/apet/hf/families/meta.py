@@ -8,6 +8,7 @@ from torch import Tensor
 
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import entries, laid_out
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
@@ -24,9 +25,9 @@ ROWS = (
         "llama4",
         "Llama 4",
         ("Llama4ForConditionalGeneration",),
+        (replace(IMAGE, begins=by_mark("after", "last")),),  # an image's end; behind other tiles, a separator
         text="language_model.model",
         tiles=True,
-        whole=False,
         note=(
             "past 8192 tokens its layers without rotary positions scale queries by their place in the "
             "shortened prompt, so such prompts differ slightly from the full sequence with tokens "

@@ -1,19 +1,30 @@
-"""MiniCPM-V and MiniCPM-OCR: slices of an image and frames of a video are entries of their own."""
+"""MiniCPM-V and MiniCPM-OCR: slices of an image and frames of a video are entries of their own.
+
+A view of the image comes before its slices, marked as the start of an image. So is every frame of a video:
+where one video ends and another begins cannot be told.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from apet.hf.families.family import IMAGE, VIDEO, Family
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
+
+_INPUTS = (
+    replace(IMAGE, begins=by_mark("before", "first")),
+    replace(VIDEO, no_whole="in its prompts two videos without text between them look like one"),
+)
 
 ROWS = (
     Family(
         "minicpmv4_6",
         "MiniCPM-V 4.6",
         ("MiniCPMV4_6ForConditionalGeneration",),
-        (IMAGE, VIDEO),
+        _INPUTS,
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("openbmb/MiniCPM-V-4.6",),
     ),
@@ -21,9 +32,8 @@ ROWS = (
         "minicpmv4_7",
         "MiniCPM-V 4.7",
         ("MiniCPMV4_7ForConditionalGeneration",),
-        (IMAGE, VIDEO),
+        _INPUTS,
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("openbmb/MiniCPM-V-4.7-1B",),
     ),
@@ -31,9 +41,8 @@ ROWS = (
         "minicpm_ocr",
         "MiniCPM-OCR",
         ("MiniCPMOcrForConditionalGeneration",),
-        (IMAGE, VIDEO),
+        _INPUTS,
         tiles=True,
-        whole=False,
         needs=("torchvision",),
         checkpoints=("openbmb/MiniCPM-OCR-1.0",),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import entries, frames_of_grid, laid_out
 from apet.hf.families.qwen import INPUTS
+from apet.hf.families.tiles import by_mark
 
 __all__ = ["ROWS"]
 
@@ -79,8 +81,10 @@ ROWS = (
         "ovis2",
         "Ovis2",
         ("Ovis2ForConditionalGeneration",),
+        (
+            replace(IMAGE, begins=by_mark("before", "first")),
+        ),  # an image's start; before other tiles, a separator
         tiles=True,
-        whole=False,
         checkpoints=("thisisiron/Ovis2-1B-hf",),
     ),
     Family(
