@@ -25,7 +25,8 @@ model on the full sequence with the dropped tokens masked (or, where layers have
 those of the kept tokens alone); a batch equals its rows, a static cache a dynamic one, and `apet.remove`
 leaves nothing. Both stages together are tested with the tokens' own positions and with contiguous ones, which
 count on every axis alike as those of text do; with a budget per part and, where something has several, per
-image or video; and with eager attention as with sdpa where transformers has both. No checkpoint of billions of parameters has been run by the tests.
+image or video; and with eager attention as with sdpa where transformers has both. No checkpoint of billions
+of parameters has been run by the tests.
 
 Stage 2 is a second compression before a middle decoder layer. "Scored at" is where stage 1 looks by
 default, before the projector as in the paper or behind it. "Parts" have a budget each (`unit="part"`);
