@@ -1,11 +1,13 @@
 """Requests per second and time to first token of `apet serve`, with and without compression.
 
     python benchmarks/serving.py [--model FOLDER_OR_ID] [--keep 0.25] [--concurrency 1,4,16] [--requests 16]
-                                 [--rounds 2] [--json] [-- vLLM OPTIONS]
+                                 [--rounds 2] [--json FILE] [--markdown FILE] [-- vLLM OPTIONS]
 
 Both servers are the same class of model; the uncompressed one keeps everything (``--keep 1.0``), which the
 tests hold equal to vLLM's own. They run one after the other, in alternating rounds, and figures are ratios of
-one run. Every request has a picture of its own, so that no cache answers, and asks for a few tokens, since
+one run. Before anything is timed, both are checked: an answer is the same when it is asked for twice, and
+with the random model its log-probabilities and the prompt's length are those of transformers under the same
+method. Every request has a picture of its own, so that no cache answers, and asks for a few tokens, since
 prefill is what compression shortens.
 
 Without ``--model`` a LLaVA with random weights is made, of some 350 million parameters and 576 tokens per
@@ -95,6 +97,83 @@ def random_llava(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
+def check(address: str, arguments: argparse.Namespace, model: str, keep: float) -> int:
+    """Checks a server before it is timed, and says how long its prompt is.
+
+    Raises:
+        SystemExit: If it answers otherwise the second time or than transformers does.
+    """
+    import openai
+
+    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=600, max_retries=0)
+    url = picture(10**7, arguments.side)
+
+    def ask() -> tuple[list[float], int]:
+        response = client.chat.completions.create(
+            model="model",
+            messages=[{"role": "user", "content": content(url)}],  # type: ignore[typeddict-item,list-item]
+            max_tokens=arguments.tokens,
+            temperature=0,
+            logprobs=True,
+            extra_body={"ignore_eos": True},
+        )
+        return [token.logprob for token in response.choices[0].logprobs.content], response.usage.prompt_tokens
+
+    found, prompt = ask()
+    again, _ = ask()
+    if max(abs(a - b) for a, b in zip(found, again, strict=True)) > arguments.close:
+        raise SystemExit(f"keep={keep}: asked twice, the server answers {found} and {again}")
+    if arguments.model is None:
+        want, length = under_transformers(model, url, keep, arguments.tokens)
+        if length != prompt or max(abs(a - b) for a, b in zip(found, want, strict=True)) > arguments.close:
+            raise SystemExit(
+                f"keep={keep}: {prompt} tokens answered by {found}; transformers has {length} and {want}"
+            )
+    return prompt
+
+
+def under_transformers(folder: str, url: str, keep: float, tokens: int) -> tuple[list[float], int]:
+    """Log-probabilities of the greedy answer under `apet.apply`, and the length of the shortened prompt."""
+    import torch
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    import apet
+
+    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    model.generation_config.eos_token_id = None
+    processor = AutoProcessor.from_pretrained(folder)
+    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    text = processor.apply_chat_template(chat, add_generation_prompt=True)
+    inputs = processor(text=text, images=image, return_tensors="pt")
+    with torch.no_grad(), apet.compressing(model, apet.ApET(keep, positions="contiguous")) as session:
+        output = model.generate(
+            **inputs, max_new_tokens=tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
+        )
+        gone = sum(one.tokens - len(one.indices) for one in session.images)
+    length = inputs["input_ids"].shape[1]
+    chosen = output.sequences[0, length:, None]
+    scores = torch.stack(output.logits)[:, 0].log_softmax(-1).gather(1, chosen)
+    return scores[:, 0].tolist(), length - gone
+
+
+def content(url: str) -> list[dict[str, Any]]:
+    """A question about a picture."""
+    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
+
+
+def machine() -> str:
+    """What it runs on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    name = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
 @contextmanager
 def serving(model: str, keep: float, options: list[str], log: Path) -> Iterator[str]:
     """Runs a server; yields its address once it answers."""
@@ -146,15 +225,11 @@ async def load(address: str, pictures: list[str], concurrency: int, tokens: int)
     prompts: list[int] = []
 
     async def one(url: str) -> None:
-        content: list[Any] = [
-            {"type": "image_url", "image_url": {"url": url}},
-            {"type": "text", "text": QUESTION},
-        ]
         async with gate:
             begin = time.perf_counter()
             stream = await client.chat.completions.create(
                 model="model",
-                messages=[{"role": "user", "content": content}],
+                messages=[{"role": "user", "content": content(url)}],  # type: ignore[typeddict-item,list-item]
                 max_tokens=tokens,
                 temperature=0,
                 stream=True,
@@ -181,9 +256,12 @@ def measure(arguments: argparse.Namespace, model: str, folder: Path) -> dict[str
     found: dict[tuple[float, int], list[Round]] = {}
     seed = 0
     for number in range(arguments.rounds):
-        for keep in (1.0, arguments.keep):
+        both = (1.0, arguments.keep)
+        for keep in both if number % 2 == 0 else both[::-1]:
             log = folder / f"server-{number}-{keep}.log"
             with serving(model, keep, arguments.options, log) as address:
+                if number == 0:
+                    check(address, arguments, model, keep)
                 warm = [picture(-seed - 1 + 10**6, arguments.side) for seed in range(2)]
                 asyncio.run(load(address, warm, 2, arguments.tokens))
                 for concurrency in arguments.concurrency:
@@ -202,19 +280,47 @@ def measure(arguments: argparse.Namespace, model: str, folder: Path) -> dict[str
                 "prompt": [plain[0].prompt, short[0].prompt],
                 "per_second": rate,
                 "first_token": first,
-                "throughput_ratio": rate[1] / rate[0],
-                "first_token_ratio": first[0] / first[1],
+                "throughput_ratio": spread(
+                    [b.per_second / a.per_second for a, b in zip(plain, short, strict=True)]
+                ),
+                "first_token_ratio": spread(
+                    [a.first_token / b.first_token for a, b in zip(plain, short, strict=True)]
+                ),
             }
         )
     return {
         "model": arguments.model or "random LLaVA",
         "keep": arguments.keep,
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "rounds": arguments.rounds,
         "requests": arguments.requests,
         "tokens": arguments.tokens,
         "rows": rows,
     }
+
+
+def spread(values: list[float]) -> list[float]:
+    """Median, lowest and highest."""
+    return [statistics.median(values), min(values), max(values)]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table for the documentation: ratios alone, and what they were measured on."""
+    lines = [
+        f"{result['model']}, `keep={result['keep']}`, on {result['machine']}; "
+        f"the median of {result['rounds']} rounds of each server, and the lowest and highest.",
+        "",
+        "| requests at a time | tokens of a prompt | requests per second | time to first token |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for row in result["rows"]:
+        rate, first = (
+            f"{m:.2f} x ({low:.2f} to {high:.2f})"
+            for m, low, high in (row["throughput_ratio"], row["first_token_ratio"])
+        )
+        prompt = " to ".join(map(str, row["prompt"]))
+        lines.append(f"| {row['concurrency']} | {prompt} | {rate} | {first} shorter |")
+    return "\n".join(lines) + "\n"
 
 
 def parse(given: list[str]) -> argparse.Namespace:
@@ -230,10 +336,14 @@ def parse(given: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="times each server is started")
     parser.add_argument("--tokens", type=int, default=8, help="tokens of every answer")
     parser.add_argument("--side", type=int, default=336, help="side of the square pictures, in pixels")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--close", type=float, help="largest difference of log-probabilities in the check")
+    parser.add_argument("--json", type=Path, help="file for everything that was measured")
+    parser.add_argument("--markdown", type=Path, help="file for the table of ratios")
     arguments = parser.parse_args(own)
     arguments.concurrency = [int(text) for text in arguments.concurrency.split(",")]
     arguments.options = options
+    if arguments.close is None:  # a model given is run in half precision, whose sums depend on the batch
+        arguments.close = 1e-3 if arguments.model is None else 0.1
     return arguments
 
 
@@ -249,8 +359,9 @@ def main() -> None:
             arguments.options = ["--dtype", "float32", "--max-model-len", "1024", *arguments.options]
         result = measure(arguments, model, folder)
     if arguments.json:
-        print(json.dumps(result))
-        return
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(result), encoding="utf-8")
     print(
         f"{result['model']}, keep {result['keep']}, {result['machine']}; medians of {result['rounds']} rounds"
     )
@@ -260,8 +371,10 @@ def main() -> None:
     for row in result["rows"]:
         print(
             f"{row['concurrency']:>9} {row['prompt'][0]:>5} > {row['prompt'][1]:<4}"
-            f" {row['per_second'][0]:>7.2f} > {row['per_second'][1]:<6.2f} {row['throughput_ratio']:>6.2f}"
-            f" {row['first_token'][0]:>8.2f} > {row['first_token'][1]:<7.2f} {row['first_token_ratio']:>6.2f}"
+            f" {row['per_second'][0]:>7.2f} > {row['per_second'][1]:<6.2f}"
+            f" {row['throughput_ratio'][0]:>6.2f}"
+            f" {row['first_token'][0]:>8.2f} > {row['first_token'][1]:<7.2f}"
+            f" {row['first_token_ratio'][0]:>6.2f}"
         )
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.vllm.processing import film, picture
+from tests.vllm.processing import TIMED, film, picture
 
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -39,24 +41,30 @@ def request(
 def run(
     folder: Path,
     rounds: list[list[dict[str, Any]]],
-    seconds: int = 600,
+    seconds: int = 300,
     environment: Any = None,
     **engine: Any,
 ) -> list[list[dict[str, Any]]]:
     """Answers the rounds, or fails once the seconds are over."""
     plan = json.dumps({"model": str(folder), "engine": engine, "rounds": rounds})
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.vllm.engine"],
-        input=plan,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=seconds,
         env=os.environ | ENVIRONMENT | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | (environment or {}),
-        check=False,
+        start_new_session=True,  # so that what it starts ends with it
     )
-    lines = [line for line in done.stdout.splitlines() if line.startswith(ANSWERS)]
-    failed = done.returncode != 0 or not lines
-    assert not failed, done.stdout[-3000:] + done.stderr[-3000:]
+    try:
+        output, errors = process.communicate(plan, timeout=seconds)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+    lines = [line for line in output.splitlines() if line.startswith(ANSWERS)]
+    failed = process.returncode != 0 or not lines
+    assert not failed, output[-3000:] + errors[-3000:]
     return json.loads(lines[-1].removeprefix(ANSWERS))
 
 
@@ -90,8 +98,8 @@ def _prompt(one: dict[str, Any], llm: Any) -> dict[str, Any]:
         data["image"] = [picture(*numbers) for numbers in one["images"]]
     if one["videos"]:
         videos = [film(*numbers) for numbers in one["videos"]]
-        needs = "Qwen" in llm.llm_engine.model_config.architectures[0]
-        data["video"] = videos if needs else [pixels for pixels, _ in videos]
+        timed = llm.llm_engine.model_config.hf_config.model_type.startswith(TIMED)
+        data["video"] = videos if timed else [pixels for pixels, _ in videos]
     return {"prompt": one["prompt"], "multi_modal_data": data, "mm_processor_kwargs": one["options"] or None}
 
 

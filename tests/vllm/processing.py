@@ -16,11 +16,17 @@ NAMES = {
     "llava_onevision": "LlavaOnevisionForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
+    "qwen3_vl_moe": "Qwen3VLMoeForConditionalGeneration",
     "qwen3_5": "Qwen3_5ForConditionalGeneration",
+    "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
     "internvl": "InternVLForConditionalGeneration",
+    "internvl_chat": "InternVLChatModel",
     "gemma3": "Gemma3ForConditionalGeneration",
+    "gemma4": "Gemma4ForConditionalGeneration",
 }
 """The architecture of every tiny model."""
+TIMED = ("qwen", "gemma4")
+"""Models, by how their names begin, that want to know when every frame was taken."""
 
 
 def overrides(name: str, **options: Any) -> dict[str, Any]:
@@ -40,6 +46,7 @@ def processor_of(folder: Path, name: str, **options: Any) -> Any:
         max_model_len=2048,
         enforce_eager=True,
         limit_mm_per_prompt={"image": 3, "video": 2},
+        trust_remote_code=name == "internvl_chat",
         hf_overrides=overrides(name, **options),
     )
     return MULTIMODAL_REGISTRY.create_processor(config)

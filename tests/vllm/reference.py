@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 import apet
 from tests.vllm.engine import NEW_TOKENS
-from tests.vllm.processing import film, picture
+from tests.vllm.processing import TIMED, film, picture
+from tests.vllm.tiny import TRANSFORMERS
 
 
 class Reference:
     """A tiny model under transformers."""
 
     def __init__(self, folder: Path) -> None:
+        self.published = (folder / TRANSFORMERS).is_dir()
+        if self.published:
+            folder = folder / TRANSFORMERS
         self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model.generation_config.eos_token_id = None  # as the engine is told to ignore it
@@ -44,16 +49,30 @@ class Reference:
 
     def _inputs(self, one: dict[str, Any]) -> Any:
         given: dict[str, Any] = {}
-        if one["images"]:
-            given["images"] = [picture(*numbers) for numbers in one["images"]]
-        if one["videos"]:
-            videos = [film(*numbers) for numbers in one["videos"]]
+        prompt = one["prompt"]
+        images = [picture(*numbers) for numbers in one["images"]]
+        videos = [film(*numbers) for numbers in one["videos"]]
+        if self.published:
+            prompt, images, videos = _frames_as_images(prompt, images, videos)
+        if images:
+            given["images"] = images
+        if videos:
             given["videos"] = [torch.from_numpy(pixels).permute(0, 3, 1, 2) for pixels, _ in videos]
-            if "Qwen" in type(self.processor).__name__:
+            if type(self.processor).__name__.lower().startswith(TIMED):
                 known = ("fps", "duration", "total_num_frames", "frames_indices", "video_backend")
                 given["video_metadata"] = [{name: about[name] for name in known} for _, about in videos]
                 given["do_sample_frames"] = False
-        inputs = self.processor(text=[one["prompt"]], return_tensors="pt", **given)
+        inputs = self.processor(text=[prompt], return_tensors="pt", **given)
         if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images too
             inputs["token_type_ids"].zero_()
         return inputs
+
+
+def _frames_as_images(prompt: str, images: list[Any], videos: list[Any]) -> tuple[str, list[Any], list[Any]]:
+    """A request as InternVL's makers have it: frames are images with a number before each."""
+    prompt = prompt.replace("<image>", "<IMG_CONTEXT>")
+    for pixels, _ in videos:
+        numbered = "".join(f"Frame{number + 1}: <IMG_CONTEXT>" for number in range(len(pixels)))
+        prompt = prompt.replace("<video>", numbered, 1)
+        images = [*images, *(Image.fromarray(frame) for frame in pixels)]
+    return prompt, images, []

@@ -17,15 +17,26 @@ MARKS = {
     "llava_onevision": LLAVA,
     "qwen2_5_vl": QWEN,
     "qwen3_vl": QWEN,
+    "qwen3_vl_moe": QWEN,
     "qwen3_5": QWEN,
+    "qwen3_5_moe": QWEN,
     "internvl": {"image": "<IMG_CONTEXT>", "video": "<video>"},
+    "internvl_chat": LLAVA,
     "gemma3": {"image": "<start_of_image>"},
+    "gemma4": {"image": "<|image|>", "video": "<|video|>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
 QUESTION = " what is in the picture and what is not in the picture? say what it is"
 """Long enough that a prompt fills blocks of the prefix cache."""
 
+HALF = {"dtype": "bfloat16"}
+ENGINE = {"qwen3_5": HALF, "qwen3_5_moe": HALF, "internvl_chat": {"trust_remote_code": True}}
+"""Options of the engine. vLLM's linear attention on CPUs takes nothing wider than bfloat16."""
+EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
+"""Models that can be compared with another engine; bfloat16 is too coarse for that."""
 
+# Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
+SIZES = {"internvl_chat": ([2, 224, 112], [3, 112, 224])}
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
 # last frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
 FILM = {"qwen2_5_vl": [4, 8, 224]}
@@ -36,7 +47,11 @@ def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     image = MARKS[name]["image"]
     found = {
         "image": request(image + QUESTION, [[1, 112, 112]], **options),
-        "images": request(f"so: {image} and {image}{QUESTION}", [[2, 168, 112], [3, 112, 224]], **options),
+        "images": request(
+            f"so: {image} and {image}{QUESTION}",
+            list(SIZES.get(name, ([2, 168, 112], [3, 112, 224]))),
+            **options,
+        ),
     }
     if "video" in MARKS[name]:
         found["video"] = request(

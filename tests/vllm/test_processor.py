@@ -9,7 +9,7 @@ import apet
 from apet.core import resolve_keep
 from apet.vllm.mrope import _lengthen, _write, grid_positions, pack_positions, unpack_positions
 from apet.vllm.parts import parts_in
-from tests.vllm.processing import film, picture, processor_of
+from tests.vllm.processing import TIMED, film, picture, processor_of
 from tests.vllm.tables import MARKS
 
 PARTS = {
@@ -21,6 +21,14 @@ PARTS = {
     ("qwen2_5_vl", "video"): [16] * 4,
     ("qwen3_vl", "image"): [24],
     ("qwen3_vl", "video"): [16] * 4,
+    ("qwen3_vl_moe", "image"): [24],
+    ("qwen3_vl_moe", "video"): [16] * 4,
+    ("qwen3_5_moe", "image"): [24],
+    ("qwen3_5_moe", "video"): [16] * 4,
+    ("internvl_chat", "image"): [16] * 5,
+    ("internvl_chat", "video"): [16] * 8,
+    ("gemma4", "image"): [70],
+    ("gemma4", "video"): [64] * 8,
 }
 """Tokens of every tile or frame of a 200 x 140 picture, and of a video of 8 frames of 112 x 112."""
 NEWLINES = {("llava_next", "image"): 12, ("llava_onevision", "image"): 12, ("llava_onevision", "video"): 1}
@@ -40,7 +48,7 @@ def processed(checkpoint):
             data = {"image": [picture(seed, 200, 140)]}
         else:
             pixels, about = film(seed)
-            data = {"video": [(pixels, about) if name.startswith("qwen") else pixels]}
+            data = {"video": [(pixels, about) if name.startswith(TIMED) else pixels]}
         items = processor.info.parse_mm_data(data)
         return processor(f"so: {MARKS[name][modality]} what?", items, hf_processor_mm_kwargs=request or {})
 

@@ -1,0 +1,76 @@
+"""Tiny random models as checkpoints with a processor and a tokenizer, for vLLM and transformers alike.
+
+    python -m tests.vllm.tiny NAME FOLDER
+
+Weights are drawn wide, so that attention matters and a wrong token moves the log-probabilities by far more
+than the tests allow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.vllm.tiny.gemma import gemma3, gemma4
+from tests.vllm.tiny.internvl import internvl, save_as_published
+from tests.vllm.tiny.llava import llava, llava_next, llava_onevision
+from tests.vllm.tiny.qwen import qwen2_5_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
+
+__all__ = ["MODELS", "TRANSFORMERS", "save"]
+
+MODELS = {
+    build.__name__: build
+    for build in (
+        llava,
+        llava_next,
+        llava_onevision,
+        qwen2_5_vl,
+        qwen3_vl,
+        qwen3_vl_moe,
+        qwen3_5,
+        qwen3_5_moe,
+        internvl,
+        gemma3,
+        gemma4,
+    )
+} | {"internvl_chat": internvl}
+TRANSFORMERS = "transformers"
+"""Folder inside a checkpoint with the same model as transformers has it, where that is another one."""
+
+
+def save(name: str, folder: Path) -> None:
+    """Builds a model and writes it, its processor and its tokenizer."""
+    torch.manual_seed(0)
+    model, processor = MODELS[name]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.08)
+        if hasattr(model.model, "image_newline"):
+            model.model.image_newline.normal_(0, 0.5)
+    model.float().eval()
+    if name == "internvl_chat":
+        save_as_published(model, processor, folder)
+        folder = folder / TRANSFORMERS
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    weights = folder / "model.safetensors"
+    if name.startswith("llava"):
+        named = {_older_name(key): value for key, value in load_file(weights).items()}
+        save_file(named, weights, metadata={"format": "pt"})
+    if name == "qwen3_vl_moe":
+        turned = {key: _as_published(key, value) for key, value in load_file(weights).items()}
+        save_file(turned, weights, metadata={"format": "pt"})
+
+
+def _older_name(key: str) -> str:
+    """The name of the encoder's weights that vLLM's own classes know, and transformers still reads."""
+    head, found, rest = key.partition("vision_tower.")
+    return key if not found or rest.startswith("vision_model.") else f"{head}{found}vision_model.{rest}"
+
+
+def _as_published(key: str, value: torch.Tensor) -> torch.Tensor:
+    """Experts' weights as published checkpoints have them: vLLM reads no others, transformers both."""
+    return value.transpose(1, 2).contiguous() if ".mlp.experts." in key else value

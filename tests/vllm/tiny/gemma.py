@@ -1,0 +1,88 @@
+"""Tiny Gemma models."""
+
+from __future__ import annotations
+
+import transformers
+
+from tests.vllm.tiny.parts import SIDE, TEXT, TOWER, chat_template, tokenizer
+
+
+def gemma3():
+    text = {
+        "head_dim": 64,
+        "query_pre_attn_scalar": 64,
+        "sliding_window": 512,
+        "layer_types": ["sliding_attention", "full_attention"],
+    }
+    config = transformers.Gemma3Config(
+        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
+        text_config=TEXT | text,
+        image_token_index=6,
+        boi_token_index=4,
+        eoi_token_index=5,
+        mm_tokens_per_image=16,
+    )
+    names = {
+        "boi_token": "<start_of_image>",
+        "eoi_token": "<end_of_image>",
+        "image_token": "<image_soft_token>",
+    }
+    special = ["<unk>", "<bos>", "<eos>", "<pad>", *names.values(), *("\n" * n for n in range(1, 5))]
+    processor = transformers.Gemma3Processor(
+        transformers.Gemma3ImageProcessor(size={"height": SIDE, "width": SIDE}),
+        tokenizer(special, names),
+        image_seq_length=16,
+        chat_template=chat_template("<start_of_image>", ""),
+    )
+    return transformers.Gemma3ForConditionalGeneration(config), processor
+
+
+def gemma4():
+    text = {
+        "head_dim": 64,
+        "global_head_dim": 64,
+        "sliding_window": 1024,  # vLLM counts it in kept tokens, transformers in those of the whole prompt
+        "layer_types": ["sliding_attention", "full_attention"],
+        "hidden_size_per_layer_input": 32,
+        "vocab_size_per_layer_input": TEXT["vocab_size"],
+        "pad_token_id": 0,  # vLLM takes this one's embeddings of later layers for every placeholder
+    }
+    config = transformers.Gemma4Config(
+        vision_config={
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "head_dim": 32,
+            "patch_size": 8,
+            "pooling_kernel_size": 2,
+            "position_embedding_size": 64,
+            "default_output_length": 70,
+        },
+        text_config=TEXT | text,
+        boi_token_id=4,
+        eoi_token_id=5,
+        image_token_id=6,
+        video_token_id=7,
+    )
+    names = {
+        "boi_token": "<|image>",
+        "eoi_token": "<image|>",
+        "image_token": "<|image|>",
+        "video_token": "<|video|>",
+        "boa_token": "<|audio>",
+        "eoa_token": "<audio|>",
+        "audio_token": "<|audio|>",
+    }
+    special = ["<unk>", "<bos>", "<eos>", "<pad>", *names.values()]
+    sizes = {"patch_size": 8, "pooling_kernel_size": 2, "max_soft_tokens": 70}
+    processor = transformers.Gemma4Processor(
+        transformers.Gemma4AudioFeatureExtractor(),
+        transformers.Gemma4ImageProcessor(**sizes),
+        tokenizer(special, names),
+        transformers.Gemma4VideoProcessor(**sizes),
+        image_seq_length=70,
+        chat_template=chat_template("<|image|>", "<|video|>"),
+    )
+    return transformers.Gemma4ForConditionalGeneration(config), processor

@@ -1,0 +1,83 @@
+"""Tiny LLaVA models."""
+
+from __future__ import annotations
+
+import transformers
+
+from tests.vllm.tiny.parts import SIDE, TEXT, TOWER, chat_template, tokenizer
+
+LLAVA_TOKENS = ["<unk>", "<s>", "</s>", "<pad>", "<image>", "<video>"]
+PINPOINTS = [[112, 224], [224, 112], [224, 224]]
+LLAVA_CHAT = chat_template("<image>\n", "<video>\n")
+
+
+def llava():
+    vision = transformers.CLIPVisionConfig(**TOWER)
+    config = transformers.LlavaConfig(
+        vision_config=vision,
+        text_config=transformers.LlamaConfig(**TEXT, head_dim=64),
+        image_token_index=4,
+        image_seq_length=64,
+        vision_feature_layer=-2,
+    )
+    images = transformers.CLIPImageProcessor(
+        size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
+    )
+    processor = transformers.LlavaProcessor(
+        images,
+        tokenizer(LLAVA_TOKENS),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT,
+    )
+    return transformers.LlavaForConditionalGeneration(config), processor
+
+
+def llava_next():
+    config = transformers.LlavaNextConfig(
+        vision_config=transformers.CLIPVisionConfig(**TOWER),
+        text_config=transformers.LlamaConfig(**TEXT, head_dim=64),
+        image_token_index=4,
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-2,
+    )
+    images = transformers.LlavaNextImageProcessor(
+        size={"shortest_edge": SIDE},
+        crop_size={"height": SIDE, "width": SIDE},
+        image_grid_pinpoints=PINPOINTS,
+    )
+    processor = transformers.LlavaNextProcessor(
+        images,
+        tokenizer(LLAVA_TOKENS),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT,
+    )
+    return transformers.LlavaNextForConditionalGeneration(config), processor
+
+
+def llava_onevision():
+    config = transformers.LlavaOnevisionConfig(
+        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
+        text_config=transformers.Qwen2Config(**TEXT),
+        image_token_index=4,
+        video_token_index=5,
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+    )
+    images = transformers.LlavaOnevisionImageProcessor(
+        size={"height": SIDE, "width": SIDE}, image_grid_pinpoints=PINPOINTS
+    )
+    videos = transformers.LlavaOnevisionVideoProcessor(size={"height": SIDE, "width": SIDE})
+    processor = transformers.LlavaOnevisionProcessor(
+        images,
+        tokenizer(LLAVA_TOKENS),
+        videos,
+        num_image_tokens=64,
+        vision_feature_select_strategy="full",
+        chat_template=LLAVA_CHAT,
+    )
+    return transformers.LlavaOnevisionForConditionalGeneration(config), processor
