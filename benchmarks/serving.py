@@ -71,7 +71,7 @@ def random_llava(folder: Path) -> None:
         vision_config=CLIPVisionConfig(
             hidden_size=384,
             intermediate_size=1536,
-            num_hidden_layers=6,
+            num_hidden_layers=7,
             num_attention_heads=6,
             image_size=336,
             patch_size=14,
@@ -89,7 +89,7 @@ def random_llava(folder: Path) -> None:
             pad_token_id=0,
         ),
         image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-1,
+        vision_feature_layer=-2,  # as LLaVA-1.5 has it
     )
     model = Llava(config)
     print(f"random LLaVA of {sum(p.numel() for p in model.parameters()) / 1e6:.0f} million parameters")
