@@ -40,6 +40,8 @@ from pathlib import Path
 from typing import Any
 
 QUESTION = "What is in the picture?"
+VISUAL_TOKENS = 576
+"""Of a picture of the random model."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def random_llava(folder: Path) -> None:
     processor.save_pretrained(folder)
 
 
-def check(address: str, arguments: argparse.Namespace, model: str, keep: float) -> int:
-    """Checks a server before it is timed, and says how long its prompt is.
+def check(address: str, arguments: argparse.Namespace, model: str, keep: float) -> None:
+    """Checks a server before it is timed.
 
     Raises:
         SystemExit: If it answers otherwise the second time or than transformers does.
@@ -108,32 +110,40 @@ def check(address: str, arguments: argparse.Namespace, model: str, keep: float) 
     client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=600, max_retries=0)
     url = picture(10**7, arguments.side)
 
-    def ask() -> tuple[list[float], int]:
+    def ask() -> tuple[list[float], list[int]]:
         response = client.chat.completions.create(
             model="model",
             messages=[{"role": "user", "content": content(url)}],  # type: ignore[typeddict-item,list-item]
             max_tokens=arguments.tokens,
             temperature=0,
             logprobs=True,
-            extra_body={"ignore_eos": True},
+            extra_body={"ignore_eos": True, "return_token_ids": True},
         )
-        return [token.logprob for token in response.choices[0].logprobs.content], response.usage.prompt_tokens
+        scores = [token.logprob for token in response.choices[0].logprobs.content]
+        return scores, (response.model_extra or {})["prompt_token_ids"]
 
     found, prompt = ask()
     again, _ = ask()
     if max(abs(a - b) for a, b in zip(found, again, strict=True)) > arguments.close:
         raise SystemExit(f"keep={keep}: asked twice, the server answers {found} and {again}")
     if arguments.model is None:
-        want, length = under_transformers(model, url, keep, arguments.tokens)
-        if length != prompt or max(abs(a - b) for a, b in zip(found, want, strict=True)) > arguments.close:
+        want, length = under_transformers(model, prompt, url, keep, arguments.tokens)
+        if (
+            length != len(prompt)
+            or max(abs(a - b) for a, b in zip(found, want, strict=True)) > arguments.close
+        ):
             raise SystemExit(
-                f"keep={keep}: {prompt} tokens answered by {found}; transformers has {length} and {want}"
+                f"keep={keep}: {len(prompt)} tokens answered by {found}; transformers: {length} and {want}"
             )
-    return prompt
 
 
-def under_transformers(folder: str, url: str, keep: float, tokens: int) -> tuple[list[float], int]:
-    """Log-probabilities of the greedy answer under `apet.apply`, and the length of the shortened prompt."""
+def under_transformers(
+    folder: str, prompt: list[int], url: str, keep: float, tokens: int
+) -> tuple[list[float], int]:
+    """Log-probabilities of the greedy answer under `apet.apply`, and the length of the shortened prompt.
+
+    The prompt is the server's, with as many placeholders as the encoder has tokens.
+    """
     import torch
     from PIL import Image
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -142,20 +152,25 @@ def under_transformers(folder: str, url: str, keep: float, tokens: int) -> tuple
 
     model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
     model.generation_config.eos_token_id = None
-    processor = AutoProcessor.from_pretrained(folder)
-    chat = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-    text = processor.apply_chat_template(chat, add_generation_prompt=True)
-    inputs = processor(text=text, images=image, return_tensors="pt")
+    pixels = AutoProcessor.from_pretrained(folder).image_processor(image, return_tensors="pt")["pixel_values"]
+    visual = model.config.image_token_index
+    begin, count = prompt.index(visual), prompt.count(visual)
+    ids = torch.tensor([prompt[:begin] + [visual] * VISUAL_TOKENS + prompt[begin + count :]])
     with torch.no_grad(), apet.compressing(model, apet.ApET(keep, positions="contiguous")) as session:
         output = model.generate(
-            **inputs, max_new_tokens=tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            pixel_values=pixels,
+            max_new_tokens=tokens,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
         )
         gone = sum(one.tokens - len(one.indices) for one in session.images)
-    length = inputs["input_ids"].shape[1]
-    chosen = output.sequences[0, length:, None]
+    chosen = output.sequences[0, ids.shape[1] :, None]
     scores = torch.stack(output.logits)[:, 0].log_softmax(-1).gather(1, chosen)
-    return scores[:, 0].tolist(), length - gone
+    return scores[:, 0].tolist(), ids.shape[1] - gone
 
 
 def content(url: str) -> list[dict[str, Any]]:

@@ -101,6 +101,19 @@ def test_budgets_never_share_a_hash(processed, name, modality):
     assert of({"apet_keep": 0.25}, keep=0.5) == of({"apet_keep": 0.25}, keep=0.5)
 
 
+def test_budgets_never_share_a_name_that_the_caller_gave(checkpoint):
+    """A caller may name a picture, so that it is not hashed."""
+    found = set()
+    for keep, request in ((0.5, {}), (0.25, {}), (0.5, {"apet_keep": 0.1})):
+        processor = processor_of(checkpoint("llava"), "llava", keep=keep)
+        items = processor.info.parse_mm_data({"image": [picture(1)]})
+        result = processor(
+            "so: <image> what?", items, mm_uuid_items={"image": ["mine"]}, hf_processor_mm_kwargs=request
+        )
+        found.update(result["mm_hashes"]["image"])
+    assert len(found) == 3
+
+
 def test_a_request_has_its_own_budget_up_to_the_server_s(processed):
     assert embeds(processed("llava", "image", {"apet_keep": 4}, keep=0.25), "image") == 4
     assert embeds(processed("llava", "image", {"apet_keep": 16}, keep=0.25), "image") == 16
