@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import transformers
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -25,8 +26,12 @@ model on the full sequence with the dropped tokens masked (or, where layers have
 those of the kept tokens alone); a batch equals its rows, a static cache a dynamic one, and `apet.remove`
 leaves nothing. Both stages together are tested with the tokens' own positions and with contiguous ones, which
 count on every axis alike as those of text do; with a budget per part and, where something has several, per
-image or video; and with eager attention as with sdpa where transformers has both. No checkpoint of billions
-of parameters has been run by the tests.
+image or video; and with eager attention as with sdpa where transformers has both. FlashAttention is tested by
+emulating its masks and its packing test on LLaVA-1.5, flex attention on LLaVA-1.5 itself. No checkpoint of
+billions of parameters has been run by the tests.
+
+"Attention" is what transformers {version} itself declares for the type, beside eager: apet needs none in
+particular. Flex attention is refused where the base model builds the masks, such as Gemma.
 
 Stage 2 is a second compression before a middle decoder layer. "Scored at" is where stage 1 looks by
 default, before the projector as in the paper or behind it. "Parts" have a budget each (`unit="part"`);
@@ -99,8 +104,9 @@ def as_markdown() -> str:
     """The documentation's page."""
     videos = sum("video" in family.inputs for family in supported_models())
     lines = [
-        "| family | model type | inputs | parts | stages | scored at | processor also needs | for example |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| family | model type | inputs | parts | stages | scored at | attention | processor also needs "
+        "| for example |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for family in supported_models():
         cells = (
@@ -110,6 +116,7 @@ def as_markdown() -> str:
             family.parts,
             _stages(family),
             _place(family),
+            ", ".join(_attention(family)),
             ", ".join(f"`{name}`" for name in family.needs),
             ", ".join(f"`{name}`" for name in family.checkpoints),
         )
@@ -128,7 +135,8 @@ def as_markdown() -> str:
     ]
     reasons = ["| model type | why not |", "| --- | --- |"]
     reasons += [f"| `{name}` | {UNSUPPORTED[name]} |" for name in sorted(UNSUPPORTED)]
-    head = _HEAD.format(count=len(FAMILIES), videos=videos, rest=len(UNSUPPORTED))
+    minor = ".".join(transformers.__version__.split(".")[:2])
+    head = _HEAD.format(count=len(FAMILIES), videos=videos, rest=len(UNSUPPORTED), version=minor)
     parts = (
         head.rstrip(),
         "\n".join(lines),
@@ -159,3 +167,10 @@ def _stages(family: Family) -> str:
 
 def _place(family: Family) -> str:
     return "projector's input" if family.projector is not None else "projector's output"
+
+
+def _attention(family: Family) -> list[str]:
+    """The attention implementations beside eager that transformers declares for a type."""
+    kind = getattr(transformers, family.classes[0])
+    declared = {"sdpa": "sdpa", "flash": "flash_attn", "flex": "flex_attn"}
+    return [name for name, flag in declared.items() if getattr(kind, f"_supports_{flag}", False)]

@@ -128,7 +128,11 @@ def _cells(cells: Sequence[str]) -> str:
 def to_markdown(result: Evaluation) -> str:
     """The whole report."""
     overall, by_task = tables(result)
-    lines = ["# Evaluation", "", *(line for note in notes(result) for line in (note, ""))]
+    lines = [
+        f"# What a budget costs: {result.model}",
+        "",
+        *(line for note in notes(result) for line in (note, "")),
+    ]
     lines += ["## All questions", "", *_as_markdown(overall), ""]
     lines += ["## Accuracy by task, %", "", *_as_markdown(by_task), ""]
     return "\n".join(lines)
