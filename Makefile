@@ -71,7 +71,7 @@ apet:positions=contiguous,apet:at=projector_output,apet:basis=dpc,apet:basis=ran
 apet:basis_size=20,apet:basis_size=30,greedy,greedy:rounds=2,greedy:rounds=4,greedy:rounds=8,greedy:merge=no
 
 ablations: install
-	$(BIN)/apet eval --methods $(ABLATIONS) --keep 128,64,32 --stage2 off --limit 120 --output runs/ablations
+	$(BIN)/apet eval --methods $(ABLATIONS) --keep 128,64,32 --stage2 off --limit 60 --output runs/ablations
 	cp runs/ablations/results.md docs/ablations.md
 
 # Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
