@@ -26,12 +26,13 @@ model on the full sequence with the dropped tokens masked (or, where layers have
 those of the kept tokens alone); a batch equals its rows, a static cache a dynamic one, and `apet.remove`
 leaves nothing. Both stages together are tested with the tokens' own positions and with contiguous ones, which
 count on every axis alike as those of text do; with a budget per part and, where something has several, per
-image or video; and with eager attention as with sdpa where transformers has both. FlashAttention is tested by
-emulating its masks and its packing test on LLaVA-1.5, flex attention on LLaVA-1.5 itself. No checkpoint of
-billions of parameters has been run by the tests.
+image or video; and with eager attention as with sdpa where transformers has both. FlashAttention is tested
+by emulating its masks and its packing test on LLaVA-1.5; flex attention gives what sdpa gives in every type
+for which transformers declares it, but is refused where the base model builds the masks (Gemma, PaliGemma).
+No checkpoint of billions of parameters has been run by the tests.
 
-"Attention" is what transformers {version} itself declares for the type, beside eager: apet needs none in
-particular. Flex attention is refused where the base model builds the masks, such as Gemma.
+"Attention" is what transformers {version} itself declares for the type, beside eager; apet needs none
+in particular.
 
 Stage 2 is a second compression before a middle decoder layer. "Scored at" is where stage 1 looks by
 default, before the projector as in the paper or behind it. "Parts" have a budget each (`unit="part"`);

@@ -75,6 +75,7 @@ ROWS = (
         _SQUARE,
         projector="multi_modal_projector",
         base_masks=True,
+        note="prefill in chunks cuts the prefix that sees itself whole: other logits, as in the plain model",
         checkpoints=("google/paligemma2-3b-mix-224", "google/paligemma-3b-mix-224"),
     ),
 )
