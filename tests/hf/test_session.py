@@ -89,10 +89,16 @@ def test_an_image_that_keeps_everything_has_a_decision_too(llava):
     assert not image.errors.any()
 
 
-def test_a_second_stage_that_wants_more_than_the_first_leaves_is_refused(llava):
-    for chosen in (ApET(keep=0.25, stage2=Stage2(layer=2, keep=10)), ApET(keep=9, stage2=Stage2(2, 0.5))):
-        with compressing(llava, chosen), pytest.raises(ApETError, match="behind 9 in stage 1"):
-            llava(**prompts(PROMPTS["one"]))
+def test_a_second_stage_of_a_larger_share_than_the_first_leaves_is_refused(llava):
+    chosen = ApET(keep=9, stage2=Stage2(layer=2, keep=0.5))
+    with compressing(llava, chosen), pytest.raises(ApETError, match="behind 9 in stage 1"):
+        llava(**prompts(PROMPTS["one"]))
+
+
+def test_a_second_stage_of_a_larger_count_than_the_first_leaves_keeps_that(llava):
+    with compressing(llava, ApET(keep=0.25, stage2=Stage2(layer=2, keep=10))) as session:
+        llava(**prompts(PROMPTS["one"]))
+    assert [(image.tokens_stage1, image.tokens_stage2) for image in session.images] == [(9, 9)]
 
 
 @pytest.mark.parametrize("rows", ["equal", "ragged"])
