@@ -24,6 +24,7 @@ def declares(recipe):
     return getattr(kind, "_supports_flex_attn", False)
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:_compile flag", "ignore:flex_attention called without")
 FLEX = [name for name, recipe in RECIPES.items() if declares(recipe)]
 
 
