@@ -98,7 +98,7 @@ def predictions(predicted: dict[str, Any]) -> Iterator[str]:
     about = predicted["device"]
     yield f"\nWhat `apet plan --device here` predicts from {about['flops'] / 1e12:.3g} TFLOP/s and "
     yield f"{about['bandwidth'] / 1e9:.3g} GB/s ({about['source']}), as measured / predicted. It is a "
-    yield "roofline, so a lower bound.\n\n"
+    yield "roofline: a lower bound as far as these rates are the best that the machine has.\n\n"
     steps = ("vision", "selection", "prefill", "first_token", "decode")
     yield from header("", *(step.replace("_", " ") for step in steps))
     for name, found in predicted["rows"].items():
