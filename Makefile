@@ -63,7 +63,7 @@ train: $(VENV)/.installed
 results: install
 	$(BIN)/apet eval --output runs/results
 	cp runs/results/results.md docs/results.md
-	cp runs/results/results.html docs/results.html
+	cp runs/results/results.html docs/results-plots.html
 
 # What each choice of the method is worth: one field changed at a time.
 ABLATIONS := apet,apet:start=0,apet:start=300,apet:ridge=0.1,apet:ridge=1000.0,apet:merge=no,apet:merge_basis=no,$\
