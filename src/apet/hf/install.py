@@ -144,9 +144,8 @@ class Installed:
                 hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
         if method.later:
             layers = LayerStage(method, prompt, text.config)
-            for number in range(method.later[0].layer, len(text.layers)):
-                hook = layers.hook(number)
-                hooks.append(text.layers[number].register_forward_pre_hook(hook, with_kwargs=True).remove)
+            for number, layer in list(enumerate(text.layers))[method.later[0].layer :]:
+                self._replace(layer, "forward", layers.wrap(number, layer.forward))
         for name in dict.fromkeys(modality.method for modality in family.modalities):
             shared = [modality for modality in family.modalities if modality.method == name]
             self._replace(base, name, vision.wrap(getattr(base, name), shared))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.attention import from_last_token
@@ -27,11 +28,9 @@ __all__ = ["LayerStage"]
 
 _FITTED = {"attention_mask", "hidden_states", "position_embeddings", "position_ids"}
 
-Hook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None]
-
 
 class LayerStage(Stage):
-    """Hooks of the decoder layers from the first stage inside the text model on.
+    """Wrappers of the decoder layers from the first stage inside the text model on.
 
     In prefill the first layer behind a stage selects and shortens the hidden states, and all of them get
     rotary embeddings, masks and positions of the shorter sequence. Rotary positions stay those of the kept
@@ -47,28 +46,37 @@ class LayerStage(Stage):
         self.scaled = scales_by_position(config)
         self.recurrent = {number for number, kind in enumerate(kinds) if kind in RECURRENT}
 
-    def hook(self, number: int) -> Hook:
-        """Make the pre-hook of one layer."""
+    def wrap(self, number: int, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Make the replacement of one layer's ``forward``.
 
-        def before(
-            module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-            record, call = record_of(kwargs.get("past_key_values")), self.text.current()
-            prompt = None if call is None else call.prompt
-            hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
-            if call is not None and prompt is not None and number in self.stages:
-                hidden = self._select(hidden, call, prompt, self.stages[number])
-            if prompt is not None and prompt.later and prompt.record is not None:
-                index = prompt.later[-1].index
-                kwargs = self._shorten(number, hidden, kwargs, prompt, index, prompt.record)
-                rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
-                return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
-            behind = None if record is None else record.behind(number)
-            if record is None or behind is None or number in self.recurrent:
-                return None  # the masks of recurrent layers cover this step alone
-            return args, self._decode(number, hidden, kwargs, record, behind)
+        It stands in for a pre-hook because any hook sends a module through torch's slow way to call it, in
+        every layer for every token of decode.
+        """
 
-        return before
+        @functools.wraps(forward)
+        def fitted(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = self._before(number, args, kwargs)
+            return forward(*args, **kwargs)
+
+        return fitted
+
+    def _before(
+        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Select where a stage begins, and fit the arguments to what this layer gets and holds."""
+        call = self.text.current()
+        prompt = None if call is None else call.prompt
+        if call is None or prompt is None:
+            return self._decode(number, args, kwargs)
+        hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
+        if number in self.stages:
+            hidden = self._select(hidden, call, prompt, self.stages[number])
+        if not prompt.later or prompt.record is None:
+            return self._decode(number, args, kwargs)
+        index = prompt.later[-1].index
+        kwargs = self._shorten(number, hidden, kwargs, prompt, index, prompt.record)
+        rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
+        return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
 
     def _select(self, hidden: Tensor, call: Call, prompt: Prompt, stage: Stage2) -> Tensor:
         """Select among the tokens that are left, once per unit; merge and gather in every copy of it.
@@ -200,20 +208,24 @@ class LayerStage(Stage):
         return build_causal(hidden, valid, valid.shape[1] - queries, keys, self.config)
 
     def _decode(
-        self, number: int, hidden: Tensor, kwargs: dict[str, Any], record: CacheRecord, behind: Behind
-    ) -> dict[str, Any]:
+        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
-        mask, cache = kwargs.get("attention_mask"), kwargs["past_key_values"]
-        if mask is None and behind.full:
-            return kwargs
-        second = behind.index
+        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+        record = record_of(cache)
+        behind = None if record is None else record.behind(number)
+        # The masks of recurrent layers cover this step alone.
+        if record is None or behind is None or (mask is None and behind.full) or number in self.recurrent:
+            return args, kwargs
+        hidden = args[0] if args else kwargs["hidden_states"]
         if torch.compiler.is_compiling():
-            return {**kwargs, "attention_mask": self._columns(number, hidden, mask, cache, record, second)}
+            columns = self._columns(number, hidden, mask, cache, record, behind.index)
+            return args, {**kwargs, "attention_mask": columns}
         memo = record.memo.get(behind.layer)
         if memo is None or memo[0] is not mask:
-            memo = (mask, self._columns(number, hidden, mask, cache, record, second))
+            memo = (mask, self._columns(number, hidden, mask, cache, record, behind.index))
             record.memo[behind.layer] = memo
-        return {**kwargs, "attention_mask": memo[1]}
+        return args, {**kwargs, "attention_mask": memo[1]}
 
     def _columns(
         self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor

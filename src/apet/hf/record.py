@@ -82,7 +82,10 @@ class CacheRecord:
 
     def behind(self, layer_idx: int) -> Behind | None:
         """The stage that a layer lies behind, the last one; None before all of them."""
-        return next((stage for stage in reversed(self.later) if stage.layer <= layer_idx), None)
+        for stage in reversed(self.later):  # a plain loop: every layer asks in every step
+            if stage.layer <= layer_idx:
+                return stage
+        return None
 
     def dropped(self, layer_idx: int) -> int:
         """Tokens that a layer does not hold."""

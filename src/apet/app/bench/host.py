@@ -80,7 +80,7 @@ def _hooks(repeats: int, new_tokens: int) -> dict[str, Any]:
     }
     with torch.inference_mode():
         prefill = _paired(ways, lambda method: _prefill(model, given, method), 10 * repeats)
-        decode = _paired(ways, lambda method: _decode(model, given, method, new_tokens), 2 * repeats)
+        decode = _paired(ways, lambda method: _decode(model, given, method, new_tokens), 5 * repeats)
     rows = {}
     for step, times in (("prefill", prefill), ("decode", decode)):
         for name in ("one stage", "two stages"):
