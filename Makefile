@@ -77,7 +77,7 @@ ablations: install
 # Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
 #   APET_KERNELS=auto .venv/bin/python benchmarks/gpu.py --output benchmarks/results/gpu.json
 performance: $(VENV)/.installed-dev
-	$(BIN)/apet bench ops --repeats 9 --device cpu --json benchmarks/results/ops.json
+	$(BIN)/apet bench ops --repeats 9 --device cpu --json benchmarks/results/ops.json --plot docs/performance-ops.png
 	$(BIN)/apet bench generate --repeats 9 --json benchmarks/results/generate.json --plot docs/performance.png
 	$(BIN)/python benchmarks/gpu.py --quarter --output benchmarks/results/quarter.json
 	$(BIN)/apet bench host --json benchmarks/results/host.json

@@ -11,9 +11,13 @@ from tests.hf.tiny import prompts, tiny_llava
 from typer.testing import CliRunner
 
 from apet.app.bench import generate, ops
-from apet.app.bench.show import draw_bars, print_generate
+from apet.app.bench.naive import naive, plain
+from apet.app.bench.plots import draw_first_tokens, draw_ops
+from apet.app.bench.show import print_generate
+from apet.app.bench.steps import STEPS
 from apet.app.bench.timing import interleaved, spread
 from apet.app.main import app
+from apet.core import compress
 from apet.core.errors import ApETError
 from apet.methods import Stage2
 
@@ -23,16 +27,35 @@ def run(*arguments):
 
 
 def test_ops_prints_and_saves_what_it_timed(tmp_path):
-    out = tmp_path / "ops.json"
-    result = run("ops", "--sizes", "60x16x9,2x30x8x3", "--repeats", "1", "--json", str(out))
+    out, plot = tmp_path / "ops.json", tmp_path / "ops.png"
+    arguments = ("--repeats", "1", "--json", str(out), "--plot", str(plot))
+    result = run("ops", "--sizes", "60x16x9,2x30x8x3", *arguments)
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
     assert [(row["B"], row["N"]) for row in report["rows"]] == [(1, 60), (2, 30)]
     assert report["rows"][0]["compress"]["runs"] == 5 * report["rows"][0]["naive"]["runs"] == 5
-    assert "naive / compress" in result.stdout
+    assert result.stdout.count(" x compress") == 4  # plain and naive, two sizes
+    assert "steps    read" in result.stdout
+    assert all(row[step]["min"] > 0 for row in report["rows"] for step in STEPS)
     assert set(report["machine"]) == {
-        "cpu", "cores", "threads", "load_before", "torch", "python", "date", "dtype", "copy_gb_per_s"
+        "cpu", "cores", "threads", "load_before", "torch", "python", "date", "dtype", "copy_gb_per_s",
+        "keeps_freed_memory",
     }  # fmt: skip
+    assert plot.stat().st_size > 1000
+
+
+def test_ops_draws_sizes_without_times(tmp_path):
+    draw_ops({"rows": [{"refused": "no memory"}]}, tmp_path / "none.png")
+    assert (tmp_path / "none.png").exists()
+
+
+def test_the_plain_lines_choose_as_the_core_does():
+    x = torch.randn(80, 24, generator=torch.Generator().manual_seed(0))
+    for version in (plain, naive):
+        kept, merged = version(x, 17)
+        result = compress(x, 17)
+        assert torch.equal(kept, result.indices)
+        torch.testing.assert_close(merged, result.tokens)
 
 
 def test_ops_gives_no_times_for_a_wrong_result(monkeypatch):
@@ -91,7 +114,7 @@ def test_generate_has_a_row_for_every_way(tmp_path, capsys):
     assert rows["oracle"]["selection"]["max"] == 0 < rows["apet"]["selection"]["min"]
     print_generate(report)
     assert "two stages" in capsys.readouterr().out
-    draw_bars(report, tmp_path / "bars.png")
+    draw_first_tokens(report, tmp_path / "bars.png")
     assert (tmp_path / "bars.png").stat().st_size > 1000
 
 
@@ -117,7 +140,7 @@ def test_a_method_that_does_not_fit_is_a_row_without_times():
 def test_plots_without_matplotlib_say_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ApETError, match="apet\\[plot\\]"):
-        draw_bars({"rows": []}, Path(tmp_path / "bars.png"))
+        draw_first_tokens({"rows": []}, Path(tmp_path / "bars.png"))
 
 
 def test_the_gpu_benchmark_runs_from_end_to_end_in_small_shapes(tmp_path, capsys):
@@ -185,7 +208,8 @@ def test_host_has_a_row_for_every_figure(tmp_path):
 def test_runs_take_turns():
     order = []
     runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
-    found = interleaved(runs, torch.device("cpu"), {"a": 4, "b": 2})
-    assert order == ["a", "a", "b", "a", "a", "b"]
+    found = interleaved(runs, torch.device("cpu"), {"a": 4, "b": 2}, cold=("b",))
+    # Each time of a is taken behind a run of a that is not timed.
+    assert order == ["a", "a", "a", "a", "b", "a", "a", "a", "a", "b"]
     assert (found["a"]["runs"], found["b"]["runs"]) == (4, 2)
     assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "runs": 3}

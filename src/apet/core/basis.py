@@ -61,8 +61,7 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
     distance = torch.empty_like(nearest)
     pivot = torch.empty((batch, 1, width), dtype=torch.float32, device=device)
     views = [(at, tokens.view(*at)) for at in tokens.blocks()]
-    # One buffer for all blocks: fresh memory costs more than what is computed in it.
-    buffer = torch.empty(max(view.numel() for _, view in views), dtype=torch.float32, device=device)
+    buffer = tokens.scratch(max(view.numel() for _, view in views))
     blocks = [
         (images, view, pivot[images], buffer[: view.numel()].view(view.shape), distance[images, rows])
         for (images, rows), view in views

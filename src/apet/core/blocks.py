@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import torch
@@ -118,6 +118,16 @@ class Tokens:
     data: Tensor
     scale: Tensor | None
     norms: Tensor
+    _scratch: list[Tensor] = field(default_factory=list)
+
+    def scratch(self, elements: int) -> Tensor:
+        """Float32 memory ``(elements,)`` for a step to write to; the next step gets the same.
+
+        One piece for all blocks of all steps: fresh memory costs more than what is computed in it.
+        """
+        if not self._scratch or len(self._scratch[0]) < elements:
+            self._scratch[:] = [torch.empty(elements, dtype=torch.float32, device=self.data.device)]
+        return self._scratch[0][:elements]
 
     @property
     def plain(self) -> bool:

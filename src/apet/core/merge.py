@@ -55,10 +55,7 @@ def nearest_kept(tokens: Tokens, indices: Tensor) -> Tensor:
     dropped = is_kept.argsort(dim=1, stable=True)[:, : total - kept]
     nearest = torch.empty_like(dropped)
     blocks = [(*at, dropped[at]) for at in row_blocks(batch, total - kept, width, device, PRODUCT)]
-    # One buffer for all blocks, as in `residual`.
-    buffer = torch.empty(
-        max(picked.numel() for _, _, picked in blocks) * width, dtype=torch.float32, device=device
-    )
+    buffer = tokens.scratch(max(picked.numel() for _, _, picked in blocks) * width)
     for images, rows, picked in blocks:
         block = tokens.rows_into(buffer[: picked.numel() * width].view(*picked.shape, width), picked, images)
         nearest[images, rows] = product(block, unit[images]).argmax(dim=-1)

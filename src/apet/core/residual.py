@@ -33,8 +33,7 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     span = torch.nn.functional.pad(span, (0, 0, 0, -span.shape[1] % 16))
     errors = torch.empty(tokens.data.shape[:2], dtype=torch.float32, device=device)
     blocks = [(*at, tokens.view(*at).shape) for at in tokens.blocks(RESIDUAL)]
-    # One buffer for all blocks: fresh memory costs more than what is computed in it.
-    buffer = torch.empty(max(shape.numel() for _, _, shape in blocks), dtype=torch.float32, device=device)
+    buffer = tokens.scratch(max(shape.numel() for _, _, shape in blocks))
     for images, rows, shape in blocks:
         block, own = tokens.block(images, rows), span[images]
         residual = less_product(block, product(block, own.mT), own, out=buffer[: shape.numel()].view(shape))

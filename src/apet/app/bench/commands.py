@@ -12,6 +12,7 @@ __all__ = ["bench"]
 bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
 
 _Json = Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Save all figures.")]
+_Plot = Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw the times.")]
 _Device = Annotated[
     str | None, typer.Option(help="cpu or cuda; the GPU if there is one.", show_default=False)
 ]
@@ -22,20 +23,23 @@ def ops(
     sizes: Annotated[
         str, typer.Option(metavar="NxdxK,..", help="Tokens, width and kept tokens; a batch as BxNxdxK.")
     ] = "576x1024x96,1296x3584x259",
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of the naive merge; 5 of compress for each.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of the slowest; 5 of the others for each.")] = 5,
     threads: Annotated[int, typer.Option(min=0, help="Torch's threads; 0 leaves them alone.")] = 0,
     device: _Device = None,
     dtype: Annotated[str, typer.Option(help="float32, float16 or bfloat16.")] = "float32",
     output: _Json = None,
+    plot: _Plot = None,
 ) -> None:
-    """Time apet.compress beside a plain restatement whose merge compares tokens by broadcasting."""
+    """Time apet.compress beside 25 plain lines of torch, and beside a merge that compares by broadcasting."""
     import torch
 
     from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
+    from apet.app.bench.plots import draw_ops
     from apet.app.bench.show import check_output, refused, save_report
 
     parsed = parse_sizes(sizes)
     check_output(output, "ops --json")
+    check_output(plot, "ops --plot")
     kind = pick_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
@@ -45,6 +49,8 @@ def ops(
         print(describe(row))
     if output is not None:
         save_report(report, output)
+    if plot is not None:
+        draw_ops(report, plot)
     raise typer.Exit(int(refused(report)))
 
 
@@ -67,7 +73,7 @@ def generate(
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each row, in turns.")] = 5,
     new_tokens: Annotated[int, typer.Option(min=2, help="Tokens to generate.")] = 16,
     output: _Json = None,
-    plot: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw the times.")] = None,
+    plot: _Plot = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
     ] = False,
@@ -78,8 +84,9 @@ def generate(
 
     from apet.app.answering import prompt_of
     from apet.app.bench.generate import bench_generate
+    from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
-    from apet.app.bench.show import check_output, draw_bars, print_generate, refused, save_report
+    from apet.app.bench.show import check_output, print_generate, refused, save_report
     from apet.app.loading import load_model
     from apet.app.options import parse_stage2
     from apet.app.plan.here import measured
@@ -117,7 +124,7 @@ def generate(
     if output is not None:
         save_report(report, output)
     if plot is not None:
-        draw_bars(report, plot)
+        draw_first_tokens(report, plot)
     raise typer.Exit(int(refused(report)))
 
 

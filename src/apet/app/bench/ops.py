@@ -1,4 +1,4 @@
-"""``apet bench ops``: the operation on tensors beside a plain restatement and a matrix product."""
+"""``apet bench ops``: the operation on tensors beside two short versions, its own steps and a floor."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
-from apet.app.bench.naive import naive, naive_bytes
-from apet.app.bench.timing import copy_rate, interleaved
+from apet.app.bench.naive import naive, naive_bytes, plain
+from apet.app.bench.steps import STEPS, steps
+from apet.app.bench.timing import copy_rate, interleaved, keep_freed_memory
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
@@ -83,7 +84,7 @@ def bench_ops(
     Returns:
         The machine, and a row per size: times, or why there are none.
     """
-    about = machine(device)
+    about = machine(device) | {"keeps_freed_memory": keep_freed_memory()}
     with torch.inference_mode():
         rate = copy_rate(device)
         rows = [_measure(size, repeats, device, dtype, rate) for size in sizes]
@@ -106,30 +107,27 @@ def _measure(
     wrong = difference(x, keep, against_core=not fits)
     if wrong:
         return {**row, "refused": wrong}
-    short = x[0, :keep].T
     runs: dict[str, Callable[[], object]] = {"compress": lambda: compress(x, keep)}
-    counts = {"compress": 5 * repeats, "product": 5 * repeats}
     if device.type == "cuda":
         runs["graph"] = _captured(x, keep)
-        counts["graph"] = 5 * repeats
     if kernels:
         runs["core"] = lambda: _core(x, keep)
-        counts["core"] = repeats
+    else:
+        runs |= steps(x, keep, BASIS_SIZE)
+    runs["plain"] = lambda: [plain(image.float(), keep) for image in x]
     if fits:
         runs["naive"] = lambda: [naive(image.float(), keep) for image in x]
-        counts["naive"] = repeats
-    runs["product"] = lambda: x @ short
-    for name, run in runs.items():
-        # The slow one has run once in the check.
-        for _ in range(0 if name == "naive" else 2):
-            run()
-    row |= interleaved(runs, device, counts)
-    # What cannot be avoided: M reads of the tokens and the product with the kept ones.
+    dropped, kept = x[:, min(keep, n - 1) :], x[0, :keep].T
+    runs["product"] = lambda: dropped @ kept
+    counts = {name: repeats if name in ("core", "naive") else 5 * repeats for name in runs}
+    row |= interleaved(runs, device, counts, cold=("naive",))
+    # What cannot be avoided: M reads of the tokens and the product of the dropped with the kept ones.
     reads = BASIS_SIZE * x.numel() * x.element_size() / rate
     row["floor"] = reads + row["product"]["median"]
     row["over_floor"] = row["graph" if "graph" in runs else "compress"]["median"] / row["floor"]
-    if fits:
-        row["ratio"] = row["naive"]["median"] / row["compress"]["median"]
+    for name in ("plain", "naive"):
+        if name in row:
+            row[f"{name}_ratio"] = row[name]["median"] / row["compress"]["median"]
     return row
 
 
@@ -163,15 +161,17 @@ def describe(row: dict[str, Any]) -> str:
     head = f"{row['B']} x {row['N']} x {row['d']} -> {row['K']}".ljust(26)
     if "refused" in row:
         return f"{head} no times: {row['refused']}"
-    cells = []
-    for name in ("compress", "graph", "core", "naive", "product"):
+    lines = []
+    for name in ("compress", "graph", "core", "plain", "naive"):
         if name in row:
             times = row[name]
-            cells.append(f"{name} {times['median']:.3g} ms ({times['min']:.3g} to {times['max']:.3g})")
-    cells.append(f"{row['over_floor']:.1f}x the floor of {row['floor']:.3g} ms")
-    if "ratio" in row:
-        cells.append(f"naive / compress {row['ratio']:.0f}x")
-    return f"{head} {'   '.join(cells)}"
+            line = f"{name:8s} {times['median']:.3g} ms ({times['min']:.3g} to {times['max']:.3g})"
+            ratio = row.get(f"{name}_ratio")
+            lines.append(line if ratio is None else f"{line}, {ratio:.3g} x compress")
+    lines.append(f"floor    {row['floor']:.3g} ms, 1 / {row['over_floor']:.2f}")
+    if STEPS[0] in row:
+        lines.append("steps    " + ", ".join(f"{step} {row[step]['median']:.3g}" for step in STEPS))
+    return "\n  ".join([head.rstrip(), *lines])
 
 
 @contextmanager

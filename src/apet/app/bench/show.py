@@ -1,4 +1,4 @@
-"""What ``apet bench`` prints, saves and draws."""
+"""What ``apet bench`` prints and saves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from apet.core.errors import ApETError
 
-__all__ = ["check_output", "draw_bars", "print_generate", "refused", "save_report"]
+__all__ = ["check_output", "print_generate", "refused", "save_report"]
 
 _COLUMNS = (
     ("first", "first_token"),
@@ -71,31 +71,3 @@ def check_output(path: Path | None, option: str) -> None:
 def save_report(report: dict[str, Any], path: Path) -> None:
     """Writes the report as JSON."""
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-
-
-def draw_bars(report: dict[str, Any], path: Path) -> None:
-    """Draws the time to first token of every row, split into vision, selection and the rest.
-
-    Raises:
-        ApETError: If matplotlib is missing, or the picture cannot be written.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ApETError("bench --plot", "no matplotlib", 'pip install "apet[plot]"') from error
-    rows = [row for row in report["rows"] if "first_token" in row]
-    figure = Figure(figsize=(8, 1 + 0.5 * len(rows)), layout="constrained")
-    axes = figure.subplots()
-    names = [row["name"] for row in rows]
-    left = [0.0] * len(rows)
-    for part in ("vision", "selection", "prefill"):
-        widths = [row[part]["median"] for row in rows]
-        axes.barh(names, widths, left=left, label=part)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.invert_yaxis()
-    axes.set_xlabel("time to first token, ms (medians)")
-    axes.legend()
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise ApETError("bench --plot", f"{path} ({error})", "a path ending in .png or .svg") from error

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 
-__all__ = ["copy_rate", "interleaved", "milliseconds", "spread"]
+__all__ = ["copy_rate", "interleaved", "keep_freed_memory", "milliseconds", "spread"]
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 
 def milliseconds(run: Callable[[], object], device: torch.device) -> float:
@@ -20,6 +23,19 @@ def milliseconds(run: Callable[[], object], device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return 1e3 * (time.perf_counter() - begin)
+
+
+def keep_freed_memory() -> bool:
+    """Has glibc keep what tensors free, until the process ends; False where there is no glibc.
+
+    Otherwise it gives large pieces back to the system, or does not, depending on what was allocated before:
+    the same code can then take several times as long, for memory and not for arithmetic.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, 1 << 30) and mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))
 
 
 def copy_rate(device: torch.device) -> float:
@@ -36,14 +52,23 @@ def spread(times: list[float]) -> dict[str, float]:
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], object]], device: torch.device, repeats: Mapping[str, int]
+    runs: Mapping[str, Callable[[], object]],
+    device: torch.device,
+    repeats: Mapping[str, int],
+    cold: Collection[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Times every run as often as it should be, in turns, so that a slow moment hits all alike."""
+    """Times every run as often as it should be, in turns, so that a slow moment hits all alike.
+
+    Right before each timed run the same one runs untimed, so none finds the caches full of another's data;
+    not those named in ``cold``, which are too slow for that to matter.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(max(repeats.values())):
         for name, run in runs.items():
             # Runs of fewer repeats are spread over the turns.
             due = (turn + 1) * repeats[name] // max(repeats.values())
             if due > len(times[name]):
+                if name not in cold:
+                    run()
                 times[name].append(milliseconds(run, device))
     return {name: spread(taken) for name, taken in times.items()}

@@ -1,0 +1,41 @@
+"""The core's steps one by one: where the time of `apet.compress` goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from apet.core.basis import pick_basis
+from apet.core.blocks import read_tokens
+from apet.core.merge import merge_rows, nearest_kept, top_rows
+from apet.core.residual import approximation_errors
+
+__all__ = ["STEPS", "steps"]
+
+STEPS = ("read", "basis", "errors", "rank", "assign", "merge")
+
+
+def steps(x: Tensor, keep: int, basis_size: int, ridge: float = 1e-5) -> dict[str, Callable[[], object]]:
+    """The steps by their names, each on what those before it found.
+
+    Args:
+        x: Tokens ``(B, N, d)``.
+        keep: Tokens to keep of each image.
+        basis_size: Basis tokens.
+        ridge: Ridge.
+    """
+    tokens = read_tokens(x, True, "bench ops")
+    basis = pick_basis(tokens, min(basis_size, keep), "fps", None, 0)
+    errors = approximation_errors(tokens, basis, ridge)
+    kept = top_rows(errors, keep, always=basis)
+    slots = nearest_kept(tokens, kept)
+    runs: tuple[Callable[[], object], ...] = (
+        lambda: read_tokens(x, True, "bench ops"),
+        lambda: pick_basis(tokens, min(basis_size, keep), "fps", None, 0),
+        lambda: approximation_errors(tokens, basis, ridge),
+        lambda: top_rows(errors, keep, always=basis),
+        lambda: nearest_kept(tokens, kept),
+        lambda: merge_rows(x, slots, keep),
+    )
+    return dict(zip(STEPS, runs, strict=True))
