@@ -22,12 +22,13 @@ HEAD = """# Performance
 This page is made from `benchmarks/results/` by `make performance`, which takes the times anew. Times are
 medians of interleaved runs in milliseconds, with the smallest and the largest in brackets. Nothing has a time
 whose result was not checked: kept and merged tokens for the operation, the length of the KV cache in every
-layer for a model.
+layer for a model. Differences of a few percent are within the spread of this machine.
 """
 TARGETS = """
-The goals for these two sizes, LLaVA-1.5's and a large picture's in Qwen2.5-VL-7B, were 2 and 20 ms on two cores, set
-where such plain lines took 2.5 and 34 ms. They are not reached here. Most of the time is one product in float32
-(assign) and the nine times that farthest point sampling reads all tokens, one after another (basis).
+The goals for these two sizes, LLaVA-1.5's and a large picture's in Qwen2.5-VL-7B, were 2 and 20 ms on two
+cores, set where such plain lines took 2.5 and 34 ms. They are not reached here. Most of the time is one
+product in float32 (assign) and the nine times that farthest point sampling reads all tokens, one after
+another (basis).
 """
 NO_GPU = """
 ## On a GPU
@@ -123,8 +124,9 @@ def operation(report: dict[str, Any]) -> Iterator[str]:
     kept = ", glibc told to keep freed memory" if report["machine"].get("keeps_freed_memory") else ""
     yield "\n`apet bench ops`: `apet.compress` beside the method in 25 plain lines of torch, and beside the "
     yield f"same lines with similarities by broadcasting (naive); {machine(report)}{kept}. The floor is the "
-    yield f"time to read the tokens 10 times at the copy rate, {report['machine']['copy_gb_per_s']:.3g} GB/s, "
-    yield "and one product of the dropped with the kept tokens.\n\n"
+    yield "time to read the tokens 10 times at the copy rate, "
+    yield f"{report['machine']['copy_gb_per_s']:.3g} GB/s, and one product of the dropped with the kept "
+    yield "tokens.\n\n"
     rows = [row for row in report["rows"] if "compress" in row]
     names = [name for name in ("graph", "core", "plain", "naive") if any(name in row for row in rows)]
     titles = ("compress", *names, "floor", "compress / floor", "plain / compress", "naive / compress")
