@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor
 
@@ -25,17 +26,15 @@ def steps(x: Tensor, keep: int, basis_size: int, ridge: float = 1e-5) -> dict[st
         basis_size: Basis tokens.
         ridge: Ridge.
     """
-    tokens = read_tokens(x, True, "bench ops")
-    basis = pick_basis(tokens, min(basis_size, keep), "fps", None, 0)
-    errors = approximation_errors(tokens, basis, ridge)
-    kept = top_rows(errors, keep, always=basis)
-    slots = nearest_kept(tokens, kept)
-    runs: tuple[Callable[[], object], ...] = (
-        lambda: read_tokens(x, True, "bench ops"),
-        lambda: pick_basis(tokens, min(basis_size, keep), "fps", None, 0),
-        lambda: approximation_errors(tokens, basis, ridge),
-        lambda: top_rows(errors, keep, always=basis),
-        lambda: nearest_kept(tokens, kept),
-        lambda: merge_rows(x, slots, keep),
-    )
+    read = partial(read_tokens, x, True, "bench ops")
+    tokens = read()
+    pick = partial(pick_basis, tokens, min(basis_size, keep), "fps", None, 0)
+    basis = pick()
+    measure = partial(approximation_errors, tokens, basis, ridge)
+    errors = measure()
+    rank = partial(top_rows, errors, keep, always=basis)
+    kept = rank()
+    assign = partial(nearest_kept, tokens, kept)
+    merge = partial(merge_rows, x, assign(), keep)
+    runs: tuple[Callable[[], object], ...] = (read, pick, measure, rank, assign, merge)
     return dict(zip(STEPS, runs, strict=True))
