@@ -116,6 +116,38 @@ def test_attributes_of_others_come_back(model):
     assert model.__dict__["generate"] is mine
 
 
+@pytest.mark.parametrize("where", ["", "model.language_model.layers.3"])
+def test_what_others_put_around_ours_stays_and_ours_passes_on(model, where):
+    """As accelerate does to move weights; under the compression, and behind it."""
+    owner, inputs = model.get_submodule(where), prompts(PROMPTS["one"])
+    name, calls = ("forward" if where else "generate"), []
+    options = {"max_new_tokens": 4, "do_sample": False}
+    plain = model.generate(**inputs, **options)
+    logits = model(**inputs).logits
+    found = apply(model, method("both"))
+    expected = model.generate(**inputs, **options)
+    inner = getattr(owner, name)
+
+    def theirs(*args, **kwargs):
+        calls.append(1)
+        return inner(*args, **kwargs)
+
+    setattr(owner, name, theirs)
+    assert torch.equal(model.generate(**inputs, **options), expected)
+    assert calls
+    assert found.images
+    assert remove(model)
+    assert getattr(owner, name) is theirs
+    calls.clear()
+    assert torch.equal(model.generate(**inputs, **options), plain)
+    assert calls
+    assert torch.equal(model(**inputs).logits, logits)
+    with compressing(model, method("both")):
+        assert torch.equal(model.generate(**inputs, **options), expected)
+    assert getattr(owner, name) is theirs
+    delattr(owner, name)
+
+
 def test_applying_again(model):
     first = apply(model, method("both"))
     installed = snapshot(model)

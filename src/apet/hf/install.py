@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -162,15 +163,31 @@ class Installed:
             self._replace(model, "_prefill", wrap_prefill(model._prefill, model.config, family, lease))
         _forget_compiled(self._model)
 
-    def _replace(self, owner: nn.Module, name: str, value: Any) -> None:
-        """Set an instance attribute, and remember what stood there."""
-        attributes = owner.__dict__
-        if name in attributes:
-            before = attributes[name]
-            self._undo.append(lambda: attributes.__setitem__(name, before))
-        else:
-            self._undo.append(lambda: attributes.pop(name, None))
-        attributes[name] = value
+    def _replace(self, owner: nn.Module, name: str, value: Callable[..., Any]) -> None:
+        """Set an instance attribute, and remember what stood there.
+
+        Whoever puts something of their own around it, say to move a layer's weights, may keep a hold on it
+        for longer than the compression lasts. So it passes calls on once the lease has ended, and what it no
+        longer is the outside of stays.
+        """
+        lease, original, attributes = self._lease, getattr(owner, name), owner.__dict__
+
+        @functools.wraps(value)  # generate reads signatures
+        def ours(*args: Any, **kwargs: Any) -> Any:
+            return (value if lease.active else original)(*args, **kwargs)
+
+        had, before = name in attributes, attributes.get(name)
+
+        def undo() -> None:
+            if attributes.get(name) is not ours:
+                return
+            if had:
+                attributes[name] = before
+            else:
+                del attributes[name]
+
+        self._undo.append(undo)
+        attributes[name] = ours
 
 
 def _deepstack_layers(config: Any) -> int:
