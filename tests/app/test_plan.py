@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from transformers import Gemma3Config
 from typer.testing import CliRunner
 
 from apet.app.known import KNOWN
@@ -68,6 +69,20 @@ def test_internvl(folder):
     assert found["uncompressed"]["vision_flops"] == layers + 2 * 256 * projector
     large = report(folder(config), "--keep", "32", "--size", "1344x896")
     assert (large["uncompressed"]["tokens"], large["compressed"]["tokens"]) == (7 * 256, 7 * 32)
+
+
+def test_gemma_3(folder):
+    """64 x 64 patches, 16 of them averaged to a token; one matrix projects those."""
+    vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "image_size": 896}
+    vision |= {"patch_size": 14, "num_attention_heads": 16, "model_type": "siglip_vision_model"}
+    config = {"model_type": "gemma3", "vision_config": vision, "mm_tokens_per_image": 256}
+    found = report(folder(config), "--keep", "64")
+    whole, short = found["uncompressed"], found["compressed"]
+    assert (whole["tokens"], short["tokens"]) == (256, 64)
+    width = Gemma3Config(**config).text_config.hidden_size
+    matrices = 4096 * 2 * (4 * 1152**2 + 2 * 1152 * 4304)
+    assert whole["vision_flops"] == 27 * (matrices + 4 * 4096**2 * 1152) + 2 * 256 * 1152 * width
+    assert short["vision_flops"] == whole["vision_flops"]  # chosen behind the projector
 
 
 def test_two_stages_hold_the_average(folder):
@@ -139,6 +154,6 @@ def test_bad_options_are_one_error(folder, arguments, words):
 
 
 def test_models_that_are_not_planned(folder):
-    error = run(folder({"model_type": "gemma3"})).exception
+    error = run(folder({"model_type": "idefics3"})).exception
     assert isinstance(error, ApETError)
-    assert "'gemma3'" in str(error)
+    assert "'idefics3'" in str(error)

@@ -214,7 +214,29 @@ def _internvl(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
     )
 
 
+def _gemma3(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
+    """One view of a fixed size, averaged to a smaller grid, which the projector maps.
+
+    Sliding windows are not counted: behind prompts that are longer, the cache is smaller than is said.
+    """
+    vision = config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    return Vision(
+        parts=1,
+        patches=patches,
+        seen=(patches,) * vision.num_hidden_layers,
+        width=vision.hidden_size,
+        inner=vision.intermediate_size,
+        matrices=2,
+        tokens=config.mm_tokens_per_image,
+        out=text.width,
+        projector=vision.hidden_size * text.width,
+        early=False,
+    )
+
+
 _READERS = {
+    "gemma3": _gemma3,
     "internvl": _internvl,
     "llava": _llava,
     "llava_next": _llava_next,
