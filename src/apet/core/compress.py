@@ -159,8 +159,10 @@ def select(
         first = check_start(start, (batch, total), x.device, basis, operation)
         check_seed(seed, operation)
         check_flag("check_finite", check_finite, operation)
-        chosen = kernels.select_dense(
-            x, kept, count, first, check_ridge(ridge, operation), check_finite, operation
+        chosen = Selection(
+            *kernels.select_dense(
+                x, kept, count, first, check_ridge(ridge, operation), check_finite, operation
+            )
         )
         return chosen if tokens.ndim == 3 else chosen.unbatch()[0]
     scored = score(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,10 +17,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.implementations import offered
 
-if TYPE_CHECKING:
-    from apet.core.selection import Selection
-
-__all__ = ["VARIABLE", "Kernels", "interpreted", "kernels_for"]
+__all__ = ["VARIABLE", "Decided", "Kernels", "interpreted", "kernels_for"]
 
 VARIABLE = "APET_KERNELS"
 """Environment variable: ``off`` (the default until a GPU has proven the kernels), ``auto`` or ``on``; read at
@@ -29,6 +26,10 @@ every call."""
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MOST_BASIS = 64
 _MOST_SEGMENTS = 65535  # what a CUDA grid holds along its second axis
+
+
+Decided = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Indices, assignment, errors and basis, as in `apet.core.Selection`, which stands above this module."""
 
 
 class Kernels(Protocol):
@@ -43,7 +44,7 @@ class Kernels(Protocol):
         ridge: float,
         check_finite: bool,
         operation: str,
-    ) -> Selection:
+    ) -> Decided:
         """Decides on a batch ``(B, N, d)``, with ``count`` basis tokens of each image."""
         ...
 
@@ -57,7 +58,7 @@ class Kernels(Protocol):
         check_finite: bool,
         merge: bool,
         operation: str,
-    ) -> tuple[list[Selection], list[Tensor]]:
+    ) -> tuple[list[Decided], list[Tensor]]:
         """Decides on segments ``(n_i, d)``; a decision for each, and its tokens without gradients."""
         ...
 

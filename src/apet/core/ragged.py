@@ -27,7 +27,7 @@ from apet.core.errors import ApETError
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured, score
 from apet.core.segment import Segment
-from apet.core.selection import Compression
+from apet.core.selection import Compression, Selection
 
 __all__ = ["compress_ragged"]
 
@@ -159,12 +159,13 @@ def _one_launch(
         decided, tokens = kernels.select_ragged(
             segments, kept, counts, starts, ridge, check_finite, merge, "compress"
         )
+    selections = [Selection(*own) for own in decided]
     if torch.is_grad_enabled():
         tokens = [
             own.apply(segment, merge=merge) if segment.requires_grad else row
-            for own, segment, row in zip(decided, segments, tokens, strict=True)
+            for own, segment, row in zip(selections, segments, tokens, strict=True)
         ]
-    return [Compression(**vars(own), tokens=row) for own, row in zip(decided, tokens, strict=True)]
+    return [Compression(**vars(own), tokens=row) for own, row in zip(selections, tokens, strict=True)]
 
 
 @contextmanager

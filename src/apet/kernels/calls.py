@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from apet.core.dispatch import Decided
 from apet.core.errors import ApETError, not_finite
-from apet.core.selection import Selection
 from apet.kernels.decide import decide, means
 from apet.kernels.segments import Segments
 
@@ -23,7 +23,7 @@ def select_dense(
     ridge: float,
     check_finite: bool,
     operation: str,
-) -> Selection:
+) -> Decided:
     """Decides on a batch ``(B, N, d)``; see `apet.core.select`."""
     batch, total, width = x.shape
     segments = Segments.dense(batch, total, kept, count, x.device)
@@ -32,12 +32,8 @@ def select_dense(
         return not_finite(operation, tuple(x.shape), image)
 
     flat = decide(x.reshape(batch * total, width), segments, start, ridge, refuse if check_finite else None)
-    return Selection(
-        indices=flat.indices.view(batch, kept),
-        assignment=flat.assignment.view(batch, total),
-        errors=flat.errors.view(batch, total),
-        basis=flat.basis,
-    )
+    slots, errors = flat.assignment.view(batch, total), flat.errors.view(batch, total)
+    return flat.indices.view(batch, kept), slots, errors, flat.basis
 
 
 def select_ragged(
@@ -49,7 +45,7 @@ def select_ragged(
     check_finite: bool,
     merge: bool,
     operation: str,
-) -> tuple[list[Selection], list[Tensor]]:
+) -> tuple[list[Decided], list[Tensor]]:
     """Decides on segments ``(n_i, d)`` in one launch per step, however their lengths differ.
 
     Returns:
@@ -70,10 +66,8 @@ def select_ragged(
     else:
         tokens = tuple(part.detach().index_select(0, own) for part, own in zip(parts, indices, strict=True))
     errors, slots = flat.errors.split(lengths), flat.assignment.split(lengths)
-    selections = [
-        Selection(indices[i], slots[i], errors[i], flat.basis[i, : counts[i]]) for i in range(len(parts))
-    ]
-    return selections, list(tokens)
+    decided = [(indices[i], slots[i], errors[i], flat.basis[i, : counts[i]]) for i in range(len(parts))]
+    return decided, list(tokens)
 
 
 def mean_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:

@@ -11,6 +11,17 @@ PINPOINTS = [[112, 224], [224, 112], [224, 224]]
 LLAVA_CHAT = chat_template("<image>\n", "<video>\n")
 
 
+def clip_processor(kind, images):
+    return kind(
+        images,
+        tokenizer(LLAVA_TOKENS),
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT,
+    )
+
+
 def llava():
     vision = transformers.CLIPVisionConfig(**TOWER)
     config = transformers.LlavaConfig(
@@ -23,14 +34,7 @@ def llava():
     images = transformers.CLIPImageProcessor(
         size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}
     )
-    processor = transformers.LlavaProcessor(
-        images,
-        tokenizer(LLAVA_TOKENS),
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_CHAT,
-    )
+    processor = clip_processor(transformers.LlavaProcessor, images)
     return transformers.LlavaForConditionalGeneration(config), processor
 
 
@@ -47,14 +51,7 @@ def llava_next():
         crop_size={"height": SIDE, "width": SIDE},
         image_grid_pinpoints=PINPOINTS,
     )
-    processor = transformers.LlavaNextProcessor(
-        images,
-        tokenizer(LLAVA_TOKENS),
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=LLAVA_CHAT,
-    )
+    processor = clip_processor(transformers.LlavaNextProcessor, images)
     return transformers.LlavaNextForConditionalGeneration(config), processor
 
 

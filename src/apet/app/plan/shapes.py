@@ -125,22 +125,32 @@ def vision_of(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
     return read(config, size, text)
 
 
+def _encoder(
+    config: Any, parts: int, patches: int, tokens: int, out: int, projector: int, *, early: bool = False
+) -> Vision:
+    """An encoder whose layers all see the whole part, with plain MLPs."""
+    vision = config.vision_config
+    return Vision(
+        parts=parts,
+        patches=patches,
+        seen=(patches,) * vision.num_hidden_layers,
+        width=vision.hidden_size,
+        inner=vision.intermediate_size,
+        matrices=2,
+        tokens=tokens,
+        out=out,
+        projector=projector,
+        early=early,
+    )
+
+
 def _clip(config: Any, parts: int, extra: int, text: Text, *, early: bool) -> Vision:
     """A CLIP encoder with a class token; ``extra`` says whether that is a visual token as well."""
     vision = config.vision_config
     grid = (vision.image_size // vision.patch_size) ** 2
-    return Vision(
-        parts=parts,
-        patches=grid + 1,
-        seen=(grid + 1,) * vision.num_hidden_layers,
-        width=vision.hidden_size,
-        inner=vision.intermediate_size,
-        matrices=2,
-        tokens=grid + extra,
-        out=vision.hidden_size if early else text.width,
-        projector=vision.hidden_size * text.width + text.width**2,
-        early=early,
-    )
+    out = vision.hidden_size if early else text.width
+    projector = vision.hidden_size * text.width + text.width**2
+    return _encoder(config, parts, grid + 1, grid + extra, out, projector, early=early)
 
 
 def _llava(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
@@ -200,18 +210,8 @@ def _internvl(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
     width, height = size or (side, side)
     tiles = prod(get_optimal_tiled_canvas((height, width), (side, side), 1, 12))
     patches, shrink = (side // patch) ** 2, int(1 / config.downsample_ratio) ** 2
-    return Vision(
-        parts=tiles + (tiles > 1),
-        patches=patches + 1,
-        seen=(patches + 1,) * vision.num_hidden_layers,
-        width=vision.hidden_size,
-        inner=vision.intermediate_size,
-        matrices=2,
-        tokens=patches // shrink,
-        out=text.width,
-        projector=shrink * vision.hidden_size * text.width + text.width**2,
-        early=False,
-    )
+    projector = shrink * vision.hidden_size * text.width + text.width**2
+    return _encoder(config, tiles + (tiles > 1), patches + 1, patches // shrink, text.width, projector)
 
 
 def _gemma3(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
@@ -221,18 +221,8 @@ def _gemma3(config: Any, size: tuple[int, int] | None, text: Text) -> Vision:
     """
     vision = config.vision_config
     patches = (vision.image_size // vision.patch_size) ** 2
-    return Vision(
-        parts=1,
-        patches=patches,
-        seen=(patches,) * vision.num_hidden_layers,
-        width=vision.hidden_size,
-        inner=vision.intermediate_size,
-        matrices=2,
-        tokens=config.mm_tokens_per_image,
-        out=text.width,
-        projector=vision.hidden_size * text.width,
-        early=False,
-    )
+    projector = vision.hidden_size * text.width
+    return _encoder(config, 1, patches, config.mm_tokens_per_image, text.width, projector)
 
 
 _READERS = {
