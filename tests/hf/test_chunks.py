@@ -7,7 +7,7 @@ import torch
 
 from apet.core.errors import ApETError
 from apet.hf import compressing
-from apet.hf.chunks import chunks
+from apet.hf.hooks.chunks import chunks
 from tests.hf.cases import PROMPTS, STAGES, method
 from tests.hf.tiny import ENCODES_FIRST, IMAGE_TOKEN, prompts
 

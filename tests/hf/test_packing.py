@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from apet.core.errors import ApETError
-from apet.hf.masks import columns_mask, continue_index, remap, remap_keys
-from apet.hf.packing import expand_map, invert, pack, take
-from apet.hf.placing import place
-from apet.hf.record import Lease
+from apet.hf.cache.index_map import expand_map, invert, pack, take
+from apet.hf.cache.masks import columns_mask, continue_index, remap, remap_keys
+from apet.hf.cache.record import Lease
+from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded, Unit
 
 KEEP = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1]]).bool()

@@ -14,7 +14,7 @@ import transformers
 from PIL import Image
 
 from apet.hf import compressing
-from apet.hf.features import Features
+from apet.hf.choice.features import Features
 from apet.methods import ApET
 from apet.pictures.plot import grid_over, read
 from tests.hf.families import RECIPES

@@ -24,7 +24,7 @@ from apet.app.console import load_with_spinner, progress
 from apet.app.files import check_picture_path, save_picture
 from apet.app.frames import open_frames
 from apet.core.errors import ApETError
-from apet.hf.budgets import check_counts
+from apet.hf.choice.budgets import check_counts
 from apet.hf.families import takes_videos
 from apet.methods import METHODS, Attended, Method, Stage2, named
 

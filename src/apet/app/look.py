@@ -16,7 +16,7 @@ from apet.app.answering import question_inputs
 from apet.core import Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
-from apet.hf.compression import compress_units
+from apet.hf.choice.stage1 import compress_units
 from apet.hf.families import FAMILIES, takes_videos
 from apet.hf.results import ImageResult
 from apet.hf.state import Unit

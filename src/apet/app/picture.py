@@ -47,7 +47,7 @@ def draw_picture(
     model, processor = load_with_spinner(model_name, messages, trust_remote_code=trust_remote_code)
     with progress(messages, "Looking"):
         from apet.app.look import look_at, panels_of
-        from apet.hf.budgets import check_counts
+        from apet.hf.choice.budgets import check_counts
         from apet.pictures import plot
 
         look = look_at(model, processor, pictures)

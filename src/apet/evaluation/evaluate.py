@@ -17,7 +17,7 @@ from apet.evaluation.statistics import Row, Summary, rows_of, summaries_of
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import TASKS, Case, draw_cases
-from apet.hf.budgets import check_counts
+from apet.hf.choice.budgets import check_counts
 from apet.scenes import Scene
 
 __all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate"]

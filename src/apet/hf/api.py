@@ -10,7 +10,7 @@ from torch import nn
 
 from apet.core.errors import ApETError
 from apet.hf.families import family_of
-from apet.hf.install import Installed, check_fits, depth_of
+from apet.hf.hooks.install import Installed, check_fits, depth_of
 from apet.hf.sessions import Session
 from apet.methods import Attended, Method
 

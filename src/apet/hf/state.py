@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from apet.core.segment import Segment
+from apet.hf.cache.record import Behind, CacheRecord, Lease
 from apet.hf.grid import Grid
-from apet.hf.record import Behind, CacheRecord, Lease
 from apet.hf.results import StageSelection
 
 __all__ = [

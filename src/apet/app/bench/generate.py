@@ -16,7 +16,7 @@ from apet.app.bench.variants import Variant, variants
 from apet.app.bench.watch import Watch
 from apet.core.errors import ApETError
 from apet.evaluation.machine import machine
-from apet.hf.budgets import check_counts
+from apet.hf.choice.budgets import check_counts
 from apet.hf.families import family_of
 from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.packing import moved_by, numbers
+from apet.hf.cache.index_map import moved_by, numbers
 
 __all__ = ["Behind", "CacheRecord", "Lease", "check_lease"]
 

@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.base import check_rows, modalities_in
-from apet.hf.cache import is_static, record_of, tokens_in
+from apet.hf.cache.compressed import is_static, record_of, tokens_in
+from apet.hf.cache.record import Lease, check_lease
+from apet.hf.cache.resume import translate
 from apet.hf.families import Family
-from apet.hf.record import Lease, check_lease
-from apet.hf.resume import translate
+from apet.hf.hooks.base import check_rows, modalities_in
 from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress
 from apet.methods import Attended, Method

@@ -12,18 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.hf.attention import attention_of
+from apet.hf.cache.record import Lease
+from apet.hf.choice.downsampled import place_small
+from apet.hf.choice.features import Features
+from apet.hf.choice.stage1 import Compressed, compress_units
 from apet.hf.clock import Clock
-from apet.hf.compression import Compressed, compress_units
 from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 from apet.hf.families.shrink import Shrunk
-from apet.hf.features import Features
 from apet.hf.grid import Grid
-from apet.hf.record import Lease
-from apet.hf.shrinking import place_small
-from apet.hf.stage import Stage
+from apet.hf.hooks.attention import attention_of
+from apet.hf.hooks.hooks import Stage
+from apet.hf.prompt.tiling import around_of, joined
 from apet.hf.state import (
     Encoded,
     Encoding,
@@ -32,7 +33,6 @@ from apet.hf.state import (
     encoding_in_progress,
     generation_in_progress,
 )
-from apet.hf.tiling import around_of, joined
 from apet.methods import Downsample, Method
 
 __all__ = ["VisionStage", "attach", "encoded_of"]

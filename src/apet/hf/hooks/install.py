@@ -11,17 +11,17 @@ import torch
 from torch import nn
 
 from apet.core.errors import ApETError
-from apet.hf.attention import check_attention, hook_attention
-from apet.hf.base import RECURRENT, BaseStage
-from apet.hf.chunks import wrap_prefill
+from apet.hf.cache.record import Lease
+from apet.hf.choice.downsampled import check_shrinks
 from apet.hf.families import Family
-from apet.hf.generation import guard_generate, wrap_prepare
-from apet.hf.layers import LayerStage
-from apet.hf.record import Lease
+from apet.hf.hooks.attention import check_attention, hook_attention
+from apet.hf.hooks.base import RECURRENT, BaseStage
+from apet.hf.hooks.chunks import wrap_prefill
+from apet.hf.hooks.generate import guard_generate, wrap_prepare
+from apet.hf.hooks.layers import LayerStage
+from apet.hf.hooks.text import TextStage, scales_by_position
+from apet.hf.hooks.vision import VisionStage
 from apet.hf.sessions import Session
-from apet.hf.shrinking import check_shrinks
-from apet.hf.text import TextStage, scales_by_position
-from apet.hf.vision import VisionStage
 from apet.methods import Method
 
 __all__ = ["Installed", "check_fits", "depth_of"]

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.core.merge import adjacent_kept
+from apet.hf.choice.stage1 import Compressed
 from apet.hf.clock import Clock
-from apet.hf.compression import Compressed
 from apet.hf.families import Family
 from apet.hf.families.shrink import Grids
 from apet.hf.results import StageSelection

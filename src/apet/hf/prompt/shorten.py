@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.masks import build_causal, remap
-from apet.hf.packing import invert, moved_by, numbers, pack, take
-from apet.hf.placing import place
-from apet.hf.record import CacheRecord
+from apet.hf.cache.index_map import invert, moved_by, numbers, pack, take
+from apet.hf.cache.masks import build_causal, remap
+from apet.hf.cache.record import CacheRecord
+from apet.hf.prompt.placing import place
 from apet.hf.state import Call, Prompt
 from apet.methods import Method, NoImage
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apet.core.allocate import allocate
 from apet.core.errors import ApETError
-from apet.hf.placing import mismatch, outside_a_prompt
+from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.hf.state import Unit
 from apet.methods import Method, Stage2
 

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from apet.hf.cache import adopt, record_of, tokens_in
-from apet.hf.packing import expand_map, take
-from apet.hf.prefill import final_index, make_record, shorten
-from apet.hf.record import CacheRecord, Lease, check_lease
+from apet.hf.cache.compressed import adopt, record_of, tokens_in
+from apet.hf.cache.index_map import expand_map, take
+from apet.hf.cache.record import CacheRecord, Lease, check_lease
+from apet.hf.cache.resume import resume
+from apet.hf.hooks.hooks import Stage
+from apet.hf.prompt.shorten import final_index, make_record, shorten
 from apet.hf.results import ImageResult
-from apet.hf.resume import resume
 from apet.hf.sessions import Session
-from apet.hf.stage import Stage
 from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress
 from apet.methods import Method
 

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.attention import from_last_token
-from apet.hf.base import RECURRENT
-from apet.hf.budgets import later_count
-from apet.hf.cache import is_static, record_of
-from apet.hf.decide import decide
-from apet.hf.masks import build_causal, continue_index, remap, remap_keys
-from apet.hf.packing import invert, pack, take
-from apet.hf.prefill import make_record
-from apet.hf.record import Behind, CacheRecord
-from apet.hf.stage import Stage
+from apet.hf.cache.compressed import is_static, record_of
+from apet.hf.cache.index_map import invert, pack, take
+from apet.hf.cache.masks import build_causal, continue_index, remap, remap_keys
+from apet.hf.cache.record import Behind, CacheRecord
+from apet.hf.choice.budgets import later_count
+from apet.hf.choice.decide import decide
+from apet.hf.hooks.attention import from_last_token
+from apet.hf.hooks.base import RECURRENT
+from apet.hf.hooks.hooks import Stage
+from apet.hf.hooks.text import TextStage, scales_by_position
+from apet.hf.prompt.shorten import make_record
 from apet.hf.state import Call, Prompt
-from apet.hf.text import TextStage, scales_by_position
 from apet.methods import Attended, Method, Stage2
 
 __all__ = ["LayerStage"]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
-from apet.hf.cache import is_static, record_of, tokens_in
+from apet.hf.cache.compressed import is_static, record_of, tokens_in
+from apet.hf.cache.record import Lease, check_lease
+from apet.hf.cache.resume import translate_step
 from apet.hf.families import Family, Modality
-from apet.hf.record import Lease, check_lease
-from apet.hf.resume import translate_step
-from apet.hf.stage import Stage
+from apet.hf.hooks.hooks import Stage
+from apet.hf.hooks.vision import encoded_of
 from apet.hf.state import Call, Encoded, call_in_progress, generation_in_progress
-from apet.hf.vision import encoded_of
 from apet.methods import Method
 
 __all__ = ["RECURRENT", "BaseStage", "check_rows", "modalities_in"]

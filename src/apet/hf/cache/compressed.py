@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from apet.core.errors import ApETError
-from apet.hf.record import CacheRecord
+from apet.hf.cache.record import CacheRecord
 
 __all__ = ["adopt", "is_static", "record_of", "tokens_in"]
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 
-from apet.hf.packing import take
+from apet.hf.cache.index_map import take
 
 __all__ = ["build_causal", "columns_mask", "continue_index", "remap", "remap_keys"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from apet.core.errors import ApETError
-from apet.hf.record import Lease
+from apet.hf.cache.record import Lease
 from apet.methods import Method
 
 __all__ = ["Stage"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.cache import is_static
-from apet.hf.masks import columns_mask
-from apet.hf.record import CacheRecord
+from apet.hf.cache.compressed import is_static
+from apet.hf.cache.masks import columns_mask
+from apet.hf.cache.record import CacheRecord
 
 __all__ = ["resume", "translate", "translate_step"]
 

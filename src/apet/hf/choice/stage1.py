@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from apet.hf.budgets import stage1_counts
+from apet.hf.choice.budgets import stage1_counts
+from apet.hf.choice.decide import decide
 from apet.hf.clock import Clock
-from apet.hf.decide import decide
 from apet.hf.results import StageSelection
 from apet.hf.state import Unit
 from apet.methods import Attention, Method

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
+from apet.hf.cache.record import Lease
+from apet.hf.choice.features import Features
 from apet.hf.families import Family
-from apet.hf.features import Features
-from apet.hf.placing import place
-from apet.hf.record import Lease
+from apet.hf.hooks.vision import attach, encoded_of
+from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded, Placed, generation_in_progress
-from apet.hf.vision import attach, encoded_of
 
 __all__ = ["chunks", "wrap_prefill"]
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
+from apet.hf.cache.record import Lease
 from apet.hf.families import Family, Modality
 from apet.hf.families.tiles import Begins
-from apet.hf.placing import mismatch, outside_a_prompt
-from apet.hf.record import Lease
+from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.hf.state import Around, call_in_progress, generation_in_progress
 from apet.methods import Method
 

@@ -1,0 +1,1 @@
+"""What a KV cache of a shortened prompt remembers, and its masks."""
