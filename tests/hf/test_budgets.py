@@ -161,11 +161,12 @@ def test_a_count_in_stage_2_is_cut_to_what_an_error_bound_left(llava):
 
 def test_sharing_needs_the_prompt(llava):
     inputs = pictures()
+    embeds = llava.get_input_embeddings()(inputs["input_ids"])
     calls = []
     hook = llava.model.vision_tower.register_forward_hook(lambda *_: calls.append(1))
     with compressing(llava, ApET(12, budget="shared")):
         with pytest.raises(ApETError, match="encoded apart from their prompt; expected pixels"):
-            llava.get_image_features(inputs["pixel_values"])
+            llava.generate(inputs_embeds=embeds, **{k: v for k, v in inputs.items() if k != "input_ids"})
         assert calls == []
         inputs["input_ids"] = inputs["input_ids"][:, 1:]
         inputs["input_ids"][0, 5] = 7

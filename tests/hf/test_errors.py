@@ -8,7 +8,7 @@ from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, MistralConfig
 
 from apet.core.errors import ApETError
-from apet.hf import apply, compressing, remove, supported_models
+from apet.hf import apply, compressing, remove
 from apet.methods import ApET, Stage2
 from tests.hf.cases import PROMPTS, method
 from tests.hf.test_undo import snapshot
@@ -23,13 +23,11 @@ def llama():
     return LlamaForCausalLM(config)
 
 
-def test_an_unsupported_model_is_named_with_the_supported_ones(llama):
+def test_an_unsupported_model_is_named(llama):
     before = snapshot(llama)
-    with pytest.raises(
-        ApETError, match=r"apply: got LlamaForCausalLM .*'llama'.*LlavaForConditionalGeneration"
-    ) as error:
+    with pytest.raises(ApETError, match=r"apply: got LlamaForCausalLM .*'llama'.*`apet models`") as error:
         apply(llama, ApET(keep=4))
-    assert all(repr(family.model_type) in str(error.value) for family in supported_models())
+    assert len(str(error.value)) < 200
     assert "\n" not in str(error.value)
     assert snapshot(llama) == before
 
@@ -94,12 +92,8 @@ def test_features_encoded_without_compression(llava):
     inputs = prompts(PROMPTS["one"])
     pixels = inputs.pop("pixel_values")
     features = llava.get_image_features(pixels, return_dict=True)
-    with compressing(llava, method("both")):
-        with pytest.raises(ApETError, match="not encoded under this compression"):
-            llava(**inputs, mm_encoder_outputs={"image": features})
-        stale = llava.get_image_features(pixels, return_dict=True)
-    with compressing(llava, method("stage 1")), pytest.raises(ApETError, match="not encoded under"):
-        llava(**inputs, mm_encoder_outputs={"image": stale})
+    with compressing(llava, method("both")), pytest.raises(ApETError, match="not encoded under this"):
+        llava(**inputs, mm_encoder_outputs={"image": features})
 
 
 def test_a_sliding_window_that_is_too_short():

@@ -73,7 +73,7 @@ def spied_units(model: Any) -> Iterator[dict[tuple[str, int, int], torch.Tensor]
     def note(module: Any, args: Any, output: Any) -> None:
         call = call_in_progress.get()
         for encoded in call.encoded.values() if call else ():
-            rows.update({(u.modality, u.image, u.part): u.rows for u in encoded.units})
+            rows.update({(s.modality, s.image, s.part): s.rows for s in encoded.segments})
 
     base = model.base_model
     text = FAMILIES[model.config.model_type].text_of(base)

@@ -6,18 +6,21 @@ import pytest
 import torch
 
 from apet.core.errors import ApETError
+from apet.core.segment import Segment
 from apet.hf.cache.index_map import expand_map, invert, pack, take
 from apet.hf.cache.masks import columns_mask, continue_index, remap, remap_keys
 from apet.hf.cache.record import Lease
 from apet.hf.prompt.placing import place
-from apet.hf.state import Encoded, Unit
+from apet.hf.state import Encoded
+from apet.methods import ApET
 
 KEEP = torch.tensor([[1, 0, 1, 1, 0, 1], [0, 0, 1, 0, 0, 1]]).bool()
+LEASE = Lease(ApET(keep=2), "llava")
 INDEX = torch.tensor([[0, 2, 3, 5], [-1, -1, 2, 5]])
 
 
 def test_pack_fills_short_rows_on_the_left():
-    assert torch.equal(pack(KEEP), INDEX)
+    assert torch.equal(pack(KEEP, 4), INDEX)
 
 
 def test_invert_and_expand():
@@ -76,13 +79,17 @@ def test_columns_that_follow_the_prompt():
     ]
 
 
+def segment(number, rows):
+    return Segment("image", number, 0, len(rows), rows=rows)
+
+
 def encoded(*lengths):
     """Images of these lengths, without newlines."""
-    units, start = [], 0
+    segments, start = [], 0
     for number, length in enumerate(lengths):
-        units.append(Unit("image", number, 0, torch.arange(start, start + length)))
+        segments.append(segment(number, torch.arange(start, start + length)))
         start += length
-    return Encoded(Lease(), "image", start, tuple(units), (None,) * len(lengths))
+    return Encoded(LEASE, "image", start, tuple(segments), (None,) * len(lengths))
 
 
 def test_place_assigns_by_length_and_row():
@@ -103,9 +110,9 @@ def test_place_knows_repeated_rows():
     assert [(p.number, p.row) for p in placed] == [(5, 0), (6, 0), (5, 1), (6, 1), (7, 2), (7, 3)]
 
 
-def test_rows_in_no_unit_take_placeholders_too():
-    units = (Unit("image", 0, 0, torch.tensor([0, 2])), Unit("image", 1, 0, torch.tensor([3, 4])))
-    given = Encoded(Lease(), "image", 6, units, (None, None))
+def test_rows_in_no_segment_take_placeholders_too():
+    segments = (segment(0, torch.tensor([0, 2])), segment(1, torch.tensor([3, 4])))
+    given = Encoded(LEASE, "image", 6, segments, (None, None))
     placed, _ = place(torch.tensor([[0, 1, 1, 1], [1, 1, 0, 1]]).bool(), given, 0)
     assert [(p.row, p.columns.tolist()) for p in placed] == [(0, [1, 3]), (1, [0, 1])]
 

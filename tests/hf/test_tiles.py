@@ -71,12 +71,13 @@ def test_whole_images_share_and_generate(name):
 def test_tiles_without_their_prompt_cannot_be_taken_whole():
     recipe = RECIPES["internvl"]
     model = recipe.build("sdpa")
-    pixels = batch(recipe, ROWS)["pixel_values"]
+    inputs = batch(recipe, ROWS)
+    embeds = model.get_input_embeddings()(inputs.pop("input_ids"))
     for method in (ApET(4, unit="whole"), ApET(lambda segment: 4)):
         with compressing(model, method), pytest.raises(ApETError, match="encoded apart from their prompt"):
-            model.get_image_features(pixels)
+            model(**inputs, inputs_embeds=embeds)
     with compressing(model, ApET(4)):
-        model.get_image_features(pixels)
+        model(**inputs, inputs_embeds=embeds)
 
 
 def test_what_the_prompt_does_not_tell_is_refused():

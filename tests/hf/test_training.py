@@ -50,9 +50,9 @@ def test_loss_equals_that_of_a_short_run_by_hand(llava, positions):
     with compressing(llava, chosen) as session:
         loss = llava(**inputs, position_ids=own, labels=labels).loss
         first, _ = dropped_columns(ids, session.images)
-        rows = llava.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
+    merged = torch.cat([image.stage1.tokens for image in session.images])
     embeds = llava.get_input_embeddings()(ids)
-    embeds[ids == IMAGE_TOKEN] = torch.cat(list(rows))
+    embeds[(ids == IMAGE_TOKEN) & ~first] = llava.model.multi_modal_projector(merged)
     total, count = 0.0, 0
     for row in range(2):
         stays = inputs["attention_mask"][row].bool() & ~first[row]

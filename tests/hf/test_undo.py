@@ -189,7 +189,7 @@ def test_nesting(model):
 
 def test_a_compressed_model_is_not_copied(model):
     apply(model, method("both"))
-    with pytest.raises(ApETError, match="before copying"):
+    with pytest.raises(ApETError, match="deepcopy: got a model under compression"):
         copy.deepcopy(model)
     remove(model)
     copy.deepcopy(model)

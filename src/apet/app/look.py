@@ -13,13 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from apet.app.answering import question_inputs
-from apet.core import Selection
+from apet.core import Segment, Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
-from apet.hf.choice.stage1 import compress_units
+from apet.hf.choice.stage1 import compress_segments
 from apet.hf.families import FAMILIES, takes_videos
 from apet.hf.results import ImageResult
-from apet.hf.state import Unit
 from apet.methods import Method
 
 __all__ = ["Look", "as_frames", "check_drawable", "look_at", "panels_of"]
@@ -68,11 +67,17 @@ class Look:
             ApETError: If the budget does not fit the tokens.
         """
         ends = list(accumulate(len(tokens) for tokens in self.tokens))
-        units = [
-            Unit(result.modality, result.image, result.part, torch.arange(end - len(tokens), end))
+        segments = [
+            Segment(
+                result.modality,
+                result.image,
+                result.part,
+                len(tokens),
+                rows=torch.arange(end - len(tokens), end),
+            )
             for result, tokens, end in zip(self.results, self.tokens, ends, strict=True)
         ]
-        done = compress_units(method, torch.cat(self.tokens), units, counts=ends[-1:])
+        done = compress_segments(method, torch.cat(self.tokens), segments, counts=ends[-1:])
         return tuple(
             replace(result, stage1=stage, stage2=None)
             for result, stage in zip(self.results, done.stages, strict=True)

@@ -1,15 +1,17 @@
-"""What a budget is given to: an image, a tile, a frame or a video."""
+"""What has a budget of its own: an image, a tile, a frame or a video."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from torch import Tensor
 
 __all__ = ["Segment"]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Where some visual tokens come from, as a callable budget is told it.
+    """Where some visual tokens come from; a callable budget is told it.
 
     Attributes:
         modality: ``"image"`` or ``"video"``.
@@ -18,6 +20,8 @@ class Segment:
         tokens: Its visual tokens, N.
         frames: Frames in it, one after another and of equal length. 1 for an image, a tile or a frame, and
             for a video whose frames are not known.
+        rows: ``(N,)`` long, on the CPU, ascending: its rows among all feature rows of a model's call; None
+            where there is no such call.
     """
 
     modality: str
@@ -25,6 +29,7 @@ class Segment:
     part: int
     tokens: int
     frames: int = 1
+    rows: Tensor | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.modality} {self.image}, part {self.part}"

@@ -11,6 +11,7 @@ from torch import nn
 from apet.core.errors import ApETError
 from apet.hf.families import family_of
 from apet.hf.hooks.install import Installed, check_fits, depth_of
+from apet.hf.inner import inner_model
 from apet.hf.sessions import Session
 from apet.methods import Attended, Method
 
@@ -19,8 +20,8 @@ __all__ = ["apply", "compressing", "on_its_attention", "remove", "session"]
 _ATTRIBUTE = "_apet"
 
 
-def _installed(model: nn.Module) -> Installed | None:
-    found: Installed | None = getattr(model, "__dict__", {}).get(_ATTRIBUTE)
+def _installed(model: Any) -> Installed | None:
+    found: Installed | None = getattr(inner_model(model), "__dict__", {}).get(_ATTRIBUTE)
     return found
 
 
@@ -34,16 +35,21 @@ def apply(model: nn.Module, method: Method) -> Session:
     ``model.get_image_features`` returns meanwhile keep their number, with zeros for dropped tokens.
 
     A filled cache, compressed or not, takes further turns of text and of new images; a model with positions
-    of several axes (Qwen) then needs its ``position_ids``, as without compression. With
-    ``prefill_chunk_size`` a chunk goes on to the end of the image that it ends in. What could only be
-    answered wrongly is refused with an `ApETError`: cropping into an image, sliding windows shorter than the
-    prompt with stage 2, further images in several rows where layers carry a state, block masks of a base
-    model.
+    of several axes (Qwen) then needs its ``position_ids``, as without compression. It can be saved, and
+    continued in another process under an equal method. With ``prefill_chunk_size`` a chunk goes on to the end
+    of the image that it ends in. Samples packed into a row see each other as little as without compression.
+    What could only be answered wrongly is refused with an `ApETError`: cropping into an image, sliding
+    windows shorter than the prompt with stage 2, further images in several rows where layers carry a state,
+    block masks of a base model, parts of the model that were replaced meanwhile.
+
+    The model may be compiled, as a whole or in parts, before or after: a prefill with images then runs
+    eagerly, all else compiled.
 
     Applying an equal method again changes nothing. Do not apply or remove while another thread generates.
 
     Args:
-        model: A supported model with its language-model head; see `supported_models`.
+        model: A supported model with its language-model head; see `supported_models`. One inside of a PEFT
+            model, of ``torch.compile`` or of distributed data parallel is found there.
         method: What to do, for example ``ApET(keep=64)``.
 
     Returns:
@@ -57,6 +63,7 @@ def apply(model: nn.Module, method: Method) -> Session:
         raise ApETError(
             "apply", f"a method of type {type(method).__name__}", "a method such as ApET(keep=64)"
         )
+    model = inner_model(model)
     family = family_of(model, "apply")
     method = method.fitted(depth_of(model, family))
     installed = _installed(model)
@@ -68,17 +75,25 @@ def apply(model: nn.Module, method: Method) -> Session:
             f"{method!r} for a model that is compressed with {installed.method!r}",
             "apet.remove(model) first",
         )
+    base: nn.Module = model.base_model  # type: ignore[assignment]
+    if _ATTRIBUTE in base.__dict__:
+        raise ApETError(
+            "apply",
+            f"a {type(model).__name__} whose base model is compressed through another head",
+            "apet.remove(..) on that one first: a base model is compressed once, for all its heads",
+        )
     check_fits(model, family, method, "apply")
     installed = Installed(model, family, method)
-    model.__dict__[_ATTRIBUTE] = installed
+    for owner in (model, base):
+        owner.__dict__[_ATTRIBUTE] = installed
     return installed.session
 
 
 def remove(model: nn.Module) -> bool:
     """Take a compression off a model: every hook and attribute is as before `apply`.
 
-    KV caches that were filled under it can no longer be continued: a forward pass on one raises an
-    `ApETError`.
+    KV caches that were filled under it can no longer be continued without it: a forward pass on one raises an
+    `ApETError`, until an equal method is applied.
 
     Args:
         model: Any model.
@@ -89,7 +104,9 @@ def remove(model: nn.Module) -> bool:
     installed = _installed(model)
     if installed is None:
         return False
-    del model.__dict__[_ATTRIBUTE]
+    head: Any = inner_model(model)
+    for owner in (head, head.base_model):
+        owner.__dict__.pop(_ATTRIBUTE, None)
     installed.remove()
     return True
 
@@ -128,16 +145,19 @@ def on_its_attention(model: nn.Module, method: Method | None) -> Iterator[None]:
         model: A transformers model that is not compressed.
         method: What will be applied in the block, or None.
     """
+    if not isinstance(method, Attended):
+        yield
+        return
     owner: Any = model
-    before = owner.config._attn_implementation
-    changes = isinstance(method, Attended) and before != "eager"
-    if changes:
-        owner.set_attn_implementation("eager")
+    # Parts may differ. Setting a model's own sets those of its parts, which come behind it in this order.
+    configs = {id(config): config for part in owner.modules() if (config := getattr(part, "config", None))}
+    before = [(config, config._attn_implementation) for config in configs.values()]
+    owner.set_attn_implementation("eager")
     try:
         yield
     finally:
-        if changes:
-            owner.set_attn_implementation(before)
+        for config, implementation in before:
+            config._attn_implementation = implementation
 
 
 def session(model: nn.Module) -> Session:

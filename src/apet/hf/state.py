@@ -1,10 +1,17 @@
-"""State of one call. It lives in context variables, so threads that share a model never see each other's."""
+"""What is running: a generation, a forward pass with images, a call of the vision side.
+
+Each is held once, in a context variable that `running` sets and sets back. So it ends with the call that
+opened it, whatever ends that call; an inner call of this or another model leaves the outer one as it was; and
+threads that share a model never see each other's.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -21,11 +28,19 @@ __all__ = [
     "Generation",
     "Placed",
     "Prompt",
-    "Unit",
     "call_in_progress",
     "encoding_in_progress",
     "generation_in_progress",
+    "rows_of",
+    "running",
 ]
+
+
+def rows_of(segment: Segment) -> Tensor:
+    """``(N,)`` long on the CPU: the feature rows of a segment of a model's call."""
+    if segment.rows is None:
+        raise ValueError(f"{segment} belongs to no call of a model")
+    return segment.rows
 
 
 @dataclass(frozen=True)
@@ -33,47 +48,26 @@ class Around:
     """The prompts that encoded features belong to.
 
     Attributes:
-        placeholders: ``(B, L)`` bool, which tokens stand for a visual token.
+        placeholders: ``(B, L)`` bool on the CPU, which tokens stand for a visual token.
         ids: ``(B, L)``, or None where the caller brought embeddings.
+        samples: ``(B, L)`` long on the CPU, the number of the sample that a token belongs to, where several
+            are packed into a row; else None.
     """
 
     placeholders: Tensor
     ids: Tensor | None
+    samples: Tensor | None = None
 
     @property
     def counts(self) -> list[int]:
-        """Placeholders in each row."""
-        found: list[int] = self.placeholders.sum(1).tolist()
-        return found
-
-
-@dataclass(frozen=True)
-class Unit:
-    """What has a budget of its own: an image, a tile or a frame.
-
-    Attributes:
-        modality: ``"image"`` or ``"video"``.
-        image: Number of the image or video in the call of the feature method.
-        part: Number of the tile or frame in it; 0 where it is whole.
-        rows: ``(N,)`` long, on the CPU, ascending: its rows among all feature rows of the call.
-        frames: Frames in it, one after another and of equal length, where that is known; else 1.
-    """
-
-    modality: str
-    image: int
-    part: int
-    rows: Tensor
-    frames: int = 1
-
-    @property
-    def tokens(self) -> int:
-        """Visual tokens, N."""
-        return self.rows.shape[0]
-
-    @property
-    def segment(self) -> Segment:
-        """What a budget is told of it."""
-        return Segment(self.modality, self.image, self.part, self.tokens, self.frames)
+        """Placeholders in each row, or in each sample of each row."""
+        if self.samples is None:
+            return [int(count) for count in self.placeholders.sum(1)]
+        return [
+            int((row & (own == number)).sum())
+            for row, own in zip(self.placeholders, self.samples, strict=True)
+            for number in range(int(own.max()) + 1)
+        ]
 
 
 @dataclass(frozen=True)
@@ -83,8 +77,8 @@ class Encoded:
     Attributes:
         lease: The compression that decided.
         modality: ``"image"`` or ``"video"``.
-        total: Feature rows of the call, those in no unit included.
-        units: The units, in the order of the features.
+        total: Feature rows of the call, those in no segment included.
+        segments: What has a budget of its own, in the order of the features.
         stages: The selection of each, or None where everything is kept.
         grids: Where the feature rows lie on the pictures, by image; empty if the family does not tell.
     """
@@ -92,13 +86,13 @@ class Encoded:
     lease: Lease
     modality: str
     total: int
-    units: tuple[Unit, ...]
+    segments: tuple[Segment, ...]
     stages: tuple[StageSelection | None, ...]
     grids: tuple[tuple[Grid, ...], ...] = ()
 
-    def grids_of(self, unit: Unit) -> tuple[Grid, ...]:
-        """Where the rows of a unit's image lie on the picture."""
-        return self.grids[unit.image] if self.grids else ()
+    def grids_of(self, segment: Segment) -> tuple[Grid, ...]:
+        """Where the rows of a segment's image lie on the picture."""
+        return self.grids[segment.image] if self.grids else ()
 
 
 @dataclass
@@ -129,7 +123,10 @@ class Encoding:
         modality: What is encoded.
         sizes: The call's ``image_sizes``, if it has any.
         around: The prompts that the features belong to, or None if these are not known.
-        units: Units that the projector's hook has met so far.
+        apart: Whether nobody waits for the features who would drop placeholders: they stay whole then, and
+            the projector's input is kept for a forward pass that may be given them.
+        inputs: What the projector was given, where it is kept.
+        segments: Segments that the projector's hook has met so far.
         stages: Their selections.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
         rows: Where the kept rows lie among the flattened tokens.
@@ -141,7 +138,9 @@ class Encoding:
     modality: str
     sizes: Any = None
     around: Around | None = None
-    units: list[Unit] = field(default_factory=list)
+    apart: bool = False
+    inputs: list[Tensor] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     rows: Tensor | None = None
@@ -151,12 +150,12 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Placed:
-    """A unit at its place in the batch.
+    """A segment at its place in the batch.
 
     Attributes:
-        number: Number of the unit in ``Call.units``.
+        number: Number of the segment in ``Call.segments``.
         row: Row of the batch in this forward pass.
-        columns: ``(N,)`` the columns of its placeholders.
+        columns: ``(N,)`` long on the CPU, the columns of its placeholders.
     """
 
     number: int
@@ -168,18 +167,30 @@ class Placed:
 class Prompt:
     """The prompt, or a further turn of it, after stage 1, and what stage 2 adds.
 
+    What the host knows without a look at the device is kept on the CPU: how many tokens stay is known, only
+    which ones is not.
+
     Attributes:
         before: Record of the cache before this forward pass.
         seen: Tokens before this forward pass.
         length: Tokens of this forward pass before compression, ``L``.
+        weights: ``(B, L)`` long on the CPU: how many columns are left of each. A segment's are all told at
+            its first column, so sums up to any column that is not inside of a segment are right.
         index: ``(B, first)`` index map to the original columns.
+        index_full: Whether it has no empty slot.
         valid: ``(B, first)`` bool, which slots are real tokens; behind a stage inside the text model, ``(B,
             n)``, which of its slots.
-        slots: Per placed unit, ``(C,)`` the slots of the tokens that are left, numbered likewise.
+        slots: Per placed segment, ``(C,)`` the slots of its tokens that are left, counted over all rows of
+            ``valid`` one after another.
+        tail: How many of the last tokens may be cropped: behind the last segment that lost some, in every
+            row.
+        samples: ``(B, L)`` long on the CPU, the number of every column's sample, where several are packed
+            into a row; else None.
+        lengths: Boundaries between packed samples, as the caller gave them for variable-length attention.
         later: The stages inside the text model that dropped something so far, with maps to the slots of
             ``index``.
         record: Record of the cache behind the last of them.
-        stages: Their selections, by the unit's number in ``Call.units``; several as one.
+        stages: Their selections, by the segment's number in ``Call.segments``.
         positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
             the plain count.
         shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None; that of
@@ -193,17 +204,27 @@ class Prompt:
     before: CacheRecord
     seen: int
     length: int
+    weights: Tensor
     index: Tensor
+    index_full: bool
     valid: Tensor
     slots: list[Tensor]
+    tail: int
+    samples: Tensor | None = None
+    lengths: dict[str, Tensor] = field(default_factory=dict)
     later: tuple[Behind, ...] = ()
     record: CacheRecord | None = None
-    stages: dict[int, StageSelection] = field(default_factory=dict)
+    stages: dict[int, tuple[StageSelection, ...]] = field(default_factory=dict)
     positions: Tensor | None = None
     shift: Tensor | None = None
     moved: list[tuple[Any, Any]] = field(default_factory=list)
     built: Any = None
     attention: Tensor | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no slot behind the last stage is empty."""
+        return bool((self.weights.sum(1) == self.valid.shape[1]).all())
 
 
 @dataclass
@@ -212,29 +233,47 @@ class Call:
 
     Attributes:
         lease: The compression that the call belongs to.
-        placeholders: ``(B, L)`` bool by modality, which tokens stand for a visual token.
+        placeholders: ``(B, L)`` bool on the CPU by modality, which tokens stand for a visual token.
+        real: ``(B, L)`` bool on the CPU, which tokens of this turn are no padding.
+        samples: As in `Prompt`.
         pixels: The call's pixels by modality, None where it brings features.
         encoded: Stage 1's decisions by modality, known at the latest when the text model is called.
         ids: ``(B, L)`` the ids of its tokens, None where it brings embeddings.
-        units: All units of the call.
+        segments: All segments of the call.
         stages: Stage 1's selection of each, or None where everything is kept.
-        placed: The units at their places.
+        placed: The segments at their places.
         copies: How many rows of the batch stand for one row of the caller.
+        entered: Whether the text model has begun.
         prompt: Set by the text model's hook.
     """
 
     lease: Lease
     placeholders: dict[str, Tensor]
+    real: Tensor
+    samples: Tensor | None = None
     pixels: dict[str, Any] = field(default_factory=dict)
     encoded: dict[str, Encoded] = field(default_factory=dict)
     ids: Tensor | None = None
-    units: list[Unit] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     stages: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
+    entered: bool = False
     prompt: Prompt | None = None
 
+
+_State = TypeVar("_State")
 
 call_in_progress: ContextVar[Call | None] = ContextVar("apet_call", default=None)
 generation_in_progress: ContextVar[Generation | None] = ContextVar("apet_generation", default=None)
 encoding_in_progress: ContextVar[Encoding | None] = ContextVar("apet_encoding", default=None)
+
+
+@contextmanager
+def running(variable: ContextVar[_State | None], value: _State | None) -> Iterator[None]:
+    """Set a state for a ``with`` block, and what was there before behind it, however the block ends."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)

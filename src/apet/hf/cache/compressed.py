@@ -94,6 +94,10 @@ class _CompressedCache(Cache):
         super().batch_select_indices(indices)
         self._apet_record.move_rows(lambda table: table[indices])
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # The class has no name in a module, so it is made again around the plain one's.
+        return _blank, (type(self).__mro__[2],), self.__dict__
+
     def reset(self) -> None:
         """Empty the cache; it is a plain one again."""
         super().reset()  # type: ignore[no-untyped-call]
@@ -111,16 +115,23 @@ def adopt(cache: Any, record: CacheRecord) -> None:
         cache: A transformers cache that a compressed prefill has filled.
         record: What it must remember.
     """
-    plain = type(cache)
-    if not issubclass(plain, _CompressedCache):
-        compressed = _CLASSES.get(plain)
-        if compressed is None:
-            compressed = _CLASSES.setdefault(
-                plain,
-                type(f"Compressed{plain.__name__}", (_CompressedCache, plain), {"__module__": __name__}),
-            )
-        cache.__class__ = compressed
+    if not isinstance(cache, _CompressedCache):
+        cache.__class__ = _compressed(type(cache))
     cache._apet_record = record
+
+
+def _compressed(plain: type) -> type:
+    """The compressed class over a cache class."""
+    found = _CLASSES.get(plain)
+    if found is None:
+        made = type(f"Compressed{plain.__name__}", (_CompressedCache, plain), {"__module__": __name__})
+        found = _CLASSES.setdefault(plain, made)
+    return found
+
+
+def _blank(plain: type) -> Any:
+    """An empty object for a saved cache, whose attributes are set next."""
+    return object.__new__(_compressed(plain))
 
 
 def record_of(cache: Any) -> CacheRecord | None:

@@ -13,17 +13,17 @@ from torch import Tensor
 __all__ = ["expand_map", "invert", "moved_by", "numbers", "pack", "take"]
 
 
-def pack(keep: Tensor) -> Tensor:
+def pack(keep: Tensor, width: int) -> Tensor:
     """Collect the kept columns of every row.
 
     Args:
         keep: ``(B, L)`` bool, the columns that stay.
+        width: How many stay in the row that keeps most; to find that here would wait for a device.
 
     Returns:
-        ``(B, n)`` index map, right-aligned; ``n`` is the count of the row that keeps most.
+        ``(B, width)`` index map, right-aligned.
     """
     counts = keep.sum(1)
-    width = int(counts.max())
     order = keep.to(torch.uint8).argsort(dim=1, stable=True)[:, keep.shape[1] - width :]
     filled = torch.arange(width, device=keep.device) >= (width - counts)[:, None]
     return order.masked_fill(~filled, -1)

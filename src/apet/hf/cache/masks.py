@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
+from transformers.masking_utils import (
+    ALL_MASK_ATTENTION_FUNCTIONS,
+    and_masks,
+    causal_mask_function,
+    packed_sequence_mask_function,
+)
 
 from apet.hf.cache.index_map import take
 
@@ -94,7 +99,16 @@ def remap_keys(mask: Tensor, index: Tensor) -> Tensor:
     return out.masked_fill(keys < 0, _blocked(mask))
 
 
-def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: Any, *, offset: int = 0) -> Any:
+def build_causal(
+    hidden: Tensor,
+    valid: Tensor,
+    past: int,
+    keys: int,
+    config: Any,
+    *,
+    offset: int = 0,
+    samples: Tensor | None = None,
+) -> Any:
     """Make a causal mask with padding, in the form that the model's attention implementation takes.
 
     Needed where no mask was given although some rows are shorter than others, and where a mask cannot be
@@ -107,20 +121,25 @@ def build_causal(hidden: Tensor, valid: Tensor, past: int, keys: int, config: An
         keys: Columns that the attention sees (more than ``m`` with a static cache).
         config: The text model's config.
         offset: Filled columns that the attention no longer sees, behind a sliding window.
+        samples: ``(B, m)`` the sample that each column belongs to, where several are packed into a row: none
+            sees another.
 
     Returns:
         A mask, a block mask, or None where none is needed.
     """
     make = ALL_MASK_ATTENTION_FUNCTIONS[config._attn_implementation]
+    rule = causal_mask_function
+    if samples is not None:
+        rule = and_masks(rule, packed_sequence_mask_function(samples.to(hidden.device)))
     return make(
         batch_size=hidden.shape[0],
         q_length=hidden.shape[1],
         kv_length=keys,
         q_offset=past,
         kv_offset=offset,
-        mask_function=causal_mask_function,
+        mask_function=rule,
         attention_mask=valid.to(hidden.device),
-        allow_is_causal_skip=True,
+        allow_is_causal_skip=samples is None,
         dtype=hidden.dtype,
         config=config,
         device=hidden.device,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,18 +11,40 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.cache.index_map import moved_by, numbers
+from apet.methods import Method
 
-__all__ = ["Behind", "CacheRecord", "Lease", "check_lease"]
+__all__ = ["Behind", "CacheRecord", "Lease", "claim"]
 
 
 class Lease:
-    """The right to use the caches of one installed compression; ended by ``remove``."""
+    """The right to use the caches of one installed compression; ended by ``remove``.
 
-    def __init__(self) -> None:
+    Args:
+        method: What is applied.
+        model_type: To what type of model.
+    """
+
+    def __init__(self, method: Method, model_type: str) -> None:
+        self.method = method
+        self.model_type = model_type
         self.active = True
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Lease:
         return self  # a copied cache hangs on the same compression
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is loaded again belongs to no model yet: `claim` gives it to one.
+        return _ended, (self.method, self.model_type)
+
+    def like(self, other: Lease) -> bool:
+        """Whether caches of one are right under the other."""
+        return (self.method, self.model_type) == (other.method, other.model_type)
+
+
+def _ended(method: Method, model_type: str) -> Lease:
+    lease = Lease(method, model_type)
+    lease.active = False
+    return lease
 
 
 @dataclass(frozen=True)
@@ -32,17 +54,12 @@ class Behind:
     Attributes:
         layer: The first of them.
         index: ``(B, n)`` index map from their columns to those of the layers before any such stage.
-        full: Whether it has no empty slot; looked at once, since that would stall a device in every step.
+        full: Whether it has no empty slot.
     """
 
     layer: int
     index: Tensor
     full: bool
-
-    @classmethod
-    def of(cls, layer: int, index: Tensor) -> Behind:
-        """With a look at the map."""
-        return cls(layer, index, bool((index >= 0).all()))
 
 
 @dataclass
@@ -56,9 +73,10 @@ class CacheRecord:
         lease: The compression that filled the cache.
         prompt: Tokens that the maps speak of, ``L``.
         first: ``(B, n1)`` index map from the columns of the layers before stage 2 to tokens.
+        full: Whether it has no empty slot.
         later: The stages inside the text model that dropped something, by layer.
-        tail: How many of the last tokens of ``prompt`` may be cropped: behind the last dropped one, in every
-            row.
+        tail: How many of the last tokens of ``prompt`` may be cropped: behind the last segment that lost
+            some, in every row.
         shift: ``(B, 1)``, how far contiguous numbering moved the following positions; None for own positions.
         memo: By stage, a mask of the step in progress and its translation, so that layers share one copy.
     """
@@ -66,19 +84,20 @@ class CacheRecord:
     lease: Lease
     prompt: int
     first: Tensor
+    full: bool
     later: tuple[Behind, ...] = ()
     tail: int = 0
     shift: Tensor | None = None
-    memo: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    memo: dict[int, tuple[Any, Any]] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Looks once whether the first map has empty slots."""
-        self.full_first = bool((self.first >= 0).all())
+    def __getstate__(self) -> dict[str, Any]:
+        """What is saved; not the masks of a step."""
+        return {**vars(self), "memo": {}}
 
     @classmethod
     def blank(cls, lease: Lease, rows: int, device: torch.device) -> CacheRecord:
         """The record of a cache in which nothing is compressed yet, whatever it holds."""
-        return cls(lease, 0, torch.empty(rows, 0, dtype=torch.long, device=device))
+        return cls(lease, 0, torch.empty(rows, 0, dtype=torch.long, device=device), full=True)
 
     def behind(self, layer_idx: int) -> Behind | None:
         """The stage that a layer lies behind, the last one; None before all of them."""
@@ -96,28 +115,30 @@ class CacheRecord:
         """Columns that the layers before stage 2 hold beyond those of a layer."""
         return self.dropped(layer_idx) - self.dropped(-1)
 
-    def grown(self, seen: int, length: int, index: Tensor, later: Sequence[Behind]) -> CacheRecord:
-        """The record after a turn with images, its tail and shift not yet set.
+    def grown(self, seen: int, turn: CacheRecord) -> CacheRecord:
+        """The record after a turn with images, its shift not yet set.
 
         Args:
             seen: Tokens before the turn.
-            length: Tokens of the turn.
-            index: ``(B, m1)`` index map from the turn's columns to its tokens.
-            later: The stages that dropped something of it, with maps to its columns.
+            turn: The record of the turn by itself: maps to its own tokens and columns.
         """
         gap = seen - self.prompt
         columns = self.first.shape[1] + gap
-        first = torch.cat([self.first, numbers(index, self.prompt, seen), moved_by(index, seen)], dim=1)
-        turn = CacheRecord(self.lease, length, index, tuple(later))
+        between = numbers(turn.first, self.prompt, seen)
+        first = torch.cat([self.first, between, moved_by(turn.first, seen)], dim=1)
         stages = []
-        for layer in sorted({stage.layer for stage in (*self.later, *later)}):
+        for layer in sorted({stage.layer for stage in (*self.later, *turn.later)}):
             old, new = (
-                _filled(record.first) if (stage := record.behind(layer)) is None else stage.index
+                Behind(layer, _filled(record.first), record.full)
+                if (stage := record.behind(layer)) is None
+                else stage
                 for record in (self, turn)
             )
-            both = torch.cat([old, numbers(new, columns - gap, columns), moved_by(new, columns)], dim=1)
-            stages.append(Behind.of(layer, both))
-        return CacheRecord(self.lease, seen + length, first, tuple(stages))
+            between = numbers(new.index, columns - gap, columns)
+            both = torch.cat([old.index, between, moved_by(new.index, columns)], dim=1)
+            stages.append(Behind(layer, both, old.full and new.full))
+        full = self.full and turn.full
+        return CacheRecord(self.lease, seen + turn.prompt, first, full, tuple(stages), turn.tail)
 
     def move_rows(self, move: Callable[[Tensor], Tensor]) -> None:
         """Apply a change of the batch dimension to every table."""
@@ -135,18 +156,23 @@ class CacheRecord:
         )
 
 
-def check_lease(record: CacheRecord | None, lease: Lease) -> None:
-    """Refuse a cache that another compression filled.
+def claim(record: CacheRecord | None, lease: Lease) -> None:
+    """Take a cache into use under a compression.
+
+    A cache that was saved, or filled before an equal method was applied anew, is this one's from now on.
 
     Raises:
-        ApETError: If it did.
+        ApETError: If another compression filled the cache.
     """
-    if record is not None and record.lease is not lease:
+    if record is None or record.lease is lease:
+        return
+    if record.lease.active or not record.lease.like(lease):
         raise ApETError(
             "forward",
             "a KV cache that was filled under another compression",
             "a new cache, or the compression that filled this one",
         )
+    record.lease = lease
 
 
 def _filled(index: Tensor) -> Tensor:

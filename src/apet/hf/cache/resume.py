@@ -20,12 +20,12 @@ _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 
 def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | None:
     """Translate a caller's 2D mask over ``total`` tokens; None where nothing is to be masked."""
-    return columns_mask(mask, record.first, full=record.full_first, prompt=record.prompt, total=total)
+    return columns_mask(mask, record.first, full=record.full, prompt=record.prompt, total=total)
 
 
 def _fit(mask: Any, record: CacheRecord, cache: Any, queries: int) -> Any:
     """Translate a step's mask if it is a 2D one over all tokens; any other is left alone."""
-    if (mask is None and record.full_first) or not (mask is None or _is_2d(mask)):
+    if (mask is None and record.full) or not (mask is None or _is_2d(mask)):
         return mask
     total = int(cache.get_seq_length()) + queries
     return mask if mask is not None and mask.shape[1] != total else translate(mask, record, total)
@@ -35,12 +35,12 @@ def _is_2d(mask: Any) -> bool:
     return isinstance(mask, Tensor) and mask.dim() == 2
 
 
-def translate_step(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
+def translate_step(kwargs: dict[str, Any], cache: Any, record: CacheRecord) -> dict[str, Any]:
     """Translate what a base model builds the layers' masks from: the 2D mask, and kinds of tokens.
 
     Positions that would be counted by a mask must be given, since the translated mask has fewer ones.
     """
-    cache, given = kwargs["past_key_values"], kwargs.get("inputs_embeds")
+    given = kwargs.get("inputs_embeds")
     queries = (kwargs["input_ids"] if given is None else given).shape[1]
     new = {**kwargs, "attention_mask": _fit(kwargs.get("attention_mask"), record, cache, queries)}
     for name in _PER_TOKEN:
@@ -50,7 +50,7 @@ def translate_step(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any
     return new
 
 
-def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
+def resume(kwargs: dict[str, Any], cache: Any, record: CacheRecord) -> dict[str, Any]:
     """Translate mask and positions of a step on a compressed cache.
 
     With a static cache ``generate`` builds 4D masks itself, from a mask that was translated before, so a
@@ -58,7 +58,8 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
 
     Args:
         kwargs: The text model's keyword arguments; changed in place.
-        record: The record of the cache in them.
+        cache: The cache in them.
+        record: Its record.
 
     Returns:
         ``kwargs``.
@@ -66,7 +67,8 @@ def resume(kwargs: dict[str, Any], record: CacheRecord) -> dict[str, Any]:
     Raises:
         ApETError: If a 4D mask does not fit the columns that the cache holds.
     """
-    cache, mask, embeds = kwargs["past_key_values"], kwargs.get("attention_mask"), kwargs["inputs_embeds"]
+    mask, embeds = kwargs.get("attention_mask"), kwargs.get("inputs_embeds")
+    embeds = kwargs["input_ids"] if embeds is None else embeds
     queries = embeds.shape[1]
     if not torch.compiler.is_compiling():
         record.memo = {}

@@ -1,4 +1,4 @@
-"""How many tokens every unit of a call keeps, in both stages."""
+"""How many tokens every segment of a call keeps, in both stages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from apet.core.allocate import allocate
 from apet.core.errors import ApETError
+from apet.core.segment import Segment
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
-from apet.hf.state import Unit
+from apet.hf.state import rows_of
 from apet.methods import Method, Stage2
 
 __all__ = ["check_counts", "later_count", "stage1_counts"]
@@ -19,50 +20,47 @@ __all__ = ["check_counts", "later_count", "stage1_counts"]
 
 def stage1_counts(
     method: Method,
-    segments: Sequence[Tensor],
-    units: Sequence[Unit],
+    tokens: Sequence[Tensor],
+    segments: Sequence[Segment],
     total: int,
     counts: Sequence[int] | None,
 ) -> list[int]:
-    """The tokens that stage 1 keeps of every unit; of one with fewer tokens than its count, all.
+    """The tokens that stage 1 keeps of every segment; of one with fewer tokens than its count, all.
 
     Args:
         method: The method.
-        segments: The tokens ``(N, d)`` of every unit.
-        units: The units.
+        tokens: The tokens ``(N, d)`` of every segment.
+        segments: What they are.
         total: Feature rows of the call.
-        counts: How many of these belong to each row of the batch; needed for a shared budget.
+        counts: How many of these belong to each prompt; needed for a shared budget.
 
     Raises:
-        ApETError: If a budget does not fit a unit, or stage 2 asks for more than stage 1 leaves.
+        ApETError: If a budget does not fit a segment, or stage 2 asks for more than stage 1 leaves.
     """
-    fixed = [own for unit in units if (own := method.stage1(unit.tokens)) is not None]
-    if len(fixed) == len(units):
-        _check_order(method, units, fixed)
+    fixed = [own for segment in segments if (own := method.stage1(segment.tokens)) is not None]
+    if len(fixed) == len(segments):
+        _check_order(method, segments, fixed)
         return fixed
     budget = method.allowance
-    about = [unit.segment for unit in units]
-    even = [] if budget.keep is None else [budget.count(segment, fit=True) for segment in about]
+    even = [] if budget.keep is None else [budget.count(segment, fit=True) for segment in segments]
     if not budget.needs_errors:
-        _check_order(method, units, even)
+        _check_order(method, segments, even)
         return even
-    if not units:
+    if not segments:
         return []
-    groups = _groups(units, total, counts) if budget.sharing == "shared" else None
-    return allocate(
-        budget, segments, about, lambda _, tokens, limit: method.measure(tokens, limit), even, groups
-    )
+    groups = _groups(segments, total, counts) if budget.sharing == "shared" else None
+    return allocate(budget, tokens, segments, lambda _, own, limit: method.measure(own, limit), even, groups)
 
 
-def _groups(units: Sequence[Unit], total: int, counts: Sequence[int] | None) -> list[list[int]]:
-    """The numbers of the units in each row of the batch: models fill placeholders with features in order."""
+def _groups(segments: Sequence[Segment], total: int, counts: Sequence[int] | None) -> list[list[int]]:
+    """The numbers of the segments in each prompt: models fill placeholders with features in order."""
     if counts is None:
         raise outside_a_prompt("budget='shared'")
     ends = list(itertools.accumulate(counts))
-    rows = [bisect.bisect_right(ends, int(unit.rows[0])) for unit in units]
-    last = [bisect.bisect_right(ends, int(unit.rows[-1])) for unit in units]
+    rows = [bisect.bisect_right(ends, int(rows_of(segment)[0])) for segment in segments]
+    last = [bisect.bisect_right(ends, int(rows_of(segment)[-1])) for segment in segments]
     if ends[-1] != total or rows != last:
-        raise mismatch(units[0].modality, list(counts), total, len(units))
+        raise mismatch(segments[0].modality, list(counts), total, len(segments))
     return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
 
 
@@ -83,24 +81,21 @@ def check_counts(method: Method, tokens: int, operation: str) -> None:
             raise ApETError(operation, got, f"an int between 1 and {tokens}, or a share")
 
 
-def later_count(method: Method, stage2: Stage2, unit: Unit, left: int) -> int:
-    """The tokens that stage 2 keeps of a unit of which stage 1 left so many: a count above them keeps all."""
-    later = method.behind(stage2, unit.tokens)
+def later_count(method: Method, stage2: Stage2, segment: Segment, left: int) -> int:
+    """The tokens that stage 2 keeps of a segment of which stage 1 left so many: at most those."""
+    later = method.behind(stage2, segment.tokens)
     return min(later, left) if method.allowance.needs_errors or isinstance(stage2.keep, int) else later
 
 
-def _check_order(method: Method, units: Sequence[Unit], keeps: Sequence[int]) -> None:
+def _check_order(method: Method, segments: Sequence[Segment], keeps: Sequence[int]) -> None:
     """Refuse a share in stage 2 that is more than stage 1 leaves: an int and a share compare only here.
 
     Raises:
         ApETError: If it does.
     """
     for stage in method.later:
-        for unit, keep in zip(units, keeps, strict=True):
-            later = later_count(method, stage, unit, keep)
+        for segment, keep in zip(segments, keeps, strict=True):
+            later = later_count(method, stage, segment, keep)
             if later > keep:
-                raise ApETError(
-                    "forward",
-                    f"stage2.keep={stage.keep!r} ({later} of {unit.tokens} tokens) behind {keep} in stage 1",
-                    "at most what stage 1 keeps",
-                )
+                of = f"({later} of {segment.tokens} tokens) behind {keep} in stage 1"
+                raise ApETError("forward", f"stage2.keep={stage.keep!r} {of}", "at most what stage 1 keeps")

@@ -1,4 +1,4 @@
-"""Ask the method for a decision on every image, in as few calls as their lengths allow."""
+"""Ask the method for a decision on every segment, in as few calls as their lengths allow."""
 
 from __future__ import annotations
 
@@ -9,88 +9,120 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apet.core import Selection
 from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
 from apet.methods import Attended, Attention, Method
 
-__all__ = ["Decided", "decide"]
+__all__ = ["Decision", "decide"]
 
 
 @dataclass(frozen=True)
-class Decided:
-    """A group of segments of one length that were decided together.
+class Decision:
+    """What was decided about some segments, and what became of their tokens.
+
+    All copies of a segment follow each other in ``kept`` and ``values``; segments that keep all they have are
+    in neither.
 
     Attributes:
-        members: Positions of the group's segments in the sequence that was passed in.
-        selection: The method's selection, with a leading dimension over ``members``.
-        clock: The time it took.
+        stages: The selection of every segment, or None where it keeps everything.
+        lost: ``(S,)`` long: the places of all tokens of the segments that lost some.
+        kept: ``(K,)`` long: the places of those that stay.
+        values: What became of these, merged or not: ``(K, d)`` for each of the tensors of tokens.
+        slots: Per segment and copy, its part of ``kept``; None where everything is kept.
     """
 
-    members: tuple[int, ...]
-    selection: Selection
-    clock: Clock
-
-    def stage(self, slot: int, candidates: Tensor, tokens: Tensor) -> StageSelection:
-        """The part of one member, counted in the image's original tokens.
-
-        Args:
-            slot: Which member of the group.
-            candidates: ``(C,)`` the original numbers of the tokens that were passed to the method.
-            tokens: ``(K, d)`` what became of them.
-        """
-        return StageSelection(
-            indices=candidates[self.selection.indices[slot]],
-            candidates=candidates,
-            assignment=self.selection.assignment[slot],
-            errors=self.selection.errors[slot],
-            basis=candidates[self.selection.basis[slot]],
-            tokens=tokens.detach(),
-            clock=self.clock,
-            share=len(self.members),
-        )
+    stages: tuple[StageSelection | None, ...]
+    lost: Tensor
+    kept: Tensor
+    values: tuple[Tensor, ...]
+    slots: tuple[tuple[Tensor, ...] | None, ...]
 
 
 def decide(
     method: Method,
-    segments: Sequence[Tensor],
+    tokens: Sequence[Tensor],
+    places: Sequence[Sequence[Tensor]],
     keeps: Sequence[int],
-    attention: Sequence[Attention] | None = None,
-) -> list[Decided]:
-    """Decide which tokens of every segment stay.
+    *,
+    candidates: Sequence[Tensor | None] | None = None,
+    attention: Attention | None = None,
+) -> Decision | None:
+    """Decide which tokens of every segment stay, and merge the others into them.
 
     Args:
         method: The method.
-        segments: One ``(C_i, d)`` tensor per image.
-        keeps: How many tokens each image keeps. Segments that keep all they have are left out of the answer.
-        attention: What attention says about each segment, for a method that decides by it.
+        tokens: One or more ``(R, d)`` tensors of the same tokens. The first is decided on; all get the same
+            decision.
+        places: Per segment its places ``(C,)`` in these, ascending, and those of its copies, which follow the
+            decision on the first of them. All segments have equally many copies.
+        keeps: How many tokens each segment keeps.
+        candidates: What the segments' tokens are called in the answer, ``(C,)`` ascending; None: 0 to C - 1.
+        attention: What attention says about every token, for a method that decides by it.
 
     Returns:
-        One entry per group of equal length and budget.
+        None where every segment keeps all that it has.
 
     Raises:
         ApETError: If the method refuses the tokens (NaN, infinite) or the budget.
     """
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, (segment, keep) in enumerate(zip(segments, keeps, strict=True)):
-        if keep < segment.shape[0]:
-            groups[segment.shape[0], keep].append(number)
-    decided = []
-    for (_, keep), members in groups.items():
-        tokens = torch.stack([segments[number] for number in members]).detach()
-        with torch.no_grad(), Clock(tokens.device) as clock:
-            if isinstance(method, Attended):
-                selection = method.select(tokens, keep, _stacked(attention, members))
-            else:
-                selection = method.select(tokens, keep)
-        decided.append(Decided(tuple(members), selection, clock))
-    return decided
+    for number, (copies, keep) in enumerate(zip(places, keeps, strict=True)):
+        if keep < len(copies[0]):
+            groups[len(copies[0]), keep].append(number)
+    if not groups:
+        return None
+    stages: list[StageSelection | None] = [None] * len(places)
+    slots: list[tuple[Tensor, ...] | None] = [None] * len(places)
+    lost, kept = [], []
+    values: list[list[Tensor]] = [[] for _ in tokens]
+    for (length, keep), members in groups.items():
+        where = [torch.stack(copy) for copy in zip(*(places[number] for number in members), strict=True)]
+        own = tokens[0][where[0]]
+        with torch.no_grad(), Clock(own.device) as clock:
+            asked = (_of(attention, where[0]),) if isinstance(method, Attended) else ()
+            selection = method.select(own.detach(), keep, *asked)
+        stays = [copy.gather(1, selection.indices) for copy in where]
+        lost += [copy.flatten() for copy in where]
+        kept += [copy.flatten() for copy in stays]
+        for place, (copy, left) in enumerate(zip(where, stays, strict=True)):
+            for number, x in enumerate(tokens):
+                if not method.merge:
+                    merged = x[left]
+                else:
+                    merged = selection.apply(x[copy] if place or number else own, dim=1)
+                values[number].append(merged)
+        for number, ours in zip(members, zip(*stays, strict=True), strict=True):
+            slots[number] = tuple(ours)
+        names = _named(candidates, members, length, own.device)
+        parts = zip(
+            names.gather(1, selection.indices),
+            names,
+            selection.assignment,
+            selection.errors,
+            names.gather(1, selection.basis),
+            values[0][-len(where)].detach(),
+            strict=True,
+        )
+        for number, part in zip(members, parts, strict=True):
+            stages[number] = StageSelection(*part, clock=clock, share=len(members))  # type: ignore[misc]
+    flat = tuple(torch.cat([part.flatten(0, 1) for part in each]) for each in values)
+    return Decision(tuple(stages), torch.cat(lost), torch.cat(kept), flat, tuple(slots))
 
 
-def _stacked(attention: Sequence[Attention] | None, members: Sequence[int]) -> Attention | None:
-    """The attention of some segments of one length, as a batch."""
+def _named(
+    candidates: Sequence[Tensor | None] | None, members: Sequence[int], length: int, device: torch.device
+) -> Tensor:
+    """``(G, C)``, what the candidates of a group are called."""
+    plain = torch.arange(length, device=device)
+    if candidates is None:
+        return plain.expand(len(members), -1)
+    own = [candidates[number] for number in members]
+    return torch.stack([plain if names is None else names.to(device) for names in own])
+
+
+def _of(attention: Attention | None, where: Tensor) -> Attention | None:
+    """What attention says about the tokens of a group."""
     if attention is None:
         return None
-    own = [attention[number] for number in members]
-    keys = [one.keys for one in own if one.keys is not None]
-    return Attention(torch.stack([one.received for one in own]), torch.stack(keys) if keys else None)
+    keys = attention.keys
+    return Attention(attention.received[where], None if keys is None else keys[where])

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.core.merge import adjacent_kept
+from apet.core.segment import Segment
 from apet.hf.choice.stage1 import Compressed
 from apet.hf.clock import Clock
 from apet.hf.families import Family
 from apet.hf.families.shrink import Grids
 from apet.hf.results import StageSelection
-from apet.hf.state import Unit
 from apet.methods import Downsample, Method
 
 __all__ = ["check_shrinks", "place_small"]
@@ -39,7 +39,7 @@ def check_shrinks(base: nn.Module, family: Family, method: Method, operation: st
 
 def place_small(
     rows: Tensor, deep: tuple[Tensor, ...], modality: str, grids: Sequence[Grids], clock: Clock
-) -> tuple[list[Unit], Compressed]:
+) -> tuple[list[Segment], Compressed]:
     """Give the tokens of small pictures their places among those that the prompt has for large ones.
 
     They take the upper left of the large grid: its positions, which rotary embeddings may count in rows and
@@ -53,14 +53,15 @@ def place_small(
         clock: The time that making them smaller took.
 
     Returns:
-        The units, and the rows with their places.
+        The segments, and the rows with their places.
     """
-    units, stages, kept = [], [], []
+    segments, stages, kept = [], [], []
     first = start = 0
     for number, (large, small) in enumerate(grids):
         total, count = large[0] * large[1], small[0] * small[1]
-        indices = (torch.arange(small[0])[:, None] * large[1] + torch.arange(small[1])).flatten()
-        units.append(Unit(modality, number, 0, torch.arange(first, first + total)))
+        places = torch.arange(total, device="cpu")
+        indices = places.view(large)[: small[0], : small[1]].flatten()
+        segments.append(Segment(modality, number, 0, total, rows=first + places))
         kept.append(first + indices)
         stage = None
         if count < total:
@@ -77,4 +78,4 @@ def place_small(
             )
         stages.append(stage)
         first, start = first + total, start + count
-    return units, Compressed(tuple(stages), torch.cat(kept), rows, deep)
+    return segments, Compressed(tuple(stages), torch.cat(kept), rows, deep)

@@ -1,4 +1,4 @@
-"""Stage 1 on a matrix of feature rows: decide on every unit, merge, and say which rows are left."""
+"""Stage 1 on a matrix of feature rows: decide on every segment, merge, and say which rows are left."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from apet.core.segment import Segment
 from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.decide import decide
 from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
-from apet.hf.state import Unit
+from apet.hf.state import rows_of
 from apet.methods import Attention, Method
 
-__all__ = ["Compressed", "compress_units"]
+__all__ = ["Compressed", "compress_segments"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class Compressed:
     """What became of the rows.
 
     Attributes:
-        stages: The selection of every unit, or None where everything is kept.
-        kept: ``(R',)`` long, ascending: the rows that are left, those in no unit included; None if all are.
+        stages: The selection of every segment, or None where everything is kept.
+        kept: ``(R',)`` long, ascending: the rows that are left, those in no segment included; None if all
+            are.
         short: ``(R', d)``, their values, merged or not.
         deep: The same rows of the features for later layers.
     """
@@ -35,22 +37,22 @@ class Compressed:
     deep: tuple[Tensor, ...] = ()
 
 
-def compress_units(
+def compress_segments(
     method: Method,
     rows: Tensor,
-    units: Sequence[Unit],
+    segments: Sequence[Segment],
     deep: tuple[Tensor, ...] = (),
     counts: Sequence[int] | None = None,
     attention: Attention | None = None,
 ) -> Compressed:
-    """Compress every unit of a call.
+    """Compress every segment of a call.
 
     Args:
         method: The method.
         rows: ``(R, d)`` the feature rows.
-        units: What has a budget of its own; they do not overlap.
+        segments: What has a budget of its own; they do not overlap.
         deep: Features of the same rows for later layers, which get the same decision.
-        counts: How many of the rows belong to each row of the batch, in order; None if that is not known.
+        counts: How many of the rows belong to each prompt, in order; None if that is not known.
         attention: What attention says about the rows, for a method that decides by it.
 
     Returns:
@@ -59,37 +61,42 @@ def compress_units(
     Raises:
         ApETError: If the method refuses the tokens or the budget.
     """
-    places = [unit.rows.to(rows.device) for unit in units]
-    segments = [rows[place] for place in places]
+    own = [rows_of(segment) for segment in segments]
+    outside = torch.ones(len(rows), dtype=torch.bool, device="cpu")
+    for one in own:
+        outside[one] = False
+    # All that the device has to be told of places goes there at once.
+    places = _moved([*own, outside.nonzero()[:, 0]], rows.device)
+    others = places.pop()
     with Clock(rows.device) as counting:
-        keeps = stage1_counts(method, segments, units, len(rows), counts)
-    stages: list[StageSelection | None] = [None] * len(units)
-    groups = decide(method, segments, keeps, _by_unit(attention, places))
-    if not groups:
-        return Compressed(tuple(stages), None, rows, deep)
-    stays = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    layers = [rows, *deep]
-    for group in groups:
-        where = torch.stack([places[number] for number in group.members])
-        kept = where.gather(1, group.selection.indices)
-        merged = [group.selection.apply(x[where], dim=1, merge=method.merge) for x in layers]
-        if method.merge:
-            layers = [x.index_put((kept,), values) for x, values in zip(layers, merged, strict=True)]
-        stays[where] = False
-        stays[kept] = True
-        for slot, number in enumerate(group.members):
-            candidates = torch.arange(units[number].tokens, device=rows.device)
-            stage = group.stage(slot, candidates, merged[0][slot])
-            stages[number] = replace(stage, counting=(counting, len(units)))
-    left = stays.nonzero()[:, 0]
-    short, *deep_short = (x[left] for x in layers)
-    return Compressed(tuple(stages), left, short, tuple(deep_short))
+        tokens = [_tokens(rows, *pair) for pair in zip(own, places, strict=True)]
+        keeps = stage1_counts(method, tokens, segments, len(rows), counts)
+    found = decide(method, [rows, *deep], [(place,) for place in places], keeps, attention=attention)
+    if found is None:
+        return Compressed((None,) * len(segments), None, rows, deep)
+    stages = tuple(
+        None if stage is None else replace(stage, counting=(counting, len(segments)))
+        for stage in found.stages
+    )
+    whole = [place for place, stage in zip(places, stages, strict=True) if stage is None]
+    untouched = torch.cat([*whole, others])
+    left, order = torch.cat([found.kept, untouched]).sort()
+    short, *deep_short = (
+        torch.cat([values, x[untouched]])[order]
+        for x, values in zip((rows, *deep), found.values, strict=True)
+    )
+    return Compressed(stages, left, short, tuple(deep_short))
 
 
-def _by_unit(attention: Attention | None, places: Sequence[Tensor]) -> list[Attention] | None:
-    """What attention says about every unit's rows; ``(B, N)`` of the encoder are the rows one by one."""
-    if attention is None:
-        return None
-    received = attention.received.flatten()
-    keys = None if attention.keys is None else attention.keys.flatten(0, 1)
-    return [Attention(received[place], None if keys is None else keys[place]) for place in places]
+def _tokens(rows: Tensor, own: Tensor, place: Tensor) -> Tensor:
+    """The tokens ``(N, d)`` of a segment; not copied where they stand in a row."""
+    first, last = int(own[0]), int(own[-1])
+    return rows[first : last + 1] if last - first + 1 == len(own) else rows[place]
+
+
+def _moved(parts: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Places on a device, in one copy; none where they are all rows in order."""
+    flat = torch.cat(list(parts))
+    everything = torch.arange(len(flat), device="cpu")
+    on_device = torch.arange(len(flat), device=device) if torch.equal(flat, everything) else flat.to(device)
+    return list(on_device.split([len(part) for part in parts]))

@@ -96,23 +96,20 @@ def family_of(model: nn.Module, operation: str) -> Family:
         ApETError: If the model's type is not supported, or the model is not the class with a language-model
             head.
     """
-    expected = "a supported model: " + "; ".join(
-        f"{' or '.join(family.classes)} (model type {family.model_type!r})" for family in supported_models()
-    )
+    expected = "a supported model with its language-model head: see `apet models` or apet.supported_models()"
     if not isinstance(model, nn.Module):
         raise ApETError(operation, f"an object of type {type(model).__name__}", expected)
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     family = FAMILIES.get(model_type) if isinstance(model_type, str) else None
     names = {cls.__name__ for cls in type(model).__mro__}
-    if model_type in UNSUPPORTED:
-        raise ApETError(
-            operation,
-            f"{type(model).__name__} (model type {model_type!r}), which cannot be compressed: "
-            f"{UNSUPPORTED[model_type]}",
-            "a supported model, see apet.supported_models()",
-        )
-    if family is None or not names.intersection(family.classes):
-        raise ApETError(operation, f"{type(model).__name__} (model type {model_type!r})", expected)
+    named = f"{type(model).__name__} (model type {model_type!r})"
+    if isinstance(model_type, str) and model_type in UNSUPPORTED:
+        got = f"{named}, which cannot be compressed: {UNSUPPORTED[model_type]}"
+        raise ApETError(operation, got, "a supported model: see `apet models` or apet.supported_models()")
+    if family is None:
+        raise ApETError(operation, named if model_type else f"a {type(model).__name__}", expected)
+    if not names.intersection(family.classes):
+        raise ApETError(operation, named, " or ".join(family.classes))
     return family
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.families import Family
-from apet.hf.hooks.text import TextStage
+from apet.hf.hooks.text import TextHooks
 from apet.hf.state import Encoding, Prompt, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 
@@ -53,7 +53,7 @@ def check_attention(base: nn.Module, family: Family, method: Method, operation: 
             )
 
 
-def hook_attention(base: nn.Module, family: Family, method: Method, text: TextStage) -> list[Any]:
+def hook_attention(base: nn.Module, family: Family, method: Method, text: TextHooks) -> list[Any]:
     """Hook the layers that a method reads the attention of; returns the handles."""
     if not isinstance(method, Attended):
         return []
@@ -72,14 +72,15 @@ def hook_attention(base: nn.Module, family: Family, method: Method, text: TextSt
 
 
 def attention_of(encoding: Encoding) -> Attention | None:
-    """What the hooks noted of an encoder's call, token by token; None if the method reads none of it."""
+    """What the hooks noted of an encoder's call, row by row; None if the method reads none of it."""
     if encoding.received is None:
         return None
-    return Attention(encoding.received, encoding.keys)
+    keys = encoding.keys
+    return Attention(encoding.received.flatten(), None if keys is None else keys.flatten(0, -2))
 
 
-def from_last_token(prompt: Prompt, place: int, row: int) -> Attention:
-    """The attention that the candidates of a placed unit receive from the last token of their row.
+def from_last_token(prompt: Prompt, device: torch.device) -> Attention:
+    """The attention that every slot receives from the last token of its row, slot by slot over all rows.
 
     Raises:
         ApETError: If the layer gave out no weights.
@@ -90,8 +91,7 @@ def from_last_token(prompt: Prompt, place: int, row: int) -> Attention:
             "a decoder layer that gave out no attention weights",
             "attn_implementation='eager', unchanged since apply",
         )
-    weights = prompt.attention[row]
-    return Attention(weights[prompt.slots[place].to(weights.device)])
+    return Attention(prompt.attention.flatten().to(device))
 
 
 def _decoder_attention(base: nn.Module, family: Family, method: Method) -> list[Any]:
@@ -114,7 +114,7 @@ def _encoder_attention(base: Any, family: Family) -> list[Any]:
     return [module] if isinstance(getattr(module, "k_proj", None), nn.Linear) else []
 
 
-def _note_row(text: TextStage, layer: int) -> Callable[..., None]:
+def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
     """In prefill, keep the mean over heads of the last token's attention to this turn: ``(B, n)``."""
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:

@@ -1,110 +1,178 @@
-"""Hooks of the base model: open and close the state of a forward pass with images."""
+"""The entry of a forward pass: the base model's ``forward`` opens the state of a call, and closes it."""
 
 from __future__ import annotations
 
-import inspect
+import functools
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
-from apet.hf.cache.compressed import is_static, record_of, tokens_in
-from apet.hf.cache.record import Lease, check_lease
+from apet.hf.arguments import cache_in, names_of
+from apet.hf.cache.compressed import record_of, tokens_in
+from apet.hf.cache.record import Lease, claim
 from apet.hf.cache.resume import translate_step
 from apet.hf.families import Family, Modality
-from apet.hf.hooks.hooks import Stage
-from apet.hf.hooks.vision import encoded_of
-from apet.hf.state import Call, Encoded, call_in_progress, generation_in_progress
+from apet.hf.hooks.compiled import outside_compiled_code
+from apet.hf.hooks.hooks import Hooks
+from apet.hf.hooks.refusals import (
+    check_checkpointing,
+    check_columns,
+    check_masks,
+    check_rows,
+    check_window,
+)
+from apet.hf.hooks.vision import VisionHooks, encoded_of
+from apet.hf.prompt.packed import samples_of
+from apet.hf.state import Call, call_in_progress, generation_in_progress, running
 from apet.methods import Method
 
-__all__ = ["RECURRENT", "BaseStage", "check_rows", "modalities_in"]
-
-RECURRENT = ("linear_attention", "conv")
-"""Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
+__all__ = ["BaseHooks", "modalities_in"]
 
 
-class BaseStage(Stage):
-    """Opens a call when a forward pass brings images, and closes it in any case.
+class BaseHooks(Hooks):
+    """Opens a call when a forward pass brings images, and closes it however that pass ends.
 
-    Passes without images (decode, text) are left alone before any state is touched.
+    Passes without images (decode, text) go through as they are, also compiled ones.
+
+    Args:
+        method: The method that is applied.
+        lease: The compression that the hooks belong to.
+        family: The model's family.
+        base: The base model.
+        vision: The hooks of its vision side.
     """
 
-    def __init__(self, method: Method, lease: Lease, family: Family, config: Any) -> None:
+    def __init__(
+        self, method: Method, lease: Lease, family: Family, base: nn.Module, vision: VisionHooks
+    ) -> None:
         super().__init__(method, lease)
         self.family = family
-        self.config = config  # of the text model
+        self.config = family.text_of(base).config
+        self.vision = vision
+        self.base = weakref.ref(base)
+        self.parts = {path: weakref.ref(base.get_submodule(path)) for path in parts_of(family, method)}
 
-    def before(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Open a call if there are images or videos.
+    def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Make the replacement of the base model's ``forward``."""
+        names = names_of(forward)
+        prefill = outside_compiled_code(functools.partial(self._prefill, forward))
+
+        def fitted(*args: Any, **kwargs: Any) -> Any:
+            kwargs = {**dict(zip(names, args, strict=False)), **kwargs} if args else kwargs
+            if modalities_in(kwargs, self.family):
+                return prefill(kwargs)
+            record = record_of(cache_in(kwargs))
+            if record is not None and self.family.base_masks:
+                claim(record, self.lease)
+                # The base model is about to build masks for the columns that the cache holds.
+                kwargs = translate_step(kwargs, cache_in(kwargs), record)
+            if torch.compiler.is_compiling() or call_in_progress.get() is None:
+                return forward(**kwargs)
+            with running(call_in_progress, None):  # text within a pass with images, as by somebody's hook
+                return forward(**kwargs)
+
+        return fitted
+
+    def _prefill(self, forward: Callable[..., Any], kwargs: dict[str, Any]) -> Any:
+        """A forward pass with images.
 
         Raises:
             ApETError: If images come with a cache that another compression filled, with features that were
                 not encoded under this one, or with stage 2 and a sliding window that is too short; if rows of
-                a further turn could differ in length where layers carry a state.
+                a further turn could differ in length where layers carry a state; if parts of the model were
+                replaced, or features that lost tokens did not come by the language model.
         """
-        cache = kwargs.get("past_key_values")
-        record = record_of(cache)
-        changed = None
-        if record is not None and self.family.base_masks:
-            # The base model is about to build masks for the columns that the cache holds.
-            kwargs = translate_step(kwargs, record)
-            changed = args, kwargs
-        inputs = _by_name(module, args, kwargs)
-        present = modalities_in(inputs, self.family)
-        if not present:
-            return changed
-        check_lease(record, self.lease)
-        seen = tokens_in(cache)
-        check_masks(self.config, self.family)
-        if seen:
-            check_rows(self.config, _rows(inputs))
-        encoded = {}
-        for modality in present:
-            features = (inputs.get("mm_encoder_outputs") or {}).get(modality.name)
-            if features is not None:
-                encoded[modality.name] = self._encoded(features, modality)
-        placeholders = {modality.name: self._placeholders(module, inputs, modality) for modality in present}
-        if self.method.later:
-            length = placeholders[present[0].name].shape[1]
-            check_window(self.config, seen + length, cache)
-            check_checkpointing(module)
-        pixels = {modality.name: inputs.get(modality.pixels) for modality in present}
-        call_in_progress.set(Call(self.lease, placeholders, pixels, encoded, inputs.get("input_ids")))
-        return changed
-
-    def _encoded(self, features: Any, modality: Modality) -> Encoded:
-        """The decisions on features that were encoded before."""
-        encoded = encoded_of(features)
-        generation = generation_in_progress.get()
-        if encoded is None and generation is not None:  # offloading rebuilds the output object
-            encoded = generation.encoded.get(modality.name)
-        if encoded is None or encoded.lease is not self.lease:
+        kwargs = self._checked(kwargs)
+        call = self._open(kwargs)
+        with running(call_in_progress, call):
+            kwargs = self._with_features(kwargs, call)
+            output = forward(**kwargs)
+        if call.prompt is None and any(any(one.stages) for one in call.encoded.values()):
             raise ApETError(
                 "forward",
-                f"{modality.name} features that were not encoded under this compression, or cut into chunks",
-                f"{modality.pixels}, or features from {modality.method} after apply, in one piece",
+                "features without their dropped tokens that did not reach the language model in this call",
+                "the model's own forward, with the parts that it had at apply",
             )
-        return encoded
+        return output
 
-    def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """Close the call, also after an exception."""
-        if not torch.compiler.is_compiling() and call_in_progress.get() is not None:
-            call_in_progress.set(None)
+    def _checked(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what cannot be right, before anything is encoded; fit masks to a compressed cache."""
+        base: Any = self.base()
+        for path, part in self.parts.items():
+            if _inner(base.get_submodule(path)) is not _inner(part()):
+                raise ApETError(
+                    "forward",
+                    f"a model whose {path} was replaced after apply",
+                    "apet.remove(model), then apet.apply(model, ..)",
+                )
+        cache = cache_in(kwargs)
+        record = record_of(cache)
+        claim(record, self.lease)
+        check_masks(self.config, self.family)
+        seen, (rows, length) = tokens_in(cache), _tokens(kwargs).shape[:2]
+        if seen:
+            check_rows(self.config, rows)
+        if record is None:
+            check_columns(kwargs.get("attention_mask"), cache, seen, length, images=True)
+        elif self.family.base_masks:
+            kwargs = translate_step(kwargs, cache, record)
+        if self.method.later:
+            check_window(self.config, seen + length, cache)
+            check_checkpointing(base)
+        return kwargs
 
-    def _placeholders(self, module: nn.Module, inputs: dict[str, Any], modality: Modality) -> Tensor:
-        """``(B, L)`` bool, which tokens stand for a visual token."""
-        placeholder: int = getattr(module.config, modality.placeholder)
-        ids: Tensor | None = inputs.get("input_ids")
-        if ids is not None:
-            return torch.eq(ids, placeholder)
-        embeds: Tensor = inputs["inputs_embeds"]
-        embedding: Any = module.get_input_embeddings()  # type: ignore[operator]
-        return torch.eq(embeds, embedding(torch.tensor(placeholder, device=embeds.device))).all(-1)
+    def _open(self, kwargs: dict[str, Any]) -> Call:
+        """The state of a call, with all that the host has to know of its tokens, read at once."""
+        base: Any = self.base()
+        present = modalities_in(kwargs, self.family)
+        ids, tokens = kwargs.get("input_ids"), _tokens(kwargs)
+        mask, positions = kwargs.get("attention_mask"), kwargs.get("position_ids")
+        rows, length = tokens.shape[:2]
+        wanted = [tokens] if ids is not None else [_embedded(base, tokens, kind) for kind in present]
+        masked = isinstance(mask, Tensor) and mask.dim() == 2
+        if isinstance(mask, Tensor) and mask.dim() == 2:
+            wanted.append(mask[:, -length:].expand(rows, -1) != 0)
+        text = _text_positions(positions, self.config)
+        if packs := text is not None and mask is None and not tokens_in(cache_in(kwargs)):
+            wanted.append(text.expand(rows, -1))
+        found = _on_host(wanted)
+        samples = samples_of(found.pop()) if packs else None
+        real = found.pop().bool() if masked else torch.ones(rows, length, dtype=torch.bool, device="cpu")
+        if ids is None:
+            places = [one.bool() for one in found]
+        else:
+            places = [found[0] == getattr(base.config, kind.placeholder) for kind in present]
+        placeholders = {kind.name: place for kind, place in zip(present, places, strict=True)}
+        pixels = {kind.name: kwargs.get(kind.pixels) for kind in present}
+        return Call(self.lease, placeholders, real, samples, pixels, ids=None if ids is None else found[0])
+
+    def _with_features(self, kwargs: dict[str, Any], call: Call) -> dict[str, Any]:
+        """Take in features that were encoded before, and drop tokens of those of which none were yet."""
+        given = {name: x for name, x in (kwargs.get("mm_encoder_outputs") or {}).items() if x is not None}
+        generation = generation_in_progress.get()
+        for kind in self.family.modalities:
+            features = given.get(kind.name)
+            if features is None:
+                continue
+            encoded = encoded_of(features)
+            if encoded is None and generation is not None and generation.lease is self.lease:
+                encoded = generation.encoded.get(kind.name)  # offloading rebuilds the output object
+            if encoded is None:
+                given[kind.name], encoded = self.vision.again(features, kind)
+            if encoded.lease is not self.lease:
+                raise self.vision.not_ours(kind)
+            call.encoded[kind.name] = encoded
+        return {**kwargs, "mm_encoder_outputs": given} if given else kwargs
+
+
+def parts_of(family: Family, method: Method) -> list[str]:
+    """The parts of a base model that a compression relies on."""
+    early = family.projector is not None and method.at != "projector_output"
+    return [family.text, *([family.projector] if early and family.projector else [])]
 
 
 def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:
@@ -117,80 +185,38 @@ def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:
     ]
 
 
-def check_masks(config: Any, family: Family) -> None:
-    """Refuse block masks that the base model builds: their blocks cannot be picked apart.
-
-    Raises:
-        ApETError: If it would build them.
-    """
-    if family.base_masks and config._attn_implementation == "flex_attention":
-        raise ApETError(
-            "forward",
-            f"flex_attention for {family.title}, whose masks come from its base model",
-            "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
-        )
+def _tokens(kwargs: dict[str, Any]) -> Tensor:
+    """``(B, L)`` ids, or ``(B, L, D)`` embeddings."""
+    ids: Tensor | None = kwargs.get("input_ids")
+    return kwargs["inputs_embeds"] if ids is None else ids
 
 
-def check_rows(config: Any, rows: int) -> None:
-    """Refuse several rows on a filled cache where layers carry a state through padding.
-
-    Raises:
-        ApETError: If the text model has such layers.
-    """
-    if rows > 1 and set(RECURRENT).intersection(getattr(config, "layer_types", None) or ()):
-        raise ApETError(
-            "forward",
-            f"new images on a filled cache (a further turn, or a prefill in chunks) in {rows} rows, where "
-            "layers carry a state through the padding between them",
-            "one row at a time",
-        )
+def _embedded(base: Any, embeds: Tensor, modality: Modality) -> Tensor:
+    """``(B, L)`` bool: which embeddings are that of a placeholder."""
+    number: int = getattr(base.config, modality.placeholder)
+    embedding = base.get_input_embeddings()(torch.tensor(number, device=embeds.device))
+    return torch.eq(embeds, embedding).all(-1)
 
 
-def check_window(config: Any, length: int, cache: Any) -> None:
-    """Refuse stage 2 where layers of one mask would see different parts of a sliding window or a chunk.
-
-    Raises:
-        ApETError: If the text model has layers with a window, and the prompt or a static cache is longer.
-    """
-    names, types = ("sliding_window", "attention_chunk_size"), getattr(config, "layer_types", None)
-    window = next((size for name in names if (size := getattr(config, name, None)) is not None), None)
-    local = types is None or any(kind in name for name in types for kind in ("sliding", "chunked"))
-    if window is None or not local:
-        return
-    # A static layer is cut to the window, so at that length it may belong to a longer cache.
-    layers = cache.layers if is_static(cache) else ()
-    longest = max([length, *(1 + getattr(layer, "max_cache_len", 0) for layer in layers)])
-    if longest > window:
-        raise ApETError(
-            "forward",
-            f"stage 2 on a prompt of {length} tokens with a sliding window of {window}",
-            "a prompt (and a static cache) within the window, or a method without stage 2",
-        )
+def _text_positions(positions: Any, config: Any) -> Tensor | None:
+    """``(1 or B, L)`` position ids by which masks are made; those of several axes lead with them (Qwen)."""
+    if not isinstance(positions, Tensor):
+        return None
+    if positions.dim() == 2:
+        return positions
+    section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
+    axes = len(section) if section else 3
+    return positions[0] if positions.dim() == 3 and positions.shape[0] > axes else None
 
 
-def check_checkpointing(module: nn.Module) -> None:
-    """Refuse stage 2 where gradient checkpointing would run the layers' hooks again in the backward pass.
-
-    Newer transformers checkpoints the layers' ``forward`` and leaves hooks outside.
-
-    Raises:
-        ApETError: If it would.
-    """
-    inside = "__call__" in vars(GradientCheckpointingLayer)
-    if inside and module.training and getattr(module, "is_gradient_checkpointing", False):
-        raise ApETError(
-            "forward",
-            f"stage 2 with gradient checkpointing on transformers {transformers.__version__}",
-            "a newer transformers, no gradient checkpointing, or a method without stage 2",
-        )
+def _on_host(tensors: list[Tensor]) -> list[Tensor]:
+    """Tensors of one shape as whole numbers on the CPU, by one transfer."""
+    devices = {one.device for one in tensors}
+    if len(devices) > 1:
+        return [one.to("cpu", torch.long) for one in tensors]
+    return list(torch.stack([one.long() for one in tensors]).cpu())
 
 
-def _rows(inputs: dict[str, Any]) -> int:
-    ids: Tensor | None = inputs.get("input_ids")
-    return int((inputs["inputs_embeds"] if ids is None else ids).shape[0])
-
-
-def _by_name(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    if not args:
-        return kwargs
-    return {**inspect.signature(module.forward).bind_partial(*args).arguments, **kwargs}
+def _inner(module: Any) -> Any:
+    """A module without what ``torch.compile`` puts around it."""
+    return getattr(module, "_orig_mod", module)

@@ -7,7 +7,6 @@ frame that it ends in, so that stage 2 sees it whole, and all else is what a fur
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apet.core.errors import ApETError
+from apet.hf.arguments import cache_in
 from apet.hf.cache.record import Lease
 from apet.hf.choice.features import Features
-from apet.hf.families import Family
-from apet.hf.hooks.vision import attach, encoded_of
+from apet.hf.families import Family, Modality
+from apet.hf.hooks.vision import VisionHooks, attach, encoded_of
 from apet.hf.prompt.placing import place
-from apet.hf.state import Encoded, Placed, generation_in_progress
+from apet.hf.state import Encoded, Placed, generation_in_progress, rows_of
 
 __all__ = ["chunks", "wrap_prefill"]
 
@@ -41,8 +40,8 @@ class _Images:
     Attributes:
         features: All features, those of repeated rows included.
         encoded: Stage 1's decisions, before any repetition.
-        placeholders: ``(B, L)`` bool.
-        placed: The units at their places.
+        placeholders: ``(B, L)`` bool on the CPU.
+        placed: The segments at their places.
         copies: How many rows stand for one row of the caller.
     """
 
@@ -53,7 +52,7 @@ class _Images:
     copies: int
 
     def spans(self) -> list[tuple[int, int]]:
-        """First and last column of every unit, the last one excluded."""
+        """First and last column of every segment, the last one excluded."""
         return [(int(placed.columns[0]), int(placed.columns[-1]) + 1) for placed in self.placed]
 
     def part(self, start: int, stop: int) -> Any:
@@ -61,19 +60,20 @@ class _Images:
         rows = _rows(self.placeholders, start, stop)
         if not len(rows):
             return None
-        own = _rows(self.placeholders[:: self.copies], start, stop).cpu()
+        own = _rows(self.placeholders[:: self.copies], start, stop)
         numbers = {
             placed.number
             for placed in self.placed
             if placed.row % self.copies == 0 and start <= int(placed.columns[0]) < stop
         }
-        units = [
-            replace(self.encoded.units[number], rows=torch.searchsorted(own, self.encoded.units[number].rows))
+        segments = [
+            replace(segment, rows=torch.searchsorted(own, rows_of(segment)))
             for number in sorted(numbers)
+            for segment in (self.encoded.segments[number],)
         ]
         stages = tuple(self.encoded.stages[number] for number in sorted(numbers))
         output = self.features.part(rows)
-        attach(output, replace(self.encoded, total=len(own), units=tuple(units), stages=stages))
+        attach(output, replace(self.encoded, total=len(own), segments=tuple(segments), stages=stages))
         return output
 
 
@@ -108,14 +108,13 @@ def wrap_prefill(
         lease: The compression.
     """
 
-    @functools.wraps(original)
     def prefill(
         input_ids: Tensor,
         generation_config: Any,
         model_kwargs: dict[str, Any],
         is_first_iteration: bool = True,
     ) -> Any:
-        size, cache = generation_config.prefill_chunk_size, model_kwargs.get("past_key_values")
+        size, cache = generation_config.prefill_chunk_size, cache_in(model_kwargs)
         encoder_outputs = model_kwargs.get("mm_encoder_outputs") or {}
         if size is None or cache is None or not any(x is not None for x in encoder_outputs.values()):
             return original(input_ids, generation_config, model_kwargs, is_first_iteration)
@@ -124,7 +123,7 @@ def wrap_prefill(
         ids = input_ids[:, seen:] if input_ids.shape[1] == (total or input_ids.shape[1]) else input_ids
         images = {
             modality.name: _images(
-                encoder_outputs[modality.name], ids == getattr(config, modality.placeholder)
+                encoder_outputs[modality.name], modality, (ids == getattr(config, modality.placeholder)).cpu()
             )
             for modality in family.modalities
             if encoder_outputs.get(modality.name) is not None
@@ -151,13 +150,11 @@ def wrap_prefill(
     return prefill
 
 
-def _images(output: Any, placeholders: Tensor) -> _Images:
-    encoded = encoded_of(output)
+def _images(output: Any, modality: Modality, placeholders: Tensor) -> _Images:
+    encoded, generation = encoded_of(output), generation_in_progress.get()
+    if encoded is None and generation is not None:
+        encoded = generation.encoded.get(modality.name)
     if encoded is None:
-        raise ApETError(
-            "generate",
-            "features that were not encoded under this compression",
-            "pixels, or features from the model's own method after apply",
-        )
+        raise VisionHooks.not_ours(modality)
     placed, copies = place(placeholders, encoded, 0)
     return _Images(Features.of(output), encoded, placeholders, placed, copies)

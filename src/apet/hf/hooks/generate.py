@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.arguments import cache_in, names_of
 from apet.hf.cache.compressed import is_static, record_of, tokens_in
-from apet.hf.cache.record import Lease, check_lease
+from apet.hf.cache.record import claim
 from apet.hf.cache.resume import translate
 from apet.hf.families import Family
-from apet.hf.hooks.base import check_rows, modalities_in
+from apet.hf.hooks.base import modalities_in
+from apet.hf.hooks.refusals import check_rows
+from apet.hf.hooks.vision import VisionHooks, encoded_of
 from apet.hf.sessions import Session
-from apet.hf.state import Generation, generation_in_progress
+from apet.hf.state import Generation, generation_in_progress, running
 from apet.methods import Attended, Method
 
 __all__ = ["guard_generate", "wrap_prepare"]
 
 
 def guard_generate(
-    original: Callable[..., Any], model: nn.Module, family: Family, session: Session, lease: Lease
+    original: Callable[..., Any], model: nn.Module, family: Family, session: Session, vision: VisionHooks
 ) -> Callable[..., Any]:
     """Make the replacement of ``generate``: refuse what cannot be right, then call the original.
 
@@ -32,53 +36,76 @@ def guard_generate(
         model: The model.
         family: Its family.
         session: Forgets this thread's results when a generation starts.
-        lease: The compression.
+        vision: The hooks of the model's vision side.
     """
+    signature, head, lease = inspect.signature(original), weakref.ref(model), vision.lease
 
-    @functools.wraps(original)
     def generate(*args: Any, **kwargs: Any) -> Any:
-        if modalities_in(kwargs, family):
-            check_options(model, family, kwargs, lease, _rows(args, kwargs))
-            check_last_token(model, kwargs, session.method)
+        given = signature.bind_partial(*args, **kwargs).arguments
+        given |= given.pop("kwargs", {})
+        options = _Options(head(), given)
+        cache, images = cache_in(given), modalities_in(given, family)
+        claim(record_of(cache), lease)
+        if images:
+            check_options(head(), family, given, options)
+            check_last_token(options, session.method)
+        elif record_of(cache) is None and tokens_in(cache):
+            _check_placeholders(head(), family, _ids(given))
         session.begin()
-        token = generation_in_progress.set(Generation(lease, _rows(args, kwargs), _ids(args, kwargs)))
-        try:
+        generation = Generation(lease, _rows(given), _ids(given))
+        with running(generation_in_progress, generation):
+            features = given.get("mm_encoder_outputs")
+            if features:
+                kwargs["mm_encoder_outputs"] = _decided(features, family, vision, generation)
             return original(*args, **kwargs)
-        finally:
-            generation_in_progress.reset(token)
 
     return generate
 
 
-def check_options(model: Any, family: Family, kwargs: dict[str, Any], lease: Lease, rows: int | None) -> None:
+class _Options:
+    """What a call of ``generate`` asks for, wherever it says so: an argument, its config, the model's."""
+
+    def __init__(self, model: Any, given: dict[str, Any]) -> None:
+        self.given = given
+        self.config = given.get("generation_config") or model.generation_config
+
+    def __call__(self, name: str) -> Any:
+        return self.given[name] if name in self.given else getattr(self.config, name, None)
+
+
+def _decided(
+    features: dict[str, Any], family: Family, vision: VisionHooks, generation: Generation
+) -> dict[str, Any]:
+    """Features that a caller encoded before, with stage 1's decisions on them."""
+    found = dict(features)
+    for kind in family.modalities:
+        if found.get(kind.name) is not None and encoded_of(found[kind.name]) is None:
+            found[kind.name], generation.encoded[kind.name] = vision.again(found[kind.name], kind)
+    return found
+
+
+def check_options(model: Any, family: Family, given: dict[str, Any], options: _Options) -> None:
     """Refuse ways to generate from images that cannot be right, before anything is encoded.
 
     Raises:
-        ApETError: If the cache was filled under another compression; if images come with a prefill in chunks
-            on embeddings, of a model that encodes images within its forward pass, or of several rows where
-            layers carry a state; or with a paged cache.
+        ApETError: If images come with a prefill in chunks on embeddings, of a model that encodes images
+            within its forward pass, or of several rows where layers carry a state; or with a paged cache.
     """
-    check_lease(record_of(kwargs.get("past_key_values")), lease)
-
-    def option(name: str) -> Any:
-        config = kwargs.get("generation_config") or model.generation_config
-        return kwargs.get(name, getattr(config, name, None))
-
-    chunk = option("prefill_chunk_size")
-    if chunk is not None and "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
+    chunk = options("prefill_chunk_size")
+    if chunk is not None and "mm_encoder_outputs" not in names_of(model.forward):
         raise ApETError(
             "generate",
             f"prefill_chunk_size={chunk} with images",
             "prefill_chunk_size=None, where the model encodes images within its forward pass",
         )
-    if chunk is not None and kwargs.get("inputs_embeds") is not None:
+    if chunk is not None and given.get("inputs_embeds") is not None:
         raise ApETError(
             "generate", f"prefill_chunk_size={chunk} with images and inputs_embeds", "input_ids alone"
         )
     if chunk is not None:
-        copies = max(option("num_beams") or 1, option("num_return_sequences") or 1)
-        check_rows(family.text_of(model.base_model).config, (rows or 1) * copies)
-    if option("cache_implementation") == "paged":
+        copies = max(options("num_beams") or 1, options("num_return_sequences") or 1)
+        check_rows(family.text_of(model.base_model).config, (_rows(given) or 1) * copies)
+    if options("cache_implementation") == "paged":
         raise ApETError(
             "generate",
             "cache_implementation='paged' with images",
@@ -86,14 +113,13 @@ def check_options(model: Any, family: Family, kwargs: dict[str, Any], lease: Lea
         )
 
 
-def check_last_token(model: Any, kwargs: dict[str, Any], method: Method) -> None:
+def check_last_token(options: _Options, method: Method) -> None:
     """Refuse chunks where a method reads the attention of the prompt's last token, which comes too late.
 
     Raises:
         ApETError: If it does.
     """
-    config = kwargs.get("generation_config") or model.generation_config
-    chunk = kwargs.get("prefill_chunk_size", getattr(config, "prefill_chunk_size", None))
+    chunk = options("prefill_chunk_size")
     if chunk is not None and isinstance(method, Attended) and method.reads == "text":
         raise ApETError(
             "generate",
@@ -102,23 +128,37 @@ def check_last_token(model: Any, kwargs: dict[str, Any], method: Method) -> None
         )
 
 
-def _rows(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+def _check_placeholders(model: Any, family: Family, ids: Tensor | None) -> None:
+    """Refuse placeholders of images that are neither given nor in a cache that was compressed.
+
+    Raises:
+        ApETError: If there are some: the cache holds fewer columns than the tokens it is taken for.
+    """
+    places = [getattr(model.base_model.config, kind.placeholder) for kind in family.modalities]
+    if ids is not None and bool(torch.isin(ids, torch.tensor(places, device=ids.device)).any()):
+        raise ApETError(
+            "generate",
+            "placeholders of images without images, behind a cache that is not compressed",
+            "the cache object that the compressed prefill filled: copies of its keys and values do not tell "
+            "which tokens they are",
+        )
+
+
+def _rows(given: dict[str, Any]) -> int | None:
     """Rows of the batch that the caller passed to ``generate``."""
-    first = args[0] if args else None
-    for given in (kwargs.get("input_ids"), kwargs.get("inputs"), kwargs.get("inputs_embeds"), first):
-        if isinstance(given, Tensor):
-            return given.shape[0]
+    for name in ("input_ids", "inputs", "inputs_embeds"):
+        if isinstance(given.get(name), Tensor):
+            return int(given[name].shape[0])
     return None
 
 
-def _ids(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+def _ids(given: dict[str, Any]) -> Tensor | None:
     """The new token ids, behind what a cache holds, that the caller passed to ``generate``."""
-    held, mask = tokens_in(kwargs.get("past_key_values")), kwargs.get("attention_mask")
-    first = args[0] if args else None
-    for given in (kwargs.get("input_ids"), kwargs.get("inputs"), first):
-        if isinstance(given, Tensor) and not given.is_floating_point():
-            whole = mask is None or mask.shape[1] == given.shape[1]
-            return given[:, held:] if whole else given
+    held, mask = tokens_in(cache_in(given)), given.get("attention_mask")
+    for ids in (given.get("input_ids"), given.get("inputs")):
+        if isinstance(ids, Tensor) and not ids.is_floating_point():
+            whole = mask is None or mask.shape[1] == ids.shape[1]
+            return ids[:, held:] if whole else ids
     return None
 
 
@@ -130,14 +170,13 @@ def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., 
     translated to the columns that the cache holds.
     """
 
-    @functools.wraps(original)  # generate reads the signature
     def prepare(input_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        cache: Any = kwargs.get("past_key_values")
+        cache: Any = cache_in(kwargs)
         if not is_static(cache):
             return original(input_ids, *args, **kwargs)
         record, mask = record_of(cache), kwargs.get("attention_mask")
         translated = mask
-        if record is not None and mask is None and not record.full_first:
+        if record is not None and mask is None and not record.full:
             new = kwargs.get("next_sequence_length") or input_ids.shape[1]
             translated = translate(None, record, int(cache.get_seq_length()) + new)
         elif record is not None and mask is not None and mask.dim() == 2:

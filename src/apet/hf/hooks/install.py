@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import functools
-import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from apet.core.errors import ApETError
+from apet.hf.arguments import check_names
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import check_shrinks
 from apet.hf.families import Family
 from apet.hf.hooks.attention import check_attention, hook_attention
-from apet.hf.hooks.base import RECURRENT, BaseStage
+from apet.hf.hooks.base import BaseHooks
 from apet.hf.hooks.chunks import wrap_prefill
 from apet.hf.hooks.generate import guard_generate, wrap_prepare
-from apet.hf.hooks.layers import LayerStage
-from apet.hf.hooks.text import TextStage, scales_by_position
-from apet.hf.hooks.vision import VisionStage
+from apet.hf.hooks.hooks import replace
+from apet.hf.hooks.layers import LayerHooks
+from apet.hf.hooks.refusals import RECURRENT
+from apet.hf.hooks.text import TextHooks, scales_by_position
+from apet.hf.hooks.vision import VisionHooks
 from apet.hf.sessions import Session
 from apet.methods import Method
 
@@ -63,6 +65,8 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
         raise ApETError(
             operation, f"unit='whole' for {family.title}: {family.no_whole}", "unit='part': a budget per tile"
         )
+    check_names(base.forward, f"a {type(base).__name__}", operation, "attention_mask", "inputs_embeds")
+    check_names(text.forward, f"a {type(text).__name__}", operation, "attention_mask", "inputs_embeds")
     check_shrinks(base, family, method, operation)
     check_attention(base, family, method, operation)
     if not method.later:
@@ -77,6 +81,8 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"stage2 on {family.title} with layers that share keys and values",
             "a method without stage 2: those layers see what an earlier one stored",
         )
+    for layer in layers[1:2]:
+        check_names(layer.forward, f"a decoder layer of {family.title}", operation, "hidden_states")
     deep = _deepstack_layers(base.config)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
@@ -103,16 +109,21 @@ class Installed:
     def __init__(self, model: nn.Module, family: Family, method: Method) -> None:
         self.method = method
         self.session = Session(method, family.model_type)
-        self._lease = Lease()
+        self._lease = Lease(method, family.model_type)
         self._undo: list[Callable[[], object]] = []
-        self._model = model
+        self._head = weakref.ref(model)
         base = _base(model)
         text = family.text_of(base)
         try:
-            self._install(base, text, family)
+            self._install(model, base, text, family)
         except BaseException:
             self.remove()
             raise
+
+    @property
+    def head(self) -> nn.Module | None:
+        """The model that `apply` was given; None if it is gone."""
+        return self._head()
 
     def remove(self) -> None:
         """Undo everything, in reverse order, and end the lease of caches that were filled."""
@@ -120,22 +131,24 @@ class Installed:
         self.session.end()
         while self._undo:
             self._undo.pop()()
-        _forget_compiled(self._model)
 
-    def _install(self, base: nn.Module, text: Any, family: Family) -> None:
-        method, lease = self.method, self._lease
-        vision = VisionStage(method, lease, family, base)
-        whole = BaseStage(method, lease, family, text.config)
-        prompt = TextStage(method, lease, self.session)
-        hooks = self._undo
+    def _install(self, model: Any, base: Any, text: Any, family: Family) -> None:
+        method, lease, hooks = self.method, self._lease, self._undo
+        vision = VisionHooks(method, lease, family, base)
+        whole = BaseHooks(method, lease, family, base, vision)
+        prompt = TextHooks(method, lease, self.session, text)
+
+        def put(
+            owner: nn.Module, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+        ) -> None:
+            hooks.append(replace(owner, name, make, lease))
+
         if vision.early:
             projector = getattr(base, family.projector or "")
             hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
             hooks.append(projector.register_forward_hook(vision.after_projector).remove)
-        hooks.append(base.register_forward_pre_hook(whole.before, with_kwargs=True).remove)
-        hooks.append(base.register_forward_hook(whole.after, always_call=True).remove)
-        hooks.append(text.register_forward_pre_hook(prompt.before, with_kwargs=True).remove)
-        hooks.append(text.register_forward_hook(prompt.after).remove)
+        put(base, "forward", whole.wrap)
+        put(text, "forward", prompt.wrap)
         for name, child in text.named_children():
             if name.startswith("rotary_emb"):  # there may be one per kind of layer
                 hooks.append(child.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
@@ -144,50 +157,15 @@ class Installed:
             for layer in text.layers:
                 hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
         if method.later:
-            layers = LayerStage(method, prompt, text.config)
+            layers = LayerHooks(method, prompt, text.config)
             for number, layer in list(enumerate(text.layers))[method.later[0].layer :]:
-                self._replace(layer, "forward", layers.wrap(number, layer.forward))
+                put(layer, "forward", functools.partial(layers.wrap, number))
         for name in dict.fromkeys(modality.method for modality in family.modalities):
-            shared = [modality for modality in family.modalities if modality.method == name]
-            self._replace(base, name, vision.wrap(getattr(base, name), shared))
-        model: Any = self._model
+            put(base, name, functools.partial(vision.wrap, name=name))
         if hasattr(model, "generate"):
-            self._replace(
-                model, "generate", guard_generate(model.generate, model, family, self.session, lease)
-            )
-            self._replace(
-                model,
-                "prepare_inputs_for_generation",
-                wrap_prepare(model.prepare_inputs_for_generation, family),
-            )
-            self._replace(model, "_prefill", wrap_prefill(model._prefill, model.config, family, lease))
-        _forget_compiled(self._model)
-
-    def _replace(self, owner: nn.Module, name: str, value: Callable[..., Any]) -> None:
-        """Set an instance attribute, and remember what stood there.
-
-        Whoever puts something of their own around it, say to move a layer's weights, may keep a hold on it
-        for longer than the compression lasts. So it passes calls on once the lease has ended, and what it no
-        longer is the outside of stays.
-        """
-        lease, original, attributes = self._lease, getattr(owner, name), owner.__dict__
-
-        @functools.wraps(value)  # generate reads signatures
-        def ours(*args: Any, **kwargs: Any) -> Any:
-            return (value if lease.active else original)(*args, **kwargs)
-
-        had, before = name in attributes, attributes.get(name)
-
-        def undo() -> None:
-            if attributes.get(name) is not ours:
-                return
-            if had:
-                attributes[name] = before
-            else:
-                del attributes[name]
-
-        self._undo.append(undo)
-        attributes[name] = ours
+            put(model, "generate", lambda call: guard_generate(call, model, family, self.session, vision))
+            put(model, "prepare_inputs_for_generation", lambda call: wrap_prepare(call, family))
+            put(model, "_prefill", lambda call: wrap_prefill(call, model.config, family, lease))
 
 
 def _deepstack_layers(config: Any) -> int:
@@ -201,11 +179,3 @@ def _deepstack_layers(config: Any) -> int:
 def _base(model: nn.Module) -> nn.Module:
     base: nn.Module = getattr(model, "base_model", model)
     return base
-
-
-def _forget_compiled(model: nn.Module) -> None:
-    """Drop what was compiled of this model: compiled code does not see hooks that come or go later."""
-    compiled = model.__dict__.pop("_compiled_call", None) is not None
-    compiled |= any(module._compiled_call_impl is not None for module in model.modules())
-    if compiled and "torch._dynamo" in sys.modules:
-        torch._dynamo.reset()

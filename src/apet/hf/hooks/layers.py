@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
+from apet.hf.arguments import cache_in
 from apet.hf.cache.compressed import is_static, record_of
 from apet.hf.cache.index_map import invert, pack, take
 from apet.hf.cache.masks import build_causal, continue_index, remap, remap_keys
@@ -17,19 +17,20 @@ from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.choice.budgets import later_count
 from apet.hf.choice.decide import decide
 from apet.hf.hooks.attention import from_last_token
-from apet.hf.hooks.base import RECURRENT
-from apet.hf.hooks.hooks import Stage
-from apet.hf.hooks.text import TextStage, scales_by_position
+from apet.hf.hooks.hooks import Hooks
+from apet.hf.hooks.refusals import RECURRENT
+from apet.hf.hooks.text import TextHooks, scales_by_position
+from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
 from apet.hf.prompt.shorten import make_record
 from apet.hf.state import Call, Prompt
 from apet.methods import Attended, Method, Stage2
 
-__all__ = ["LayerStage"]
+__all__ = ["LayerHooks"]
 
 _FITTED = {"attention_mask", "hidden_states", "position_embeddings", "position_ids"}
 
 
-class LayerStage(Stage):
+class LayerHooks(Hooks):
     """Wrappers of the decoder layers from the first stage inside the text model on.
 
     In prefill the first layer behind a stage selects and shortens the hidden states, and all of them get
@@ -37,7 +38,7 @@ class LayerStage(Stage):
     tokens. In decode they only pick the columns of the mask.
     """
 
-    def __init__(self, method: Method, text: TextStage, config: Any) -> None:
+    def __init__(self, method: Method, text: TextHooks, config: Any) -> None:
         super().__init__(method, text.lease)
         self.stages = {stage.layer: stage for stage in method.later}
         self.text = text
@@ -53,7 +54,6 @@ class LayerStage(Stage):
         every layer for every token of decode.
         """
 
-        @functools.wraps(forward)
         def fitted(*args: Any, **kwargs: Any) -> Any:
             args, kwargs = self._before(number, args, kwargs)
             return forward(*args, **kwargs)
@@ -74,69 +74,66 @@ class LayerStage(Stage):
         if not prompt.later or prompt.record is None:
             return self._decode(number, args, kwargs)
         index = prompt.later[-1].index
-        kwargs = self._shorten(number, hidden, kwargs, prompt, index, prompt.record)
+        kwargs = self._shorten(number, hidden, kwargs, call, prompt, prompt.record)
         rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
         return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
 
     def _select(self, hidden: Tensor, call: Call, prompt: Prompt, stage: Stage2) -> Tensor:
-        """Select among the tokens that are left, once per unit; merge and gather in every copy of it.
+        """Select among the tokens that are left, once per segment; merge and gather in every copy of it.
 
         Args:
             hidden: ``(B, n1, D)`` hidden states.
             call: The running call.
-            prompt: Gets ``later`` and ``stages``, and the new ``valid`` and ``slots``.
+            prompt: Gets ``later``, ``stages`` and ``record``, and what it says of slots anew.
             stage: The stage.
 
         Returns:
             ``(B, n2, D)``, or ``hidden`` if nothing is dropped.
         """
         device = hidden.device  # with a device map, not that of the embeddings
-        slots = [slot.to(device) for slot in prompt.slots]
         copies: dict[int, list[int]] = {}
         for place, placed in enumerate(call.placed):
             copies.setdefault(placed.number, []).append(place)
-        units = list(copies)
-        leads = [copies[unit][0] for unit in units]
-        segments = [hidden[call.placed[lead].row, slots[lead]] for lead in leads]
+        slots = [slot.to(device) for slot in prompt.slots]
         keeps = [
-            later_count(self.method, stage, call.units[unit], len(segment))
-            for unit, segment in zip(units, segments, strict=True)
+            later_count(self.method, stage, call.segments[number], len(slots[places[0]]))
+            for number, places in copies.items()
         ]
-        attention = None
-        if isinstance(self.method, Attended):
-            attention = [from_last_token(prompt, lead, call.placed[lead].row) for lead in leads]
-        groups = decide(self.method, segments, keeps, attention)
-        if not groups:
+        found = decide(
+            self.method,
+            [hidden.flatten(0, 1)],
+            [[slots[place] for place in places] for places in copies.values()],
+            keeps,
+            candidates=[_names(call, prompt, number) for number in copies],
+            attention=from_last_token(prompt, device) if isinstance(self.method, Attended) else None,
+        )
+        if found is None:
             return hidden
-        keep = prompt.valid.to(device, copy=True)
-        for group in groups:
-            members = [units[member] for member in group.members]
-            for number in range(call.copies):
-                places = [copies[unit][number] for unit in members]
-                rows = torch.tensor([[call.placed[place].row] for place in places], device=device)
-                columns = torch.stack([slots[place] for place in places])
-                kept = columns.gather(1, group.selection.indices)
-                keep[rows, columns] = False
-                keep[rows, kept] = True
-                tokens = group.selection.apply(hidden[rows, columns], dim=1, merge=self.method.merge)
-                if self.method.merge:
-                    hidden = hidden.index_put((rows, kept), tokens)
-                if number == 0:
-                    for slot, unit in enumerate(members):
-                        before = prompt.stages.get(unit)
-                        candidates = _candidates(call, unit, device) if before is None else before.indices
-                        new = group.stage(slot, candidates, tokens[slot])
-                        prompt.stages[unit] = new if before is None else before.then(new)
-                for place, row in zip(places, kept, strict=True):
-                    slots[place] = row
-        index = pack(keep)
-        slot_of = invert(index, keep.shape[1])
-        prompt.slots = [slot_of[placed.row, own] for placed, own in zip(call.placed, slots, strict=True)]
+        prompt.weights = prompt.weights.clone()
+        for (number, places), new, own in zip(copies.items(), found.stages, found.slots, strict=True):
+            if new is None or own is None:
+                continue
+            prompt.stages[number] = (*prompt.stages.get(number, ()), new)
+            for place, kept in zip(places, own, strict=True):
+                slots[place] = kept
+                placed = call.placed[place]
+                prompt.weights[placed.row, placed.columns] = 0
+                prompt.weights[placed.row, placed.columns[0]] = len(kept)
+        valid = prompt.valid.to(device)
+        keep = valid.flatten().index_fill(0, found.lost, False).index_fill_(0, found.kept, True)
+        width = int(prompt.weights.sum(1).max())
+        index = pack(keep.view(valid.shape), width)
+        begins = torch.arange(len(index), device=device)[:, None] * width
+        slot_of = (invert(index, valid.shape[1]) + begins).flatten()
+        prompt.slots = list(slot_of[torch.cat(slots)].split([len(own) for own in slots]))
         prompt.valid = index >= 0
         prompt.later += (self._behind(prompt, stage.layer, index),)
         prompt.record = make_record(prompt)
         prompt.moved, prompt.built = [], None  # those of the last stage's length
-        return take(hidden, index, 1)
+        short = take(hidden, index, 1)
+        if self.method.merge:
+            short.view(-1, short.shape[-1]).index_copy_(0, slot_of[found.kept], found.values[0])
+        return short
 
     @staticmethod
     def _behind(prompt: Prompt, layer: int, index: Tensor) -> Behind:
@@ -144,19 +141,19 @@ class LayerStage(Stage):
         index = index.to(prompt.index.device)
         if prompt.later:
             index = take(prompt.later[-1].index, index, 1).masked_fill(index < 0, -1)
-        return Behind.of(layer, index)
+        return Behind(layer, index, prompt.full)
 
     def _shorten(
         self,
         number: int,
         hidden: Tensor,
         kwargs: dict[str, Any],
+        call: Call,
         prompt: Prompt,
-        index: Tensor,
         record: CacheRecord,
     ) -> dict[str, Any]:
         """Fit a layer's keyword arguments to the sequence behind stage 2, in prefill."""
-        kwargs = dict(kwargs)
+        kwargs, index, numbers = dict(kwargs), prompt.later[-1].index, prompt.samples
 
         def once(name: str, move: Callable[[Any], Any]) -> None:
             value = kwargs.get(name)
@@ -172,26 +169,38 @@ class LayerStage(Stage):
         once("position_embeddings", lambda given: _rotary(given, index))
         if self.scaled:
             once("position_ids", lambda ids: take(ids.expand(index.shape[0], -1), index, 1))
+        elif numbers is not None:
+            once("position_ids", lambda ids: counted(prompt.weights, numbers, index.shape[1]).to(ids.device))
         else:
             once("position_ids", lambda ids: ids[..., : index.shape[1]])
         for name in kwargs.keys() - _FITTED:  # such as the kinds of tokens, by which experts are chosen
             if _per_token(kwargs[name], prompt):
                 once(name, lambda old: take(old, index, 1))
-        mask, cache = kwargs.get("attention_mask"), kwargs.get("past_key_values")
+        shorten_lengths(kwargs, prompt.lengths, prompt.weights, call.placed)
+        mask, cache = kwargs.get("attention_mask"), cache_in(kwargs)
         behind = record.behind(number)
         keys = index if behind is None else behind.index
         if number in self.recurrent:
-            kwargs["attention_mask"] = None if bool((index >= 0).all()) else (index >= 0).to(hidden.device)
+            kwargs["attention_mask"] = None if prompt.full else (index >= 0).to(hidden.device)
         elif isinstance(mask, Tensor):
             width = mask.shape[-1] if is_static(cache) else 0
             once("attention_mask", lambda old: remap(old, index, keys, width=width))
         elif mask is not None or behind is None or not behind.full:
             if prompt.built is None:
-                prompt.built = self._build(number, hidden, cache, keys >= 0, prompt.before)
+                own = None if numbers is None else sample_of_slots(prompt.weights, numbers, index.shape[1])
+                prompt.built = self._build(number, hidden, cache, keys >= 0, prompt.before, own)
             kwargs["attention_mask"] = prompt.built
         return kwargs
 
-    def _build(self, number: int, hidden: Tensor, cache: Any, valid: Tensor, record: CacheRecord) -> Any:
+    def _build(
+        self,
+        number: int,
+        hidden: Tensor,
+        cache: Any,
+        valid: Tensor,
+        record: CacheRecord,
+        samples: Tensor | None = None,
+    ) -> Any:
         """A mask over the columns that the layers behind stage 2 hold, where none could be translated.
 
         Args:
@@ -200,18 +209,20 @@ class LayerStage(Stage):
             cache: The cache before this step, or None.
             valid: ``(B, m)`` bool over its columns, with those of this step.
             record: The record of the cache before this step.
+            samples: ``(B, m)`` the sample of every column, where several are packed into a row.
         """
         queries, keys = hidden.shape[1], valid.shape[1]
         if cache is not None:
             keys = cache.get_mask_sizes(queries, number)[0]
             keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
-        return build_causal(hidden, valid, valid.shape[1] - queries, keys, self.config)
+        past = valid.shape[1] - queries
+        return build_causal(hidden, valid, past, keys, self.config, samples=samples)
 
     def _decode(
         self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
-        cache, mask = kwargs.get("past_key_values"), kwargs.get("attention_mask")
+        cache, mask = cache_in(kwargs), kwargs.get("attention_mask")
         record = record_of(cache)
         behind = None if record is None else record.behind(number)
         # The masks of recurrent layers cover this step alone.
@@ -249,12 +260,11 @@ class LayerStage(Stage):
         return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))
 
 
-def _candidates(call: Call, unit: int, device: torch.device) -> Tensor:
-    """``(C,)`` the tokens of a unit that stage 1 kept, counted in the original N."""
-    first = call.stages[unit]
-    if first is None:
-        return torch.arange(call.units[unit].tokens, device=device)
-    return first.indices.to(device)
+def _names(call: Call, prompt: Prompt, number: int) -> Tensor | None:
+    """The numbers of a segment's tokens that are left, among its N; None where all are."""
+    earlier = prompt.stages.get(number)
+    last = earlier[-1] if earlier else call.stages[number]
+    return None if last is None else last.indices
 
 
 def _rotary(given: Any, index: Tensor) -> Any:

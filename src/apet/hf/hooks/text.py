@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from apet.hf.cache.compressed import adopt, record_of, tokens_in
+from apet.core.errors import ApETError
+from apet.hf.arguments import cache_in, cache_out, names_of
+from apet.hf.cache.compressed import adopt, is_static, record_of, tokens_in
 from apet.hf.cache.index_map import expand_map, take
-from apet.hf.cache.record import CacheRecord, Lease, check_lease
+from apet.hf.cache.record import CacheRecord, Lease, claim
 from apet.hf.cache.resume import resume
-from apet.hf.hooks.hooks import Stage
+from apet.hf.hooks.hooks import Hooks
+from apet.hf.hooks.refusals import check_columns
+from apet.hf.prompt.packed import first_slots
 from apet.hf.prompt.shorten import final_index, make_record, shorten
-from apet.hf.results import ImageResult
+from apet.hf.results import ImageResult, StageSelection
 from apet.hf.sessions import Session
-from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress
+from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress, running
 from apet.methods import Method
 
-__all__ = ["TextStage", "scales_by_position"]
+__all__ = ["TextHooks", "scales_by_position"]
 
 
 def scales_by_position(config: Any) -> bool:
@@ -26,7 +32,7 @@ def scales_by_position(config: Any) -> bool:
     return "llama_4_scaling_beta" in (getattr(config, "rope_parameters", None) or {})
 
 
-class TextStage(Stage):
+class TextHooks(Hooks):
     """Hooks of one text model: shorten the prompt on entry, lengthen the hidden states on exit.
 
     In prefill the layers get plain counting ``position_ids``, and the rotary embedding alone gets the tokens'
@@ -35,28 +41,51 @@ class TextStage(Stage):
     read and a compiled step has nothing to break on.
     """
 
-    def __init__(self, method: Method, lease: Lease, session: Session) -> None:
+    def __init__(self, method: Method, lease: Lease, session: Session, text: nn.Module) -> None:
         super().__init__(method, lease)
         self.session = session
+        self.config: Any = text.config
 
-    def before(
-        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Translate masks and positions to what a compressed cache holds; gather the kept rows in prefill.
+    def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """Make the replacement of the text model's ``forward``."""
+        names = names_of(forward)
 
-        A call that compiles is a step of decoding: it has no call state, and neither has text.
-        """
-        cache, kwargs = kwargs.get("past_key_values"), dict(kwargs)
-        record = record_of(cache)
-        if record is not None:
-            check_lease(record, self.lease)
-            kwargs = resume(kwargs, record)
-        call = self.current()
-        if call is None or not any(encoded.total for encoded in call.encoded.values()):
-            return None if record is None else (args, kwargs)
-        embeds = kwargs["inputs_embeds"]
-        before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
-        return args, shorten(kwargs, call, self.method, before, tokens_in(cache), module.config)
+        def fitted(*args: Any, **kwargs: Any) -> Any:
+            kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
+            cache = cache_in(kwargs)
+            record = record_of(cache)
+            call = self.current()
+            if record is not None:
+                claim(record, self.lease)
+                kwargs = resume(kwargs, cache, record)
+            if call is None:
+                if record is None and not torch.compiler.is_compiling():
+                    self._check_mask(kwargs, cache)
+                return forward(**kwargs)
+            if call.entered:  # text within a pass with images, as by somebody's hook
+                with running(call_in_progress, None):
+                    return forward(**kwargs)
+            call.entered = True
+            if not any(encoded.total for encoded in call.encoded.values()):
+                return forward(**kwargs)
+            if kwargs.get("inputs_embeds") is None:
+                raise ApETError("forward", "a text model that is given ids with images", "embeddings")
+            embeds = kwargs["inputs_embeds"]
+            before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
+            kwargs = shorten(kwargs, call, self.method, before, tokens_in(cache), self.config)
+            return self._after(call, forward(**kwargs))
+
+        return fitted
+
+    @staticmethod
+    def _check_mask(kwargs: dict[str, Any], cache: Any) -> None:
+        """Refuse a mask of a longer sequence than cache and tokens are."""
+        mask = kwargs.get("attention_mask")
+        if cache is None or not isinstance(mask, Tensor) or is_static(cache):
+            return
+        tokens = kwargs.get("input_ids") if kwargs.get("inputs_embeds") is None else kwargs["inputs_embeds"]
+        if isinstance(tokens, Tensor):
+            check_columns(mask, cache, tokens_in(cache), tokens.shape[1], images=False)
 
     def rotary(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -78,20 +107,26 @@ class TextStage(Stage):
             return None
         return args, {**kwargs, "position_ids": call.prompt.positions}
 
-    def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def _after(self, call: Call, output: Any) -> Any:
         """Bring ``last_hidden_state`` back to the caller's length, and mark the cache as compressed."""
-        call = self.current()
-        if call is None or call.prompt is None:
-            return None
         prompt = call.prompt
+        if prompt is None:
+            return output
         self._report(call, prompt)
         if prompt.positions is None and not prompt.later:  # everything was kept
-            return None
-        if getattr(output, "past_key_values", None) is not None:
-            adopt(output.past_key_values, prompt.record or make_record(prompt))
+            return output
+        if isinstance(output, tuple):
+            raise ApETError("forward", "a text model that returns a tuple", "return_dict=True")
+        cache = cache_out(output)
+        if cache is not None:
+            adopt(cache, prompt.record or make_record(prompt))
         final, hidden = final_index(prompt), output.last_hidden_state
         if not hidden.shape[1] == 1 < final.shape[1]:  # else the model handed back the last token alone
-            output.last_hidden_state = take(hidden, expand_map(final, prompt.length), 1)
+            back = expand_map(final, prompt.length)
+            if prompt.samples is not None:  # no row of another sample
+                first = first_slots(prompt.weights, prompt.samples, final.shape[1])
+                back = torch.maximum(back, first.to(back.device))
+            output.last_hidden_state = take(hidden, back, 1)
         return output
 
     def _report(self, call: Call, prompt: Prompt) -> None:
@@ -105,14 +140,14 @@ class TextStage(Stage):
             [
                 ImageResult(
                     row=placed.row // copies,
-                    tokens=(unit := call.units[placed.number]).tokens,
+                    tokens=(segment := call.segments[placed.number]).tokens,
                     stage1=call.stages[placed.number],
-                    stage2=prompt.stages.get(placed.number),
-                    modality=unit.modality,
-                    image=unit.image,
-                    part=unit.part,
-                    rows=unit.rows,
-                    grids=call.encoded[unit.modality].grids_of(unit),
+                    stage2=_as_one(prompt.stages.get(placed.number)),
+                    modality=segment.modality,
+                    image=segment.image,
+                    part=segment.part,
+                    rows=segment.rows,
+                    grids=call.encoded[segment.modality].grids_of(segment),
                 )
                 for placed in call.placed
                 if placed.row % copies == 0
@@ -122,7 +157,12 @@ class TextStage(Stage):
 
     def current(self) -> Call | None:
         """The running forward pass with images, if it belongs to this compression."""
-        if torch.compiler.is_compiling():  # only decode is compiled, and decode has no call state
+        if torch.compiler.is_compiling():  # a pass with images is never compiled
             return None
         call = call_in_progress.get()
         return call if call is not None and call.lease is self.lease else None
+
+
+def _as_one(stages: tuple[StageSelection, ...] | None) -> StageSelection | None:
+    """The selections of all stages inside the text model together."""
+    return reduce(StageSelection.then, stages) if stages else None

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import math
+import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.core.segment import Segment
+from apet.hf.arguments import Given
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import place_small
 from apet.hf.choice.features import Features
-from apet.hf.choice.stage1 import Compressed, compress_units
+from apet.hf.choice.stage1 import Compressed, compress_segments
 from apet.hf.clock import Clock
 from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
@@ -23,96 +28,186 @@ from apet.hf.families.layouts import entries
 from apet.hf.families.shrink import Shrunk
 from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
-from apet.hf.hooks.hooks import Stage
+from apet.hf.hooks.compiled import outside_compiled_code
+from apet.hf.hooks.hooks import Hooks
 from apet.hf.prompt.tiling import around_of, joined
 from apet.hf.state import (
     Encoded,
     Encoding,
-    Unit,
     call_in_progress,
     encoding_in_progress,
     generation_in_progress,
+    rows_of,
+    running,
 )
-from apet.methods import Downsample, Method
+from apet.methods import Attention, Downsample, Method
 
-__all__ = ["VisionStage", "attach", "encoded_of"]
+__all__ = ["VisionHooks", "attach", "encoded_of"]
 
-_ATTRIBUTE = "apet_encoded"
+_DECIDED, _SOURCE = "apet_encoded", "apet_source"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a call of a feature method leaves with its output, where nobody waits for it who drops tokens.
+
+    Attributes:
+        arguments: What it was called with, by name.
+        inputs: What the projector was given, where stage 1 comes before it.
+        attention: What attention says about the tokens, where a method asks for it.
+    """
+
+    arguments: dict[str, Any]
+    inputs: tuple[Tensor, ...]
+    attention: Attention | None
 
 
 def encoded_of(output: Any) -> Encoded | None:
     """The decisions that travel with the output of a feature method; None if it was not compressed."""
-    found: Encoded | None = getattr(output, _ATTRIBUTE, None)
+    found: Encoded | None = getattr(output, _DECIDED, None)
     return found
 
 
-def attach(output: Any, encoded: Encoded) -> None:
-    """Let the decisions travel with the output of a feature method."""
-    if not isinstance(output, tuple):
-        setattr(output, _ATTRIBUTE, encoded)
+def attach(output: Any, value: Encoded | Source) -> None:
+    """Let decisions, or what they need, travel with the output of a feature method."""
+    if not isinstance(output, tuple | list):
+        setattr(output, _DECIDED if isinstance(value, Encoded) else _SOURCE, value)
 
 
-class VisionStage(Stage):
+class VisionHooks(Hooks):
     """Wraps the feature methods of one model, and hooks its projector where stage 1 comes before that.
 
-    The features keep their number, so the model's own check of placeholders holds: the rows of dropped tokens
-    are zeros, and the text model's hook removes them. The decisions travel as an attribute of the returned
-    output, because ``generate`` encodes images before the forward pass that uses them.
+    Within a forward pass or a generation the features keep their number, so the model's own check of
+    placeholders holds: the rows of dropped tokens are zeros, and the text model's hook removes them. The
+    decisions travel as an attribute of the returned output, because ``generate`` encodes images before the
+    forward pass that uses them. Anywhere else a caller gets all features as they are, and they are decided
+    on when a forward pass is given them.
     """
 
     def __init__(self, method: Method, lease: Lease, family: Family, base: nn.Module) -> None:
         super().__init__(method, lease)
         self.family = family
-        self.base = base
+        self._base = weakref.ref(base)
         early = family.projector is not None and method.at != "projector_output"
         self.early = early and not method.replaces
+        self._originals: dict[str, Callable[..., Any]] = {}
 
-    def wrap(self, original: Callable[..., Any], modalities: Sequence[Modality]) -> Callable[..., Any]:
-        """Make the replacement of a feature method, which may encode several modalities."""
-        signature = inspect.signature(original)
+    @property
+    def base(self) -> Any:
+        """The base model."""
+        return self._base()
 
-        @functools.wraps(original)  # generate reads the signature
-        def features(*args: Any, **kwargs: Any) -> Any:
-            if encoding_in_progress.get() is not None:  # one feature method calling another
-                return original(*args, **kwargs)
-            arguments = signature.bind_partial(*args, **kwargs).arguments
-            arguments |= arguments.pop("kwargs", {})
-            modality = self._modality(modalities, arguments)
-            encoding = Encoding(
-                self.lease,
-                modality.name,
-                sizes=arguments.get("image_sizes"),
-                around=around_of(self.base, self.family, modality, self.method, self.lease),
-            )
-            token = encoding_in_progress.set(encoding)
-            try:
-                with Clock(torch.device("cpu")) as clock:
-                    smaller = self._shrunk(modality, arguments)
-                output = original(*args, **kwargs) if smaller is None else original(**smaller.arguments)
-            finally:
-                encoding_in_progress.reset(token)
-            if smaller is not None:
-                output, encoded = self._small(output, modality, smaller, clock)
-            elif self.early:
-                total = sum(unit.tokens for unit in encoding.units)
-                visual = Visual(self.base, arguments, tuple((unit.tokens,) for unit in encoding.units))
-                encoded = Encoded(
-                    self.lease,
-                    modality.name,
-                    total,
-                    tuple(encoding.units),
-                    tuple(encoding.stages),
-                    _grids(modality, visual, entries(visual)),
-                )
-            else:
-                output, encoded = self._behind(output, modality, arguments, encoding)
-            attach(output, encoded)
-            for running in (call_in_progress.get(), generation_in_progress.get()):
-                if running is not None and running.lease is self.lease:
-                    running.encoded[modality.name] = encoded
-            return output
+    def wrap(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """Make the replacement of the feature method of a name, which may encode several modalities."""
+        self._originals[name] = original
+        modalities = [modality for modality in self.family.modalities if modality.method == name]
+        return outside_compiled_code(functools.partial(self._features, original, modalities))
 
-        return features
+    def _features(
+        self, original: Callable[..., Any], modalities: Sequence[Modality], *args: Any, **kwargs: Any
+    ) -> Any:
+        if self._current() is not None:  # one feature method calling another
+            return original(*args, **kwargs)
+        arguments = inspect.signature(original).bind_partial(*args, **kwargs).arguments
+        rest = arguments.pop("kwargs", {})
+        arguments = Given({**arguments, **rest})
+        modality = self._modality(modalities, arguments)
+        scopes = [
+            scope
+            for scope in (call_in_progress.get(), generation_in_progress.get())
+            if scope is not None and scope.lease is self.lease
+        ]
+        if not scopes:
+            return self._apart(original, modality, arguments, args, kwargs)
+        encoding = self._encoding(modality, arguments)
+        with Clock(torch.device("cpu")) as clock:
+            smaller = self._shrunk(modality, arguments)
+        with running(encoding_in_progress, encoding):
+            output = original(*args, **kwargs) if smaller is None else original(**smaller.arguments)
+        if smaller is not None:
+            output, encoded = self._small(output, modality, smaller, clock)
+        else:
+            output, encoded = self._decided(output, modality, arguments, encoding)
+        attach(output, encoded)
+        for scope in scopes:
+            scope.encoded[modality.name] = encoded
+        return output
+
+    def _apart(
+        self,
+        original: Callable[..., Any],
+        modality: Modality,
+        arguments: Given,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """All features as they are, with what a forward pass needs to decide on them later."""
+        encoding = Encoding(self.lease, modality.name, arguments.get("image_sizes"), apart=True)
+        with running(encoding_in_progress, encoding):
+            output = original(*args, **kwargs)
+        attach(output, Source(arguments, tuple(encoding.inputs), attention_of(encoding)))
+        return output
+
+    def again(self, output: Any, modality: Modality) -> tuple[Any, Encoded]:
+        """Decide, within a call, on features that were encoded apart from it.
+
+        Returns:
+            New features with zeros for dropped tokens, and the decisions.
+
+        Raises:
+            ApETError: If they were not encoded while this or another compression was applied.
+        """
+        source: Source | None = getattr(output, _SOURCE, None)
+        if source is None or (self.early and not source.inputs):
+            raise self.not_ours(modality)
+        arguments = Given(source.arguments)
+        if isinstance(self.method, Downsample):
+            output = getattr(self.base, modality.method)(**source.arguments)
+            found = encoded_of(output)
+            if found is None:
+                raise self.not_ours(modality)
+            return output, found
+        encoding = self._encoding(modality, arguments)
+        if source.attention is not None:
+            encoding.received, encoding.keys = source.attention.received, source.attention.keys
+        output = copy.copy(output)
+        if self.early:
+            projector = getattr(self.base, self.family.projector or "")
+            with running(encoding_in_progress, encoding):
+                rows = [projector(features) for features in source.inputs]
+            rows = [own.reshape(-1, own.shape[-1]) for own in rows]
+            output = Features.of(output).rebuild(torch.cat(rows), ())
+        output, encoded = self._decided(output, modality, arguments, encoding)
+        attach(output, encoded)
+        return output, encoded
+
+    @staticmethod
+    def not_ours(modality: Modality) -> ApETError:
+        """The error for features that nothing is known of."""
+        return ApETError(
+            "forward",
+            f"{modality.name} features that were not encoded under this compression, or cut into chunks",
+            f"{modality.pixels}, or features from {modality.method} after apply, in one piece",
+        )
+
+    def _encoding(self, modality: Modality, arguments: Given) -> Encoding:
+        around = around_of(self.base, self.family, modality, self.method, self.lease)
+        return Encoding(self.lease, modality.name, arguments.get("image_sizes"), around)
+
+    def _decided(
+        self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
+    ) -> tuple[Any, Encoded]:
+        """The features with the decisions on them, which the projector's hook may have made already."""
+        if not self.early:
+            return self._behind(output, modality, arguments, encoding)
+        segments = encoding.segments
+        visual = Visual(self.base, arguments, tuple((segment.tokens,) for segment in segments))
+        total = sum(segment.tokens for segment in segments)
+        with torch.device("cpu"):
+            grids = _grids(modality, visual, entries(visual))
+        return output, Encoded(
+            self.lease, modality.name, total, tuple(segments), tuple(encoding.stages), grids
+        )
 
     def _modality(self, modalities: Sequence[Modality], arguments: dict[str, Any]) -> Modality:
         """What a call encodes, by whose pixels it got; the first where that is not known."""
@@ -133,42 +228,41 @@ class VisionStage(Stage):
     def _small(self, output: Any, modality: Modality, shrunk: Shrunk, clock: Clock) -> tuple[Any, Encoded]:
         """Put the features of smaller pictures in places of the large ones'."""
         features = Features.of(output)
-        units, done = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
-        encoded = Encoded(
-            self.lease, modality.name, sum(unit.tokens for unit in units), tuple(units), done.stages
-        )
-        return self._filled(features, encoded, done, [unit.tokens for unit in units]), encoded
-
-    def _filled(
-        self, features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None
-    ) -> Any:
-        """The output with merged rows in their places, and zeros in the others."""
-        if done.kept is None:
-            return features.output
-        full = [_spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
-        return features.rebuild(full[0], tuple(full[1:]), sizes)
+        segments, done = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
+        sizes = [segment.tokens for segment in segments]
+        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), done.stages)
+        return _filled(features, encoded, done, sizes), encoded
 
     def _behind(
-        self, output: Any, modality: Modality, arguments: dict[str, Any], encoding: Encoding
+        self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
     ) -> tuple[Any, Encoded]:
         """Decide on finished features, and put merged rows and zeros in their places."""
-        features = Features.of(output)
+        features, around = Features.of(output), encoding.around
         visual = Visual(self.base, arguments, features.entries)
-        images, around = (modality.layout or entries)(visual), encoding.around
-        if modality.begins is not None and around is not None and around.ids is not None:
-            images = joined(images, around, around.ids, modality.begins, modality.name)
-        units = []
+        with torch.device("cpu"):  # where row numbers belong, whatever the caller's default is
+            images = (modality.layout or entries)(visual)
+            if modality.begins is not None and around is not None and around.ids is not None:
+                images = joined(images, around, around.ids, modality.begins, modality.name)
+            grids = _grids(modality, visual, images)
+        segments = []
         for number, parts in enumerate(images):
             if self.method.unit == "whole":
-                units.append(_whole(modality.name, number, parts))
+                segments.append(_whole(modality.name, number, parts))
             else:
-                units += [Unit(modality.name, number, part, rows) for part, rows in enumerate(parts)]
-        done = compress_units(
-            self.method, features.rows, units, features.deep, self._counts(encoding), attention_of(encoding)
+                segments += [
+                    Segment(modality.name, number, part, len(rows), rows=rows)
+                    for part, rows in enumerate(parts)
+                ]
+        done = compress_segments(
+            self.method,
+            features.rows,
+            segments,
+            features.deep,
+            self._counts(encoding),
+            attention_of(encoding),
         )
-        grids = _grids(modality, visual, images)
-        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(units), done.stages, grids)
-        return self._filled(features, encoded, done), encoded
+        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(segments), done.stages, grids)
+        return _filled(features, encoded, done), encoded
 
     def before_projector(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Hand the projector the kept rows: ``(B, N, d)`` becomes ``(B, K, d)``."""
@@ -176,26 +270,31 @@ class VisionStage(Stage):
         if encoding is None:
             return None
         features = args[0]
-        if encoding.units and self.method.budget == "shared":
+        if encoding.apart:
+            encoding.inputs.append(features)
+            return None
+        if encoding.segments and self.method.budget == "shared":
             raise ApETError(
                 "forward",
                 "budget='shared' where the projector is called once per image",
                 "at='projector_output', or budget='each'",
             )
-        units = self._units(features, encoding)
+        segments = self._segments(features, encoding)
         rows = features.reshape(-1, features.shape[-1])
-        attention = attention_of(encoding)
-        done = compress_units(self.method, rows, units, counts=self._counts(encoding), attention=attention)
-        encoding.units += units
+        done = compress_segments(
+            self.method, rows, segments, counts=self._counts(encoding), attention=attention_of(encoding)
+        )
+        before = sum(segment.tokens for segment in encoding.segments)
+        encoding.segments += [replace(segment, rows=rows_of(segment) + before) for segment in segments]
         encoding.stages += done.stages
         if done.kept is None:
             return None
         encoding.shape, encoding.rows = tuple(features.shape), done.kept
         counts = {
-            unit.tokens if stage is None else len(stage.indices)
-            for unit, stage in zip(units, done.stages, strict=True)
+            segment.tokens if stage is None else len(stage.indices)
+            for segment, stage in zip(segments, done.stages, strict=True)
         }
-        images = len(units) if len(counts) == 1 and len(units) == features.shape[0] else 1
+        images = len(segments) if len(counts) == 1 and len(segments) == features.shape[0] else 1
         return done.short.view(images, -1, features.shape[-1]), *args[1:]
 
     def after_projector(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
@@ -218,29 +317,33 @@ class VisionStage(Stage):
         encoding = encoding_in_progress.get()
         return encoding if encoding is not None and encoding.lease is self.lease else None
 
-    def _units(self, features: Tensor, encoding: Encoding) -> list[Unit]:
-        """One unit per image, over the projector's input ``(B, N, d)``."""
+    def _segments(self, features: Tensor, encoding: Encoding) -> list[Segment]:
+        """One segment per image, over the projector's input ``(B, N, d)``."""
         lengths = [features.shape[1]] * features.shape[0]
         if encoding.sizes is not None:
             tower: Any = self.base.vision_tower
-            lengths = (torch.as_tensor(encoding.sizes) // tower.patch_size).prod(dim=-1).tolist()
+            sizes = torch.as_tensor(encoding.sizes, device="cpu")
+            lengths = (sizes // tower.patch_size).prod(dim=-1).tolist()
             if sum(lengths) != features.shape[0] * features.shape[1]:
                 raise ApETError(
                     "forward",
                     f"{tuple(features.shape)} features for image sizes that need {sum(lengths)} tokens",
                     "one feature per patch in image_sizes",
                 )
-        images = entries(Visual(self.base, {}, tuple((length,) for length in lengths)))
-        first = len(encoding.units)
-        return [Unit(encoding.modality, first + number, 0, rows) for number, (rows,) in enumerate(images)]
+        first = len(encoding.segments)
+        rows = torch.arange(sum(lengths), device="cpu").split(lengths)
+        return [
+            Segment(encoding.modality, first + number, 0, len(own), rows=own)
+            for number, own in enumerate(rows)
+        ]
 
 
-def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Unit:
-    """An image or video as one unit; of a video the frames are known where each has as many tokens."""
+def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Segment:
+    """An image or video as one segment; of a video the frames are known where each has as many tokens."""
     rows = torch.cat(list(parts))
     ordered = rows.sort().values
     even = modality == "video" and len({len(part) for part in parts}) == 1 and torch.equal(rows, ordered)
-    return Unit(modality, number, 0, ordered, len(parts) if even else 1)
+    return Segment(modality, number, 0, len(rows), len(parts) if even else 1, ordered)
 
 
 def _grids(
@@ -249,6 +352,14 @@ def _grids(
     if modality.grids is None:
         return ()
     return tuple(tuple(grids) for grids in modality.grids(visual, images))
+
+
+def _filled(features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None) -> Any:
+    """The output with merged rows in their places, and zeros in the others."""
+    if done.kept is None:
+        return features.output
+    full = [_spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
+    return features.rebuild(full[0], tuple(full[1:]), sizes)
 
 
 def _spread(short: Tensor, kept: Tensor, total: int) -> Tensor:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
+from apet.hf.arguments import cache_in
 from apet.hf.cache.index_map import invert, moved_by, numbers, pack, take
 from apet.hf.cache.masks import build_causal, remap
 from apet.hf.cache.record import CacheRecord
+from apet.hf.prompt.packed import counted, read_lengths, shorten_lengths
 from apet.hf.prompt.placing import place
-from apet.hf.state import Call, Prompt
+from apet.hf.prompt.positions import set_positions
+from apet.hf.state import Call, Placed, Prompt
 from apet.methods import Method, NoImage
 
 __all__ = ["final_index", "make_record", "shorten"]
@@ -32,7 +36,7 @@ def shorten(
 
     Args:
         kwargs: The text model's keyword arguments; changed in place.
-        call: The running call; gets ``units``, ``placed``, ``copies`` and ``prompt``.
+        call: The running call; gets ``segments``, ``placed``, ``copies`` and ``prompt``.
         method: The method, for ``positions``.
         before: Record of the cache.
         seen: Tokens before this turn.
@@ -47,46 +51,70 @@ def shorten(
     embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
     rows, length, _ = embeds.shape
     device = embeds.device
-    _place_all(call, device)
-    real = torch.ones(rows, length, dtype=torch.bool, device=device)
-    if isinstance(mask, Tensor) and mask.dim() == 2:
-        real = mask[:, -length:].to(device).bool()
-    keep = _without_placeholders(call, method, real.clone())
+    _place_all(call)
+    weights = _weights(call, method)
     if all(stage is None for stage in call.stages):
-        index = numbers(embeds, 0, length)
-        slots = [placed.columns for placed in call.placed]
-        call.prompt = Prompt(before, seen, length, index, keep, slots)
+        valid = (weights > 0).to(device) if bool((weights == 0).any()) else _all(rows, length, device)
+        slots = _columns(call.placed, length, device) if method.later else []
+        tail = _tail(weights > 0, call.placed if method.later else ())
+        call.prompt = Prompt(
+            before,
+            seen,
+            length,
+            weights,
+            index=numbers(embeds, 0, length),
+            index_full=True,
+            valid=valid,
+            slots=slots,
+            tail=tail,
+            samples=call.samples,
+            lengths=read_lengths(kwargs) if method.later else {},
+        )
         return kwargs
 
-    kept: list[Tensor] = []
-    for placed in call.placed:
-        stage, columns = call.stages[placed.number], placed.columns
-        if stage is not None:
-            keep[placed.row, columns] = False
-            columns = columns[stage.indices.to(device)]
-            keep[placed.row, columns] = True
-        kept.append(columns)
-    index = pack(keep)
+    dropping = [one for one in call.placed if call.stages[one.number] is not None]
+    untouched = weights > 0
+    for one in dropping:
+        untouched[one.row, one.columns] = False
+    keep, kept, whole = _kept_columns(call, dropping, untouched, device)
+    width = int(weights.sum(1).max())
+    index = pack(keep, width)
     valid = index >= 0
-    slot_of = invert(index, length)
-    slots = [slot_of[placed.row, columns] for placed, columns in zip(call.placed, kept, strict=True)]
-    prompt = call.prompt = Prompt(before, seen, length, index, valid, slots)
+    slots = _slots(index, length, kept, whole, call) if method.later else []
+    tail = _tail(untouched, call.placed if method.later else ())
+    prompt = call.prompt = Prompt(
+        before,
+        seen,
+        length,
+        weights,
+        index=index,
+        index_full=bool((weights.sum(1) == width).all()),
+        valid=valid,
+        slots=slots,
+        tail=tail,
+        samples=call.samples,
+        lengths=read_lengths(kwargs),
+    )
     given = kwargs.pop("position_ids", None)
     section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
     axes = len(section) if section else 3
     if given is not None and given.dim() == 3 and given.shape[0] > axes:  # Qwen: the first feeds masks only
         given = given[1:]
-    _set_positions(prompt, given, method, real)
+    set_positions(prompt, given, method, call.real)
 
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
     held = seen - before.dropped(-1)
-    kwargs["position_ids"] = torch.arange(held, held + index.shape[1], device=device)[None]
-    _shorten_deepstack(kwargs, keep)
+    if prompt.samples is None:
+        kwargs["position_ids"] = torch.arange(held, held + width, device=device)[None]
+    else:
+        kwargs["position_ids"] = counted(weights, prompt.samples, width).to(device)
+    _shorten_deepstack(kwargs, keep, call, weights)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
             continue
         if value.dim() >= 2 and value.shape[1] == length and value.shape[0] in (1, rows):
             kwargs[name] = _take_real(value, index, valid)
+    shorten_lengths(kwargs, prompt.lengths, weights, dropping)
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
             kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
@@ -95,17 +123,91 @@ def shorten(
         kwargs["attention_mask"] = _shorten_mask(mask, prompt, held, kwargs, config, "full_attention")
     elif mask is not None:
         kwargs["attention_mask"] = torch.cat([mask[:, :-length].long(), valid.to(mask.device).long()], dim=1)
-    elif not bool(valid.all()):
+    elif not prompt.full and not _isolated(prompt, kwargs, config):
         kwargs["attention_mask"] = torch.nn.functional.pad(valid.long(), (held, 0), value=1)
     return kwargs
 
 
-def _without_placeholders(call: Call, method: Method, keep: Tensor) -> Tensor:
-    """``(B, L)`` bool, the columns that can stay: without images no placeholder does."""
-    if isinstance(method, NoImage):  # those of newlines between tiles, too, which are in no unit
+def _all(rows: int, length: int, device: torch.device) -> Tensor:
+    return torch.ones(rows, length, dtype=torch.bool, device=device)
+
+
+def _weights(call: Call, method: Method) -> Tensor:
+    """``(B, L)`` long on the CPU, how many columns are left of each; see `Prompt`."""
+    weights = call.real.long()
+    if isinstance(method, NoImage):  # without images no placeholder stays, those of newlines included
         for found in call.placeholders.values():
-            keep = keep & ~found.to(keep.device)
-    return keep
+            weights = weights.masked_fill(found, 0)
+    for one in call.placed:
+        stage = call.stages[one.number]
+        if stage is not None:
+            weights[one.row, one.columns] = 0
+            weights[one.row, one.columns[0]] = len(stage.indices)
+    return weights
+
+
+def _tail(untouched: Tensor, placed: Sequence[Placed]) -> int:
+    """How many of the last columns of every row are real and belong to no segment that may lose some."""
+    untouched = untouched.clone()
+    for one in placed:
+        untouched[one.row, one.columns] = False
+    return int(untouched.flip(1).long().cumprod(1).sum(1).min())
+
+
+def _columns(placed: Sequence[Placed], length: int, device: torch.device) -> list[Tensor]:
+    """The columns of every placed segment, counted over all rows, on a device by one copy."""
+    flat = torch.cat([one.row * length + one.columns for one in placed]).to(device)
+    return list(flat.split([len(one.columns) for one in placed]))
+
+
+def _kept_columns(
+    call: Call, dropping: Sequence[Placed], untouched: Tensor, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the columns that stay. What the host knows of them goes to the device in one copy.
+
+    Args:
+        call: The running call, with its segments placed.
+        dropping: Those that lose tokens.
+        untouched: ``(B, L)`` bool on the CPU, the real columns of no such segment.
+        device: Where the embeddings are.
+
+    Returns:
+        ``(B, L)`` bool, which columns stay; the kept ones of ``dropping``, and the columns of all other
+        segments, both counted over all rows one after another.
+    """
+    length = untouched.shape[1]
+    indices = [stage.indices for one in dropping if (stage := call.stages[one.number]) is not None]
+    where = torch.cat([one.row * length + one.columns for one in dropping])
+    begins = torch.tensor([0, *(len(one.columns) for one in dropping[:-1])], device="cpu").cumsum(0)
+    offsets = begins.repeat_interleave(torch.tensor([len(own) for own in indices], device="cpu"))
+    others = [one for one in call.placed if call.stages[one.number] is None]
+    whole = torch.cat([where[:0], *(one.row * length + one.columns for one in others)])
+    parts = (untouched.flatten().long(), where, offsets, whole)
+    base, where, offsets, whole = torch.cat(parts).to(device).split([len(part) for part in parts])
+    kept = where[torch.cat([own.to(device) for own in indices]) + offsets]
+    keep = base.bool().index_fill(0, kept, True)
+    return keep.view(untouched.shape), kept, whole
+
+
+def _slots(index: Tensor, length: int, kept: Tensor, whole: Tensor, call: Call) -> list[Tensor]:
+    """The slots of every placed segment's tokens, counted over all rows of the shorter sequence."""
+    begins = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
+    slots = (invert(index, length) + begins).flatten()[torch.cat([kept, whole])]
+    stages = [call.stages[one.number] for one in call.placed]
+    order = sorted(range(len(stages)), key=lambda place: stages[place] is None)
+    sizes = [
+        len(call.placed[place].columns) if (stage := stages[place]) is None else len(stage.indices)
+        for place in order
+    ]
+    found = dict(zip(order, slots.split(sizes), strict=True))
+    return [found[place] for place in range(len(stages))]
+
+
+def _isolated(prompt: Prompt, kwargs: dict[str, Any], config: Any) -> bool:
+    """Whether transformers will tell the slots on the left from real ones by their positions."""
+    use_cache = kwargs.get("use_cache")
+    caches = getattr(config, "use_cache", False) if use_cache is None else use_cache
+    return prompt.samples is not None and cache_in(kwargs) is None and not caches
 
 
 def _shorten_mask(
@@ -127,14 +229,14 @@ def _shorten_mask(
             f"an attention mask of type {type(mask).__name__} that the base model built",
             "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
         )
-    cache, index, valid = kwargs.get("past_key_values"), prompt.index, prompt.valid
+    cache, index, valid = cache_in(kwargs), prompt.index, prompt.valid
     kinds = getattr(config, "layer_types", None) or ()
     width, offset = held + index.shape[1], 0
     if cache is not None:
         layer = kinds.index(kind) if kind in kinds else 0
         width, offset = cache.get_mask_sizes(index.shape[1], layer)
     if mask is None:
-        if bool(valid.all()):
+        if prompt.full:
             return None
         filled = torch.nn.functional.pad(valid, (held, 0), value=True)
         return build_causal(kwargs["inputs_embeds"], filled, held, width, config, offset=offset)
@@ -143,11 +245,11 @@ def _shorten_mask(
     return remap(mask, index, keys, width=width)
 
 
-def _place_all(call: Call, device: torch.device) -> None:
-    """Number the units of all modalities, and find their placeholders."""
+def _place_all(call: Call) -> None:
+    """Number the segments of all modalities, and find their placeholders."""
     for name, encoded in call.encoded.items():
-        placed, call.copies = place(call.placeholders[name].to(device), encoded, len(call.units))
-        call.units += encoded.units
+        placed, call.copies = place(call.placeholders[name], encoded, len(call.segments))
+        call.segments += encoded.segments
         call.stages += encoded.stages
         call.placed += placed
     if len(call.encoded) > 1:
@@ -162,62 +264,21 @@ def _take_real(value: Tensor, index: Tensor, valid: Tensor) -> Tensor:
     return moved & valid.view(*valid.shape, *[1] * (value.dim() - 2))
 
 
-def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor) -> None:
+def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor, call: Call, weights: Tensor) -> None:
     """Keep the rows of features for later layers whose tokens are kept."""
     visual = next((kwargs[name] for name in _VISUAL if isinstance(kwargs.get(name), Tensor)), None)
     if visual is None:
         return
-    stays = keep.to(visual.device)[visual.bool().view(keep.shape)]
+    places = torch.stack(list(call.placeholders.values())).any(0)
+    visual = visual.bool().view(keep.shape).to(keep.device).flatten()
+    stays = (visual & keep.flatten()).to(torch.uint8)
+    columns = stays.argsort(descending=True, stable=True)[: int(weights[places].sum())]
+    rows = (visual.long().cumsum(0) - 1)[columns]
     for name, value in kwargs.items():
         if "deepstack" in name and isinstance(value, list | tuple):
-            kwargs[name] = [layer[stays.to(layer.device)] for layer in value]
+            kwargs[name] = [layer[rows.to(layer.device)] for layer in value]
         elif "deepstack" in name and isinstance(value, dict):
-            kwargs[name] = {number: layer[stays.to(layer.device)] for number, layer in value.items()}
-
-
-def _set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Tensor) -> None:
-    """Set the rotary positions of the slots, and how far the tokens behind the prompt move.
-
-    They move by the distance between the last positions before and after, where the last one before may be
-    that of a dropped token: ``real (B, L)`` are the columns that were no padding.
-    Contiguous ones begin where the prompt began and count up on every axis alike, as those of text do.
-    """
-    device = prompt.index.device
-    if given is None:
-        given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
-    given = given.to(device)
-    own = take(given, prompt.index, given.dim() - 1)
-    if method.positions == "contiguous":
-        # Qwen3-Omni's are floats.
-        first = given.masked_fill(~real, given.amax()).amin(-1, keepdim=True)
-        count = prompt.valid.long().cumsum(1) - 1
-        prompt.positions = (first + count).masked_fill(~prompt.valid, 0)
-    elif method.replaces:
-        prompt.positions = _closed_up(own, prompt.valid)
-    else:
-        prompt.positions = own.masked_fill(~prompt.valid, 0)
-        return
-    shift = given.masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
-    prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
-    if prompt.before.shift is not None:  # the given positions were moved by it
-        prompt.shift = prompt.shift + prompt.before.shift
-
-
-def _closed_up(own: Tensor, valid: Tensor) -> Tensor:
-    """Positions without the gaps that no token is left in, on any axis.
-
-    So a token of the upper left of an image's grid has its position in a smaller image, and the text behind
-    it begins where it would behind that one.
-    """
-    rows = own.movedim(-2, 0).flatten(1) if own.dim() == 3 else own
-    real = valid[:, None].expand(-1, rows.shape[1] // valid.shape[1], -1).flatten(1)
-    size = int(rows.amax()) + 2
-    used = torch.zeros(len(rows), size, dtype=torch.long, device=rows.device)
-    used.scatter_(1, rows.masked_fill(~real, size - 1), 1)
-    first = rows.masked_fill(~real, size).amin(1, keepdim=True)
-    rank = first + used.cumsum(1).gather(1, rows.clamp(min=0)) - 1
-    rank = rank.masked_fill(~real, 0)
-    return rank.unflatten(1, (own.shape[0], -1)).movedim(0, -2) if own.dim() == 3 else rank
+            kwargs[name] = {number: layer[rows.to(layer.device)] for number, layer in value.items()}
 
 
 def final_index(prompt: Prompt) -> Tensor:
@@ -230,8 +291,9 @@ def final_index(prompt: Prompt) -> Tensor:
 
 def make_record(prompt: Prompt) -> CacheRecord:
     """What the cache must remember after this turn."""
-    record = prompt.before.grown(prompt.seen, prompt.length, prompt.index, prompt.later)
-    kept = invert(final_index(prompt), prompt.length) >= 0
-    record.tail = int(kept.flip(1).long().cumprod(1).sum(1).min())
+    turn = CacheRecord(
+        prompt.before.lease, prompt.length, prompt.index, prompt.index_full, prompt.later, prompt.tail
+    )
+    record = prompt.before.grown(prompt.seen, turn)
     record.shift = prompt.before.shift if prompt.shift is None else prompt.shift
     return record

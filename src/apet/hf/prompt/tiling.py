@@ -29,11 +29,14 @@ def around_of(base: Any, family: Family, modality: Modality, method: Method, lea
         asked = f"unit='whole' with a {modality.name} for {family.title}: {modality.no_whole}"
         raise ApETError("forward", asked, "unit='part'")
     found, call, generation = None, call_in_progress.get(), generation_in_progress.get()
+    needed = method.budget == "shared" or modality.begins is not None
+    if not needed:
+        return None
     if call is not None and call.lease is lease and modality.name in call.placeholders:
-        found = Around(call.placeholders[modality.name], call.ids)
+        found = Around(call.placeholders[modality.name], call.ids, call.samples)
     elif generation is not None and generation.lease is lease and generation.ids is not None:
-        placeholder = getattr(base.config, modality.placeholder)
-        found = Around(torch.eq(generation.ids, placeholder), generation.ids)
+        ids = generation.ids.cpu()
+        found = Around(torch.eq(ids, getattr(base.config, modality.placeholder)), ids)
     if found is None and method.budget == "shared":
         raise outside_a_prompt("budget='shared'")
     if modality.begins is None or (found is not None and found.ids is not None):
@@ -52,7 +55,7 @@ def joined(
     Args:
         images: The rows of every tile, in the order of the features; each an image so far.
         around: The prompts.
-        ids: ``(B, L)`` their ids.
+        ids: ``(B, L)`` their ids, on the CPU.
         begins: The family's rule.
         modality: What is encoded, for the error message.
 
@@ -63,7 +66,7 @@ def joined(
         ApETError: If placeholders and features do not match.
     """
     tiles = [part for parts in images for part in parts]
-    where = around.placeholders.nonzero().cpu()
+    where = around.placeholders.nonzero()
     ends = [(int(rows[0]), int(rows[-1])) for rows in tiles]
     total = sum(len(rows) for rows in tiles)
     if len(where) != total or any(where[first, 0] != where[last, 0] for first, last in ends):

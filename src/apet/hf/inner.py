@@ -1,0 +1,39 @@
+"""The transformers model inside of what others put around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from apet.core.errors import ApETError
+
+__all__ = ["inner_model"]
+
+
+def inner_model(model: Any) -> Any:
+    """Find the model that hooks belong on.
+
+    Args:
+        model: A transformers model, or one inside of a PEFT model, a compiled module, or (fully sharded)
+            distributed data parallel. Anything else is handed back.
+
+    Raises:
+        ApETError: If it is inside of ``DataParallel``, which copies it for every call.
+    """
+    while isinstance(model, nn.Module):
+        if isinstance(model, nn.DataParallel):
+            raise ApETError(
+                "apply", "a model in DataParallel, which copies it for every call", "DistributedDataParallel"
+            )
+        if "_orig_mod" in model._modules:  # torch.compile
+            model = model._orig_mod
+        elif callable(base := getattr(type(model), "get_base_model", None)):  # PEFT
+            model = base(model)
+        elif "module" in model._modules and not hasattr(type(model), "base_model_prefix"):
+            model = model.module  # DistributedDataParallel
+        elif "_fsdp_wrapped_module" in model._modules:
+            model = model._fsdp_wrapped_module
+        else:
+            break
+    return model
