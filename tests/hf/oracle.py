@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.results import ImageResult
-from tests.hf.tiny import IMAGE_TOKEN
+from tests.hf.tiny import CACHE, IMAGE_TOKEN
 
 
 def dropped_columns(ids: Tensor, images: Sequence[ImageResult]) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def masked(model: Any, real: Tensor, first: Tensor, second: Tensor, layer: int) 
     for number, block in enumerate(decoder.layers):
 
         def before(module: Any, args: Any, kwargs: Any, number: int = number) -> Any:
-            hidden, cache = args[0], kwargs["past_key_values"]
+            hidden, cache = args[0], kwargs[CACHE]
             past = (
                 cache.layers[number].get_seq_length()
                 if cache is not None and len(cache.layers) > number

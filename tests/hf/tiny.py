@@ -31,6 +31,9 @@ ENCODES_FIRST = "mm_encoder_outputs" in signature(LlavaModel.forward).parameters
 """Whether this transformers encodes images once in ``generate``. Older ones repeat the pixels of
 beams, and several images of a row in a wrong order."""
 
+CACHE = "cache" if "cache" in signature(LlavaModel.forward).parameters else "past_key_values"
+"""What this transformers calls the KV cache; it takes the other name, too."""
+
 Part = str | int
 """``"i"`` for an image, or a number of random text tokens."""
 

@@ -19,6 +19,7 @@ from apet.evaluation.plain import LONGEST_ANSWER, applied
 from apet.evaluation.replies import Reply
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
+from apet.hf.arguments import cache_name, cache_out
 from apet.hf.results import ImageResult, schedule_of
 from apet.methods import Attended, Method
 
@@ -91,13 +92,15 @@ class Shared:
         found: dict[str, Reply] = {}
         with applied(self.subject, method) as session:
             prefix = torch.tensor([self.prefix], device=device).expand(len(self.place), -1)
-            cache = model(
-                input_ids=prefix,
-                attention_mask=torch.ones_like(prefix),
-                pixel_values=self.pixels,
-                use_cache=True,
-                logits_to_keep=1,
-            ).past_key_values
+            cache = cache_out(
+                model(
+                    input_ids=prefix,
+                    attention_mask=torch.ones_like(prefix),
+                    pixel_values=self.pixels,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            )
             images: Sequence[ImageResult] = () if session is None else session.images
             for group in self._by_length(cases):
                 rows = torch.tensor([self.place[case.group] for case in group], device=device)
@@ -107,7 +110,7 @@ class Shared:
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    past_key_values=part,
+                    **{cache_name(model.forward): part},
                     max_new_tokens=LONGEST_ANSWER,
                     do_sample=False,
                 )

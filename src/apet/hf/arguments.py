@@ -14,7 +14,7 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["Given", "cache_in", "cache_out", "check_names", "names_of"]
+__all__ = ["Given", "cache_in", "cache_name", "cache_out", "check_names", "names_of"]
 
 _CACHE = ("cache", "past_key_values")
 
@@ -40,6 +40,11 @@ def check_names(function: Callable[..., Any], where: str, operation: str, *other
             f"{where} with arguments {', '.join(names)}",
             f"one with {', '.join(missing)}: a release of transformers within apet's bounds",
         )
+
+
+def cache_name(function: Callable[..., Any]) -> str:
+    """What a model's ``forward`` calls the KV cache."""
+    return next(name for name in _CACHE if name in names_of(function))
 
 
 def cache_in(kwargs: dict[str, Any]) -> Any:

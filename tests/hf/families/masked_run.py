@@ -15,6 +15,7 @@ from torch import Tensor
 
 from apet.hf.families import FAMILIES
 from apet.hf.results import ImageResult
+from tests.hf.tiny import CACHE
 
 
 def placeholders_of(config: Any, ids: Tensor, modality: str) -> Tensor:
@@ -65,7 +66,7 @@ def masked(text: Any, real: Tensor, first: Tensor, second: Tensor, layer: int) -
 
         def before(module: Any, args: Any, kwargs: Any, number: int = number) -> Any:
             hidden = args[0] if args else kwargs["hidden_states"]
-            queries, cache, given = hidden.shape[-2], kwargs.get("past_key_values"), kwargs["attention_mask"]
+            queries, cache, given = hidden.shape[-2], kwargs.get(CACHE), kwargs["attention_mask"]
             past = 0
             if cache is not None and len(cache.layers) > number:
                 past = int(cache.layers[number].get_seq_length())

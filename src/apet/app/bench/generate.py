@@ -16,6 +16,7 @@ from apet.app.bench.variants import Variant, variants
 from apet.app.bench.watch import Watch
 from apet.core.errors import ApETError
 from apet.evaluation.machine import machine
+from apet.hf.arguments import cache_out
 from apet.hf.choice.budgets import check_counts
 from apet.hf.families import family_of
 from apet.hf.families.family import Modality
@@ -180,8 +181,9 @@ def _run(task: _Task, variant: Variant) -> dict[str, Any]:
         total = time.perf_counter() - begin
     select = 0.0 if session is None else session.seconds
     first = clock.at - begin
-    lengths = [int(layer.keys.shape[-2]) for layer in out.past_key_values.layers]
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in out.past_key_values.layers)
+    layers = cache_out(out).layers
+    lengths = [int(layer.keys.shape[-2]) for layer in layers]
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
     return {
         "session": session,
         "lengths": lengths,
