@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import not_finite
+from apet.core.finite import LARGE, SMALL, how_to_read
 
 __all__ = [
     "PRODUCT",
@@ -20,6 +21,7 @@ __all__ = [
     "product",
     "read_tokens",
     "row_blocks",
+    "sent",
     "take_rows",
 ]
 
@@ -31,9 +33,6 @@ PRODUCT = "product"
 # threads, and packing the other operand of a product, cost little. Elsewhere blocks only bound memory.
 CPU_BYTES = {STREAM: 1 << 22, RESIDUAL: 1 << 22, PRODUCT: 1 << 22}
 OTHER_BYTES = 1 << 27
-
-# Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
-_SMALL, _LARGE = 2.0**-40, 2.0**50
 
 
 def row_blocks(
@@ -77,6 +76,11 @@ def take_rows(x: Tensor, indices: Tensor) -> Tensor:
         return x[0].index_select(0, indices[0]).unsqueeze(0)
     images = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     return x[images, indices]
+
+
+def sent(host: Tensor, device: torch.device) -> Tensor:
+    """Copies a small tensor to a device without waiting for what that has to do before."""
+    return host.to(device, non_blocking=device.type != "mps")
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -174,8 +178,8 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
 
     Args:
         x: Tokens ``(B, N, d)``.
-        check_finite: Whether to look at the values on the host, which waits for the device once. Without it
-            the unit is computed, and applied, without looking.
+        check_finite: Whether to look at the values on the host, which waits for the device once, unless a
+            caller has looked (`apet.core.finite`). Without a look the unit is computed, and applied.
         operation: What to name in the error.
 
     Raises:
@@ -184,12 +188,16 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
     x = x.detach()
     plain = Tokens(x, None, x.new_empty(0))
     norms = _norms(plain)
+    known = how_to_read()
+    if known == "ordinary":
+        return Tokens(x, None, norms)
+    look = check_finite and known == "look"
     peak = norms.amax(dim=1)
-    ordinary = (peak > _SMALL) & (peak < _LARGE)
-    if check_finite and bool(ordinary.all()):
+    ordinary = (peak > SMALL) & (peak < LARGE)
+    if look and bool(ordinary.all()):
         return Tokens(x, None, norms)
     largest = _largest(plain)
-    if check_finite and not bool(torch.isfinite(largest).all()):
+    if look and not bool(torch.isfinite(largest).all()):
         image = int(torch.isfinite(largest).logical_not().nonzero()[0])
         raise not_finite(operation, tuple(x.shape), image)
     mantissa, _ = torch.frexp(largest)

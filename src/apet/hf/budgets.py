@@ -51,7 +51,7 @@ def stage1_counts(
     groups = _groups(units, total, counts) if budget.sharing == "shared" else None
     return allocate(
         budget, segments, about, lambda _, tokens, limit: method.measure(tokens, limit), even, groups
-    )
+    ).counts
 
 
 def _groups(units: Sequence[Unit], total: int, counts: Sequence[int] | None) -> list[list[int]]:
