@@ -113,8 +113,7 @@ def compress_ragged(
     }
 
     def own(numbers: list[int]) -> dict[str, Any]:
-        first = None if starts is None else torch.stack([starts[number] for number in numbers])
-        return {**options, "start": first}
+        return {**options, "start": None if starts is None else starts[numbers]}
 
     def measure(numbers: list[int], tokens: Tensor, limit: int) -> Measured:
         with _naming(numbers):
@@ -135,7 +134,8 @@ def compress_ragged(
         check_seed(seed, "compress")
         ridge, look = check_ridge(ridge, "compress"), check_finite and known == "look"
         counts = [min(count, own) for own in kept]
-        return _one_launch(kernels, segments, kept, counts, starts, ridge, merge, look)
+        first = None if starts is None else sent(starts, segments[0].device)
+        return _one_launch(kernels, segments, kept, counts, first, ridge, merge, look)
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
@@ -231,12 +231,10 @@ def _budgets(
 
 
 def _starts(segments: Sequence[Tensor], start: int | Tensor | None, basis: Basis) -> Tensor | None:
-    """Spreads a start over the segments, each to be valid in its own, ``(S,)`` int64."""
-    device, shape = segments[0].device, (len(segments), min(map(len, segments)))
-    if not isinstance(start, torch.Tensor):
-        return check_start(start, shape, device, basis, "compress")
-    lengths = torch.tensor([len(segment) for segment in segments], device="cpu")
-    first = check_start(start, (len(segments), int(lengths.max())), torch.device("cpu"), basis, "compress")
+    """Spreads a start over the segments, each to be valid in its own, ``(S,)`` int64 on the host."""
+    host, lengths = torch.device("cpu"), torch.tensor([len(segment) for segment in segments], device="cpu")
+    longest = int(lengths.max() if isinstance(start, torch.Tensor) else lengths.min())
+    first = check_start(start, (len(segments), longest), host, basis, "compress")
     if first is None:
         return None
     beyond = (first >= lengths).nonzero().flatten().tolist()
@@ -244,4 +242,4 @@ def _starts(segments: Sequence[Tensor], start: int | Tensor | None, basis: Basis
         number = beyond[0]
         got = f"start={int(first[number])} for {len(segments[number])} tokens (segment {number})"
         raise ApETError("compress", got, f"an int between 0 and {len(segments[number]) - 1}")
-    return sent(first, device)
+    return first
