@@ -134,8 +134,8 @@ def compress_ragged(
         check_seed(seed, "compress")
         ridge, look = check_ridge(ridge, "compress"), check_finite and known == "look"
         counts = [min(count, own) for own in kept]
-        first = None if starts is None else sent(starts, segments[0].device)
-        return _one_launch(kernels, segments, kept, counts, first, ridge, merge, look)
+        starts = None if starts is None else sent(starts, segments[0].device)
+        return _one_launch(kernels, segments, kept, counts, starts, ridge, merge, look)
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
