@@ -171,6 +171,12 @@ class _Making(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
+        if function in (Tensor.__getitem__, Tensor.__setitem__) and isinstance(args[0], OnDevice):
+            index = _without_lists(args[1])
+            tensors = [x for x in tree_leaves(index) if isinstance(x, Tensor) and x.ndim]
+            if tensors and isinstance(args[-1], (bool, int, float)) and tensors[0].dtype != torch.bool:
+                _note("waits", "copy to the device, a number as value")
+            return function(args[0], index, *args[2:])
         if function not in (torch.tensor, torch.as_tensor, Tensor.new_tensor):
             return function(*args, **kwargs)
         if function is Tensor.new_tensor:
@@ -186,6 +192,16 @@ class _Making(TorchFunctionMode):
             return made
         _note("waits", "copy to the device, torch.tensor")
         return OnDevice(made)
+
+
+def _without_lists(index: Any) -> Any:
+    """An index with tensors in place of lists, which are copied to the device."""
+    if isinstance(index, tuple):
+        return tuple(map(_without_lists, index))
+    if not isinstance(index, (list, range)):
+        return index
+    _note("waits", "copy to the device, a list as index")
+    return OnDevice(torch.tensor(to_host(list(index))))
 
 
 def _run(function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

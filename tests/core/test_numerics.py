@@ -165,17 +165,3 @@ def test_where_an_image_begins_in_memory_changes_no_bit(draw, width):
         for number, together in enumerate(compress(x, 1, basis_size=1).unbatch()):
             alone = compress(x[number].clone(), 1, basis_size=1)
             assert torch.equal(alone.errors, together.errors)
-
-
-@pytest.mark.parametrize("basis", ["fps", "dpc", "random"])
-def test_default_dtype_and_device_are_not_used(draw, basis):
-    x = draw(2, 40, 8)
-    plain = compress(x, 9, basis=basis)
-    torch.set_default_dtype(torch.float64)
-    try:
-        with torch.device("meta"):
-            inside = compress(x, 9, basis=basis)
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert same_decision(plain, inside)
-    assert torch.equal(plain.tokens, inside.tokens)

@@ -184,6 +184,7 @@ def test_the_simulated_device_sees_waits():
         "    bool(x.sum() > 1); x.tolist(); x.nonzero(); x[x > 2]; x.cpu(); x.to('cpu')\n"
         "    torch.tensor([1], device=x.device); host.to(x.device); torch.bincount(x.long())\n"
         "    torch.equal(x, x); x[torch.tensor([1])]; x[x.long()] = torch.tensor(1.0); x.new_tensor([1.0])\n"
+        "    x[[1, 2]]; x[None, [0, 1]]; x[[1]] = 3; x[x > 2] = 4; x[1] = 5; x[None, 1:]; x[x.argmax()]\n"
         "    host.to(x.device, non_blocking=True); x + host; x + 1; x.numpy()\n",
         "/somewhere/apet/example.py",
         "exec",
@@ -193,8 +194,8 @@ def test_the_simulated_device_sees_waits():
     with watching() as log:
         scope["run"](x, torch.ones(6), torch)
     lines = [int(event.where.removeprefix("apet/example.py:")) for event in log.waits]
-    assert [lines.count(line) for line in (2, 3, 4, 5)] == [6, 3, 4, 1], log.waits
-    assert [event.where for event in log.copies + log.mismatches] == ["apet/example.py:5"] * 2
+    assert [lines.count(line) for line in (2, 3, 4, 5, 6)] == [6, 3, 4, 6, 1], log.waits
+    assert [event.where for event in log.copies + log.mismatches] == ["apet/example.py:6"] * 2
     assert x.device == DEVICE
     x.sum().item()
-    assert len(log.waits) == 14
+    assert len(log.waits) == 20

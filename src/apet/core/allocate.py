@@ -67,7 +67,7 @@ def allocate(
             budget for each.
 
     Returns:
-        Tokens to keep of each segment.
+        The numbers, and what they were worked out from.
 
     Raises:
         ApETError: If the tokens are not valid.
