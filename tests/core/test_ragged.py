@@ -5,7 +5,7 @@ import torch
 
 import apet.core.grouping as grouping
 import apet.core.ragged as ragged
-from apet.core import ApETError, compress, compress_ragged, group_segments
+from apet.core import ApETError, compress, compress_ragged, group_segments, select
 
 FIELDS = ("basis", "indices", "assignment", "errors", "tokens")
 
@@ -42,9 +42,9 @@ def test_equal_segments_run_as_one_dense_batch(draw, monkeypatch):
 
     def spy(tokens, keep, **options):
         shapes.append((tuple(tokens.shape), keep))
-        return compress(tokens, keep, **options)
+        return select(tokens, keep, **options)
 
-    monkeypatch.setattr(ragged, "compress", spy)
+    monkeypatch.setattr(ragged, "select", spy)
     segments = [draw(n, 8) for n in (20, 10, 20, 20, 10)]
     compress_ragged(segments, [4, 5, 4, 6, 0.5])
     assert shapes == [((2, 20, 8), 4), ((2, 10, 8), 5), ((1, 20, 8), 6)]

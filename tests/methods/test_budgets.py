@@ -28,7 +28,7 @@ def counts(method, tokens):
     about = [Segment("image", number, 0, tokens.shape[1]) for number in range(len(tokens))]
     budget = method.allowance
     even = [] if budget.keep is None else [budget.count(segment) for segment in about]
-    return allocate(budget, list(tokens), about, lambda _, x, limit: method.measure(x, limit), even)
+    return allocate(budget, list(tokens), about, lambda _, x, limit: method.measure(x, limit), even).counts
 
 
 def test_fields_and_their_defaults():

@@ -3,7 +3,8 @@
 One subject per file: `budget` (how many), `basis` and `dpc` (step 1), `residual` (step 2), `measure` (both),
 `merge` (step 3), `blocks` (reading in float32 without a copy), `selection` (the decision), `dispatch`
 (this or the kernels), `compress` and `ragged` (the calls). Where errors decide how many stay: `segment` (of
-what), `frames` (what a video repeats) and `allocate` (the bound or the total).
+what), `frames` (what a video repeats) and `allocate` (the bound or the total). Around them: `precision`
+(nothing that is set for all of torch changes a bit) and `finite` (one look at many tensors).
 """
 
 from apet.core.basis import BASES, Basis

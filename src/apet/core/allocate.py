@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from apet.core.budget import Budget
-from apet.core.frames import squared_errors
+from apet.core.finite import LARGE, SMALL, Reading, how_to_read, reading
+from apet.core.frames import distances, squared_errors
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured
-from apet.core.precision import wide_dtype
+from apet.core.precision import unaffected
 from apet.core.segment import Segment
 
-__all__ = ["Measure", "allocate"]
+__all__ = ["Allocation", "Measure", "allocate"]
 
 Measure = Callable[[list[int], Tensor, int], Measured]
 """Finds the errors of segments of one length: their numbers, tokens ``(B, N, d)``, most tokens to keep."""
 
 
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """How many tokens each segment keeps, and what that was worked out from.
+
+    Attributes:
+        counts: Tokens to keep of each segment.
+        measured: What was found of each segment, as batches of one: the decision needs not find it again.
+        reading: What is known about the segments now; for `apet.core.finite.reading`, around the decisions.
+    """
+
+    counts: list[int]
+    measured: list[Measured]
+    reading: Reading
+
+
+@unaffected
 @torch.no_grad()
 def allocate(
     budget: Budget,
@@ -28,13 +46,16 @@ def allocate(
     measure: Measure,
     even: Sequence[int] = (),
     groups: Sequence[Sequence[int]] | None = None,
-) -> list[int]:
+) -> Allocation:
     """Works out how many tokens each segment keeps, where that depends on their errors.
 
     Errors are found once, with the whole basis. Tokens are then dropped in the order of what that costs
     (`apet.core.frames.squared_errors`), the least first, as long as the bound or the total asks for it; the
     basis tokens and ``min_keep`` of every segment stay, and what is beyond ``max_keep`` goes first. So a
     larger tolerance never keeps more.
+
+    All errors are read from the device at once and ranked on the host: one wait whatever the number of
+    segments, and sums that run in one order everywhere.
 
     Args:
         budget: One that needs errors.
@@ -46,45 +67,31 @@ def allocate(
             budget for each.
 
     Returns:
-        Tokens to keep of each segment.
+        The numbers, and what they were worked out from.
 
     Raises:
         ApETError: If the tokens are not valid.
     """
     shared = budget.sharing == "shared"
-    bounds = [budget.bounds(segment.tokens) for segment in about]
-    floors, caps = [low for low, _ in bounds], [high for _, high in bounds]
+    floors, caps = map(list, zip(*(budget.bounds(segment.tokens) for segment in about), strict=True))
     # Where there is a count, no more basis tokens than it gives: the others would go beyond the total.
     limits = [min(pair) for pair in zip(caps, even, strict=True)] if even else caps
     if groups is None:
         groups = [range(len(segments))]
 
-    device = segments[0].device
-    width = max(segment.tokens for segment in about)
-    errors = torch.zeros(len(segments), width, dtype=wide_dtype(device), device=device)
-    norms, always = torch.zeros_like(errors), torch.zeros_like(errors, dtype=torch.bool)
-    for numbers in group_segments(segments, limits):
-        tokens = torch.stack([segments[number] for number in numbers])
-        found = measure(numbers, tokens, limits[numbers[0]])
-        rows = torch.tensor(numbers, device=device)
-        errors[rows, : tokens.shape[1]] = found.errors.to(errors.dtype)
-        norms[rows, : tokens.shape[1]] = found.norms.to(errors.dtype)
-        always[rows.unsqueeze(1), found.basis] = True
-        for number in numbers:
-            floors[number] = max(floors[number], found.basis.shape[1])
-
+    measured, known, errors, norms, always, apart = _read_once(segments, about, limits, measure)
+    floors = [max(floor, found.basis.shape[1]) for floor, found in zip(floors, measured, strict=True)]
     unit = norms.amax(dim=1)
     if shared:
         for group in groups:
             unit[list(group)] = unit[list(group)].amax()
     unit = torch.where(unit > 0, unit, torch.ones_like(unit))
+    # One by one, so that zeros behind a shorter segment change no bit.
     energy = (norms / unit.unsqueeze(1)).square().cumsum(dim=1)[:, -1]
-    cost = squared_errors(errors / unit.unsqueeze(1), segments, about, unit, pooled=shared)
-    order = torch.arange(width, device=device)
-    lengths, low, high = (
-        torch.tensor(numbers, device=device).unsqueeze(1)
-        for numbers in ([segment.tokens for segment in about], floors, caps)
-    )
+    cost = squared_errors(errors / unit.unsqueeze(1), apart, about, unit, pooled=shared)
+    order = torch.arange(errors.shape[1], device="cpu")
+    bounds = torch.tensor([[segment.tokens for segment in about], floors, caps], device="cpu")
+    lengths, low, high = bounds.unsqueeze(2)
     # Falling in each row, so a column is a rank within the segment: basis first, what is no token last.
     cost = cost.masked_fill(always, torch.inf).masked_fill(order >= lengths, -1.0)
     cost = cost.sort(dim=1, descending=True, stable=True).values
@@ -92,8 +99,8 @@ def allocate(
     cost = cost.clamp(min=0.0).masked_fill(order < low, torch.inf)
     if not shared:
         counts = _keep_within(key, cost, (budget.tolerance or 0.0) * energy).sum(dim=1)
-        return list(map(int, counts.tolist()))
-    counts = torch.zeros(len(segments), dtype=torch.int64, device=device)
+        return Allocation(counts.tolist(), measured, known)
+    counts = torch.zeros(len(segments), dtype=torch.int64, device="cpu")
     for group in groups:
         members = list(group)
         flat, costs = key[members].view(1, -1), cost[members].view(1, -1)
@@ -103,7 +110,56 @@ def allocate(
         else:
             stays = _keep_within(flat, costs, budget.tolerance * energy[members].cumsum(0)[-1:])
         counts[members] = stays.view(len(members), -1).sum(dim=1)
-    return list(map(int, counts.tolist()))
+    return Allocation(counts.tolist(), measured, known)
+
+
+def _read_once(
+    segments: Sequence[Tensor], about: Sequence[Segment], limits: Sequence[int], measure: Measure
+) -> tuple[list[Measured], Reading, Tensor, Tensor, Tensor, Tensor | None]:
+    """Measures all segments, and reads what ranks their tokens.
+
+    Elsewhere than on a CPU they are taken for ordinary first, since a look at each would wait for the device;
+    whether they were shows in what is read.
+
+    Returns:
+        What was found, what is known then, and on the host ``(S, W)``: errors, norms, whether a token is in
+        the basis, and `distances`.
+    """
+    known = how_to_read()
+    for how in (known,) if known != "look" or segments[0].device.type == "cpu" else ("ordinary", "look"):
+        with reading(how):
+            measured, planes, apart = _measure(segments, about, limits, measure)
+        errors, norms, basis = planes
+        peak = norms.amax(dim=1)
+        if how != "ordinary" or bool(((peak > SMALL) & (peak < LARGE)).all()):
+            break
+    after: Reading = "finite" if how == "look" and segments[0].device.type != "cpu" else how
+    return measured, after, errors, norms, basis > 0, apart
+
+
+def _measure(
+    segments: Sequence[Tensor], about: Sequence[Segment], limits: Sequence[int], measure: Measure
+) -> tuple[list[Measured], Tensor, Tensor | None]:
+    """What was found of each segment; on the host errors, norms and basis ``(3, S, W)``, and `distances`."""
+    width = max(segment.tokens for segment in about)
+    measured: dict[int, Measured] = {}
+    planes = []
+    for numbers in group_segments(segments, limits):
+        found = measure(numbers, torch.stack([segments[number] for number in numbers]), limits[numbers[0]])
+        measured.update(zip(numbers, found.unbatch(), strict=True))
+        errors, norms = found.in_given_unit()
+        chosen = torch.zeros_like(errors).scatter_(1, found.basis, 1.0)
+        own = torch.stack((errors, norms, chosen))
+        planes.append(torch.nn.functional.pad(own, (0, width - errors.shape[1])))
+    read = torch.cat(planes, dim=1)
+    apart = distances(segments, about, read[0])
+    if apart is not None:
+        read = torch.cat((read, apart.unsqueeze(0)))
+    read = read.to("cpu").to(torch.float64)
+    # From the order of the groups to that of the segments.
+    back = torch.tensor(list(measured), device="cpu").argsort()
+    ordered = [measured[number] for number in range(len(segments))]
+    return ordered, read[:3, back], None if apart is None else read[3]
 
 
 def _keep_within(key: Tensor, cost: Tensor, bound: Tensor) -> Tensor:

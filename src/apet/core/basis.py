@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from apet.core.blocks import Tokens
+from apet.core.blocks import Tokens, sent
 from apet.core.dpc import density_peaks
 
 __all__ = ["BASES", "Basis", "farthest_points", "pick_basis", "random_rows"]
@@ -66,10 +66,14 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
         (images, view, pivot[images], buffer[: view.numel()].view(view.shape), distance[images, rows])
         for (images, rows), view in views
     ]
+    alone = (tokens.data[0], pivot[0]) if tokens.plain and batch == 1 else None
     picked = [start.unsqueeze(1)]
     nearest.scatter_(1, picked[0], -1.0)
     for _ in range(1, count):
-        tokens.rows_into(pivot, picked[-1], slice(None))
+        if alone is None:
+            tokens.rows_into(pivot, picked[-1], slice(None))
+        else:  # the same with fewer views, which cost as much as the reading
+            torch.index_select(alone[0], 0, picked[-1][0], out=alone[1])
         for images, view, own, difference, out in blocks:
             if tokens.plain:
                 torch.sub(view, own, out=difference)
@@ -93,4 +97,4 @@ def random_rows(batch: int, total: int, count: int, seed: int, device: torch.dev
     """
     generator = torch.Generator(device="cpu").manual_seed(seed)
     order = torch.randperm(total, generator=generator, dtype=torch.int64, device="cpu")[:count]
-    return order.to(device).expand(batch, count).contiguous()
+    return sent(order, device).expand(batch, count).contiguous()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import not_finite
+from apet.core.finite import LARGE, SMALL, how_to_read
 
 __all__ = [
     "PRODUCT",
@@ -20,6 +21,7 @@ __all__ = [
     "product",
     "read_tokens",
     "row_blocks",
+    "sent",
     "take_rows",
 ]
 
@@ -31,9 +33,6 @@ PRODUCT = "product"
 # threads, and packing the other operand of a product, cost little. Elsewhere blocks only bound memory.
 CPU_BYTES = {STREAM: 1 << 22, RESIDUAL: 1 << 22, PRODUCT: 1 << 22}
 OTHER_BYTES = 1 << 27
-
-# Inside these bounds of an image's largest norm no square that matters over- or underflows in float32.
-_SMALL, _LARGE = 2.0**-40, 2.0**50
 
 
 def row_blocks(
@@ -79,19 +78,30 @@ def take_rows(x: Tensor, indices: Tensor) -> Tensor:
     return x[images, indices]
 
 
+def sent(host: Tensor, device: torch.device) -> Tensor:
+    """Copies a small tensor to a device without waiting for what that has to do before."""
+    return host.to(device, non_blocking=device.type != "mps")
+
+
 def product(a: Tensor, b: Tensor) -> Tensor:
     """Multiplies ``(B, n, k)`` with ``(B, k, m)``, equal rows and columns giving equal results.
 
     A single row or column would go to a matrix-vector routine, whose sums run in another order; it is
-    doubled. One image is a plain product.
+    doubled. One image is a plain product. Where a tensor begins in memory matters to the order as well.
     """
     rows, columns = a.shape[1], b.shape[2]
+    a, b = _aligned(a), _aligned(b)
     if rows == 1:
         a = torch.cat((a, a), dim=1)
     if columns == 1:
         b = torch.cat((b, b), dim=2)
     full = (a[0] @ b[0]).unsqueeze(0) if a.shape[0] == 1 else torch.matmul(a, b)
     return full[:, :rows, :columns]
+
+
+def _aligned(x: Tensor) -> Tensor:
+    """The same in memory that begins as new memory does; only images in a batch of odd width do not."""
+    return x.clone() if x.device.type == "cpu" and x.data_ptr() % 64 else x
 
 
 def less_product(c: Tensor, a: Tensor, b: Tensor, out: Tensor) -> Tensor:
@@ -174,8 +184,8 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
 
     Args:
         x: Tokens ``(B, N, d)``.
-        check_finite: Whether to look at the values on the host, which waits for the device once. Without it
-            the unit is computed, and applied, without looking.
+        check_finite: Whether to look at the values on the host, which waits for the device once, unless a
+            caller has looked (`apet.core.finite`). Without a look the unit is computed, and applied.
         operation: What to name in the error.
 
     Raises:
@@ -184,12 +194,16 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
     x = x.detach()
     plain = Tokens(x, None, x.new_empty(0))
     norms = _norms(plain)
+    known = how_to_read()
+    if known == "ordinary":
+        return Tokens(x, None, norms)
+    look = check_finite and known == "look"
     peak = norms.amax(dim=1)
-    ordinary = (peak > _SMALL) & (peak < _LARGE)
-    if check_finite and bool(ordinary.all()):
+    ordinary = (peak > SMALL) & (peak < LARGE)
+    if look and bool(ordinary.all()):
         return Tokens(x, None, norms)
     largest = _largest(plain)
-    if check_finite and not bool(torch.isfinite(largest).all()):
+    if look and not bool(torch.isfinite(largest).all()):
         image = int(torch.isfinite(largest).logical_not().nonzero()[0])
         raise not_finite(operation, tuple(x.shape), image)
     mantissa, _ = torch.frexp(largest)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from apet.core.basis import BASES, Basis
+from apet.core.blocks import sent
 from apet.core.errors import ApETError
 
 __all__ = [
@@ -81,7 +82,10 @@ def check_flag(name: str, value: object, operation: str) -> bool:
 def check_start(
     start: object, shape: tuple[int, int], device: torch.device, basis: Basis, operation: str
 ) -> Tensor | None:
-    """Returns the first token of FPS of each image, ``(B,)`` int64 on the device; None stays None."""
+    """Returns the first token of FPS of each image, ``(B,)`` int64 on the device; None stays None.
+
+    A tensor on a device is waited for.
+    """
     if start is None:
         return None
     batch, total = shape
@@ -93,14 +97,15 @@ def check_start(
             raise ApETError(operation, f"start of dtype {start.dtype}", expected)
         if start.ndim != 0 and tuple(start.shape) != (batch,):
             raise ApETError(operation, f"start of shape {tuple(start.shape)}", expected)
-        first = start.detach().to(device=device, dtype=torch.int64).expand(batch)
-        low, high = (int(v) for v in torch.aminmax(first))
+        host = start.detach().to("cpu").to(torch.int64).expand(batch)
+        low, high = int(host.min()), int(host.max())
+        first = sent(host, device)
     elif isinstance(start, numbers.Integral) and not isinstance(start, bool):
         low = high = int(start)
         first = (
             torch.full((batch,), low, dtype=torch.int64, device=device)
             if 0 <= low < total
-            else torch.empty(0)
+            else torch.empty(0, device="cpu")
         )
     else:
         raise ApETError(operation, f"start={start!r}", expected)

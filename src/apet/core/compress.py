@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apet.core.allocate import allocate
+from apet.core.allocate import Allocation, allocate
 from apet.core.basis import Basis
+from apet.core.blocks import Tokens
 from apet.core.budget import Budget, Keep, resolve_keep
 from apet.core.check import (
     check_basis,
@@ -21,15 +22,17 @@ from apet.core.check import (
 )
 from apet.core.dispatch import kernels_for
 from apet.core.errors import ApETError
-from apet.core.measure import score
+from apet.core.finite import how_to_read, reading
+from apet.core.measure import Measured, Scored, score
 from apet.core.merge import nearest_kept, top_rows
-from apet.core.precision import plain_arithmetic
+from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
 __all__ = ["compress", "select"]
 
 
+@unaffected
 def compress(
     tokens: Tensor,
     keep: Keep | None = None,
@@ -106,18 +109,16 @@ def compress(
         "check_finite": check_finite,
     }
     count = _count(tokens, Budget(keep, tolerance, min_keep, max_keep), options)
-    selection = select(tokens, count, **options)
-    return Compression(
-        indices=selection.indices,
-        assignment=selection.assignment,
-        errors=selection.errors,
-        basis=selection.basis,
-        tokens=selection.apply(tokens, dim=-2, merge=merge),
-    )
+    if isinstance(count, Allocation):
+        with reading(count.reading):
+            selection = select(tokens, count.counts[0], measured=count.measured[0], **options)
+    else:
+        selection = select(tokens, count, **options)
+    return Compression(**vars(selection), tokens=selection.apply(tokens, merge=merge))
 
 
-def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | float:
-    """A count or a share for `select`; what depends on the image is worked out for one image only."""
+def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | float | Allocation:
+    """A count or a share for `select`, or that of one image, which alone can depend on its errors."""
     if not budget.needs_errors and not callable(budget.keep):
         return budget.keep  # type: ignore[return-value]
     batch = check_tokens(tokens, "compress")
@@ -131,9 +132,10 @@ def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | flo
     about = Segment("image", 0, 0, batch.shape[1])
     if not budget.needs_errors:
         return budget.count(about)
-    return allocate(budget, [batch[0]], [about], lambda _, x, limit: score(x, limit, **options).measured())[0]
+    return allocate(budget, [batch[0]], [about], lambda _, x, limit: score(x, limit, **options).measured)
 
 
+@unaffected
 @torch.no_grad()
 def select(
     tokens: Tensor,
@@ -145,8 +147,13 @@ def select(
     seed: int = 0,
     ridge: float = 1e-5,
     check_finite: bool = True,
+    measured: Measured | None = None,
 ) -> Selection:
-    """Decides as `compress` does for a count or a share, without carrying it out; same errors."""
+    """Decides as `compress` does for a count or a share, without carrying it out; same errors.
+
+    ``measured`` is what `apet.core.measure.score` found of the same tokens with the same options, as for a
+    tolerance: it is not found again, unless the basis was cut to fewer tokens than are kept.
+    """
     operation = "compress"
     x = check_tokens(tokens, operation)
     x = x if x.ndim == 3 else x.unsqueeze(0)
@@ -158,29 +165,30 @@ def select(
     if kernels is not None:
         first = check_start(start, (batch, total), x.device, basis, operation)
         check_seed(seed, operation)
-        check_flag("check_finite", check_finite, operation)
+        look = check_flag("check_finite", check_finite, operation) and how_to_read() == "look"
         chosen = Selection(
-            *kernels.select_dense(
-                x, kept, count, first, check_ridge(ridge, operation), check_finite, operation
-            )
+            *kernels.select_dense(x, kept, count, first, check_ridge(ridge, operation), look, operation)
         )
         return chosen if tokens.ndim == 3 else chosen.unbatch()[0]
-    scored = score(
-        x,
-        kept,
-        basis_size=basis_size,
-        basis=basis,
-        start=start,
-        seed=seed,
-        ridge=ridge,
-        check_finite=check_finite,
-        operation=operation,
-    )
+    if measured is not None and measured.basis.shape[1] == count:
+        read = Tokens(x.detach(), measured.scale, measured.norms)
+        scored = Scored(read, measured.basis, measured.errors)
+    else:
+        scored = score(
+            x,
+            kept,
+            basis_size=basis_size,
+            basis=basis,
+            start=start,
+            seed=seed,
+            ridge=ridge,
+            check_finite=check_finite,
+            operation=operation,
+        )
     errors, read = scored.errors, scored.read
-    with plain_arithmetic(x.device):
-        indices = top_rows(errors, kept, always=scored.basis)
-        assignment = nearest_kept(read, indices)
-        if read.scale is not None:
-            errors = errors / read.scale.unsqueeze(1)
+    indices = top_rows(errors, kept, always=scored.basis)
+    assignment = nearest_kept(read, indices)
+    if read.scale is not None:
+        errors = errors / read.scale.unsqueeze(1)
     result = Selection(indices=indices, assignment=assignment, errors=errors, basis=scored.basis)
     return result if tokens.ndim == 3 else result.unbatch()[0]

@@ -27,10 +27,10 @@ class ApETError(ValueError):
         return type(self), (self.operation, self.got, self.expected)
 
 
-def not_finite(operation: str, shape: tuple[int, ...], image: int) -> ApETError:
+def not_finite(operation: str, shape: tuple[int, ...], number: int, what: str = "image") -> ApETError:
     """The error for tokens with NaN or infinite values."""
     return ApETError(
         operation,
-        f"tokens {shape} with NaN or infinite values (first in image {image})",
+        f"tokens {shape} with NaN or infinite values (first in {what} {number})",
         "values that are finite in float32",
     )

@@ -9,11 +9,33 @@ from torch import Tensor
 
 from apet.core.segment import Segment
 
-__all__ = ["squared_errors"]
+__all__ = ["distances", "squared_errors"]
+
+
+def distances(segments: Sequence[Tensor], about: Sequence[Segment], like: Tensor) -> Tensor | None:
+    """Distance of each token to the token at the same place one frame earlier.
+
+    Args:
+        segments: The tokens ``(n_i, d)``.
+        about: What the segments are.
+        like: Has the shape ``(S, W)``, dtype and device of the result.
+
+    Returns:
+        ``(S, W)``, in the unit of the tokens, infinite where there is no earlier frame; None if there is none
+        anywhere.
+    """
+    apart = None
+    for video in _videos(about):
+        for (segment, place), (before, place_before) in zip(video[1:], video[:-1], strict=True):
+            apart = torch.full_like(like, torch.inf) if apart is None else apart
+            apart[segment, place] = _distance(
+                segments[segment][place], segments[before][place_before], like.dtype
+            )
+    return apart
 
 
 def squared_errors(
-    errors: Tensor, segments: Sequence[Tensor], about: Sequence[Segment], unit: Tensor, *, pooled: bool
+    errors: Tensor, apart: Tensor | None, about: Sequence[Segment], unit: Tensor, *, pooled: bool
 ) -> Tensor:
     """What dropping each token costs, in squared error.
 
@@ -29,7 +51,7 @@ def squared_errors(
 
     Args:
         errors: Approximation errors ``(S, W)``, zeros behind a segment's end, in a unit of the segment.
-        segments: The tokens ``(n_i, d)``.
+        apart: `distances`, ``(S, W)``.
         about: What the segments are.
         unit: The unit of each segment's errors in that of the tokens, ``(S,)``.
         pooled: Whether all segments of a video share one bound or one budget.
@@ -38,18 +60,18 @@ def squared_errors(
         ``(S, W)``, in squared units of the segments.
     """
     squared = errors.square()
+    if apart is None:
+        return squared
     for video in _videos(about):
         passed_on: Tensor | None = None
-        for later, earlier in zip(reversed(video), reversed(video[:-1]), strict=False):
-            (segment, place), (before, place_before) = later, earlier
-            apart = _distance(segments[segment][place], segments[before][place_before], errors.dtype)
-            apart = apart / unit[segment]
+        for (segment, place), (before, _) in zip(reversed(video), reversed(video[:-1]), strict=False):
+            away = apart[segment, place] / unit[segment]
             own = squared[segment, place]
             if passed_on is not None:
                 own = own + passed_on
-            repeats = apart < errors[segment, place]
+            repeats = away < errors[segment, place]
             passed_on = own * repeats if pooled or segment == before else None
-            squared[segment, place] = torch.where(repeats, apart.square(), own)
+            squared[segment, place] = torch.where(repeats, away.square(), own)
         if passed_on is not None:
             squared[video[0]] += passed_on
     return squared

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from apet.core.basis import Basis, pick_basis
 from apet.core.blocks import Tokens, read_tokens
 from apet.core.check import check_basis, check_basis_size, check_flag, check_ridge, check_seed, check_start
-from apet.core.precision import plain_arithmetic, wide_dtype
+from apet.core.precision import wide_dtype
 from apet.core.residual import approximation_errors
 
 __all__ = ["Measured", "Scored", "score"]
@@ -24,11 +25,44 @@ class Measured:
         errors: Approximation error of each token, ``(B, N)``.
         norms: Euclidean norm of each token, ``(B, N)``, in the same unit.
         basis: Tokens that are kept whatever the budget, ``(B, M)`` int64.
+        scale: What errors and norms are multiplied with, ``(B,)``; None where they are in the unit of the
+            tokens.
     """
 
     errors: Tensor
     norms: Tensor
     basis: Tensor
+    scale: Tensor | None = None
+
+    def in_given_unit(self) -> tuple[Tensor, Tensor]:
+        """Errors and norms in the unit of the tokens, as wide as the device has it."""
+        wide = wide_dtype(self.errors.device)
+        errors, norms = self.errors.to(wide), self.norms.to(wide)
+        if self.scale is None:
+            return errors, norms
+        scale = self.scale.to(wide).unsqueeze(1)
+        return errors / scale, norms / scale
+
+    def unbatch(self) -> list[Measured]:
+        """What was found of each image, as batches of one that share memory."""
+        scales = [None] * len(self.errors) if self.scale is None else self.scale.split(1)
+        parts = zip(self.errors.split(1), self.norms.split(1), self.basis.split(1), scales, strict=True)
+        return [Measured(*part) for part in parts]
+
+    @staticmethod
+    def batch(parts: Sequence[Measured]) -> Measured | None:
+        """Puts images of as many tokens side by side; None where their bases differ in size."""
+        if len({part.basis.shape[1] for part in parts}) > 1:
+            return None
+        if len(parts) == 1:
+            return parts[0]
+        errors, norms, basis = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("errors", "norms", "basis")
+        )
+        scale = None
+        if any(part.scale is not None for part in parts):
+            scale = torch.cat([norms.new_ones(1) if part.scale is None else part.scale for part in parts])
+        return Measured(errors, norms, basis, scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +73,10 @@ class Scored:
     basis: Tensor
     errors: Tensor
 
+    @property
     def measured(self) -> Measured:
-        """Errors and norms in the unit of the tokens."""
-        wide = wide_dtype(self.errors.device)
-        errors, norms = self.errors.to(wide), self.read.norms.to(wide)
-        if self.read.scale is not None:
-            scale = self.read.scale.to(wide).unsqueeze(1)
-            errors, norms = errors / scale, norms / scale
-        return Measured(errors, norms, self.basis)
+        """The same without the tokens."""
+        return Measured(self.errors, self.read.norms, self.basis, self.read.scale)
 
 
 @torch.no_grad()
@@ -62,7 +92,7 @@ def score(
     check_finite: bool = True,
     operation: str = "compress",
 ) -> Scored:
-    """Picks basis tokens and finds every token's error.
+    """Picks basis tokens and finds every token's error, as a part of a call that is `unaffected`.
 
     Args:
         x: Visual tokens ``(B, N, d)``, checked by `apet.core.check.check_tokens`.
@@ -85,7 +115,6 @@ def score(
     seed = check_seed(seed, operation)
     ridge = check_ridge(ridge, operation)
     check_flag("check_finite", check_finite, operation)
-    with plain_arithmetic(x.device):
-        read = read_tokens(x, check_finite, operation)
-        picked = pick_basis(read, count, basis, first, seed)
-        return Scored(read, picked, approximation_errors(read, picked, ridge))
+    read = read_tokens(x, check_finite, operation)
+    picked = pick_basis(read, count, basis, first, seed)
+    return Scored(read, picked, approximation_errors(read, picked, ridge))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from apet.core.allocate import allocate
 from apet.core.basis import Basis
+from apet.core.blocks import sent
 from apet.core.budget import Budget, Keep, Sharing
 from apet.core.check import (
     check_basis,
@@ -21,17 +22,20 @@ from apet.core.check import (
     check_start,
     check_tokens,
 )
-from apet.core.compress import compress
+from apet.core.compress import select
 from apet.core.dispatch import Kernels, kernels_for
 from apet.core.errors import ApETError
+from apet.core.finite import how_to_read, look_once, reading
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured, score
+from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
 __all__ = ["compress_ragged"]
 
 
+@unaffected
 def compress_ragged(
     segments: Sequence[Tensor],
     keep: Keep | Sequence[int | float] | None = None,
@@ -113,24 +117,25 @@ def compress_ragged(
 
     def measure(numbers: list[int], tokens: Tensor, limit: int) -> Measured:
         with _naming(numbers):
-            return score(tokens, limit, **own(numbers)).measured()
+            return score(tokens, limit, **own(numbers)).measured
 
+    check_flag("merge", merge, "compress")
+    check_flag("check_finite", check_finite, "compress")
     plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
-    kept = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else even
+    shares = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else None
+    kept = even if shares is None else shares.counts
     count = min(check_basis_size(basis_size, "compress"), max(kept))
     kernels = kernels_for(segments[0], len(segments), "compress", basis, count)
+    if shares is not None:
+        known = shares.reading
+    else:
+        known = look_once(segments, "compress") if check_finite and kernels is None else how_to_read()
     if kernels is not None:
         check_seed(seed, "compress")
-        return _one_launch(
-            kernels,
-            segments,
-            kept,
-            [min(count, own) for own in kept],
-            starts,
-            check_ridge(ridge, "compress"),
-            check_flag("merge", merge, "compress"),
-            check_flag("check_finite", check_finite, "compress"),
-        )
+        ridge, look = check_ridge(ridge, "compress"), check_finite and known == "look"
+        counts = [min(count, own) for own in kept]
+        starts = None if starts is None else sent(starts, segments[0].device)
+        return _one_launch(kernels, segments, kept, counts, starts, ridge, merge, look)
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
@@ -138,8 +143,12 @@ def compress_ragged(
             if len(numbers) == 1
             else torch.stack([segments[i] for i in numbers])
         )
-        with _naming(numbers):
-            dense = compress(tokens, kept[numbers[0]], merge=merge, **own(numbers))
+        with _naming(numbers), reading(known):
+            found = (
+                None if shares is None else Measured.batch([shares.measured[number] for number in numbers])
+            )
+            chosen = select(tokens, kept[numbers[0]], measured=found, **own(numbers))
+            dense = Compression(**vars(chosen), tokens=chosen.apply(tokens, merge=merge))
         results.update(zip(numbers, dense.unbatch(), strict=True))
     return [results[number] for number in range(len(segments))]
 
@@ -222,15 +231,15 @@ def _budgets(
 
 
 def _starts(segments: Sequence[Tensor], start: int | Tensor | None, basis: Basis) -> Tensor | None:
-    """Spreads a start over the segments, each to be valid in its own, ``(S,)`` int64."""
-    device = segments[0].device
-    shortest = min(map(len, segments))
-    if not isinstance(start, torch.Tensor):
-        return check_start(start, (len(segments), shortest), device, basis, "compress")
-    first = check_start(start, (len(segments), max(map(len, segments))), device, basis, "compress")
-    lengths = torch.tensor([len(segment) for segment in segments], device=device)
-    if first is not None and bool((first >= lengths).any()):
-        number = int((first >= lengths).nonzero()[0])
+    """Spreads a start over the segments, each to be valid in its own, ``(S,)`` int64 on the host."""
+    host, lengths = torch.device("cpu"), torch.tensor([len(segment) for segment in segments], device="cpu")
+    longest = int(lengths.max() if isinstance(start, torch.Tensor) else lengths.min())
+    first = check_start(start, (len(segments), longest), host, basis, "compress")
+    if first is None:
+        return None
+    beyond = (first >= lengths).nonzero().flatten().tolist()
+    if beyond:
+        number = beyond[0]
         got = f"start={int(first[number])} for {len(segments[number])} tokens (segment {number})"
         raise ApETError("compress", got, f"an int between 0 and {len(segments[number]) - 1}")
     return first

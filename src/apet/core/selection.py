@@ -13,7 +13,7 @@ from torch import Tensor
 from apet.core.blocks import take_rows
 from apet.core.errors import ApETError
 from apet.core.merge import merge_rows
-from apet.core.precision import plain_arithmetic
+from apet.core.precision import unaffected
 
 __all__ = ["Compression", "Selection"]
 
@@ -52,6 +52,7 @@ class Selection:
         """Whether this is a batch of decisions."""
         return self.indices.ndim == 2
 
+    @unaffected
     def apply(self, x: Tensor, dim: int = -2, merge: bool = True, batch_dim: int = 0) -> Tensor:
         """Carries the decision out on another tensor of the same tokens.
 
@@ -79,8 +80,7 @@ class Selection:
         indices = self.indices if self.batched else self.indices.unsqueeze(0)
         if merge:
             assignment = self.assignment if self.batched else self.assignment.unsqueeze(0)
-            with plain_arithmetic(x.device):
-                flat = merge_rows(rows.reshape(*lead, math.prod(rest)), assignment, self.num_kept)
+            flat = merge_rows(rows.reshape(*lead, math.prod(rest)), assignment, self.num_kept)
             out = flat.reshape(lead[0], self.num_kept, *rest)
         else:
             out = take_rows(rows, indices)

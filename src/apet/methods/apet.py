@@ -22,7 +22,6 @@ from apet.core.compress import select
 from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
 from apet.core.merge import nearest_kept
-from apet.core.precision import plain_arithmetic
 from apet.core.selection import Selection
 from apet.methods.base import Method, Stage2
 
@@ -84,12 +83,16 @@ class ApET(Method):
 
     def select(self, tokens: Tensor, keep: int) -> Selection:
         """Decides by approximation error; see `apet.core.compress` and `Method.select`."""
-        selection = select(tokens, keep, **self._options)
+        return self.choose(tokens, keep, None)
+
+    def choose(self, tokens: Tensor, keep: int, measured: Measured | None) -> Selection:
+        """Decides by errors that were found already; see `Method.choose`."""
+        selection = select(tokens, keep, measured=measured, **self._options)
         return selection if self.merge_basis else _spare_basis(tokens, selection)
 
     def measure(self, tokens: Tensor, limit: int) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
-        return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured()
+        return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -131,7 +134,6 @@ class ApET(Method):
         return cls(keep=first, stage2=Stage2(layer=num_layers // 2, keep=second))
 
 
-@torch.no_grad()
 def _spare_basis(tokens: Tensor, chosen: Selection) -> Selection:
     """The same choice where dropped tokens go to the nearest kept token that is not in the basis."""
     kept, size = chosen.indices.shape[1], chosen.basis.shape[1]
@@ -140,9 +142,8 @@ def _spare_basis(tokens: Tensor, chosen: Selection) -> Selection:
     in_basis = torch.zeros_like(chosen.assignment, dtype=torch.uint8).scatter_(1, chosen.basis, 1)
     # Slots of the others, in order, then those of the basis.
     slots = in_basis.gather(1, chosen.indices).argsort(dim=1, stable=True)
-    with plain_arithmetic(tokens.device):
-        read = read_tokens(tokens, check_finite=False, operation="compress")
-        nearest = nearest_kept(read, chosen.indices.gather(1, slots[:, : kept - size]))
+    read = read_tokens(tokens, check_finite=False, operation="compress")
+    nearest = nearest_kept(read, chosen.indices.gather(1, slots[:, : kept - size]))
     own = torch.arange(kept, device=slots.device).expand_as(chosen.indices)
     assignment = slots.gather(1, nearest).scatter(1, chosen.indices, own)
     return replace(chosen, assignment=assignment)

@@ -14,7 +14,6 @@ from apet.core.budget import resolve_keep
 from apet.core.check import check_tokens
 from apet.core.errors import ApETError
 from apet.core.merge import adjacent_kept, nearest_kept
-from apet.core.precision import plain_arithmetic
 from apet.core.selection import Selection
 from apet.methods.base import Method
 from apet.methods.picker import Picked
@@ -65,7 +64,6 @@ class Attended(Method):
     def pick(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``."""
 
-    @torch.no_grad()
     def select(self, tokens: Tensor, keep: int, attention: Attention | None = None) -> Selection:
         """Decides which tokens of each image stay.
 
@@ -88,12 +86,11 @@ class Attended(Method):
             got = "no attention" if attention is None else f"attention of {tuple(attention.received.shape)}"
             raise ApETError(name, got, "the attention weights that a model's eager attention gives out")
         received = attention.received.to(torch.float32)
-        with plain_arithmetic(tokens.device):
-            read = read_tokens(tokens, check_finite=True, operation=name)
-            picked = self.pick(read, kept, Attention(received, attention.keys))
-            assignment = picked.assignment
-            if assignment is None and self.merge:
-                assignment = nearest_kept(read, picked.indices)
+        read = read_tokens(tokens, check_finite=True, operation=name)
+        picked = self.pick(read, kept, Attention(received, attention.keys))
+        assignment = picked.assignment
+        if assignment is None and self.merge:
+            assignment = nearest_kept(read, picked.indices)
         return Selection(
             indices=picked.indices,
             assignment=adjacent_kept(picked.indices, total) if assignment is None else assignment,

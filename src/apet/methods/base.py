@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from apet.core.budget import Budget, Keep, Sharing, check_keep, fit_keep
 from apet.core.check import check_flag
 from apet.core.errors import ApETError
 from apet.core.measure import Measured
+from apet.core.precision import unaffected
 from apet.core.selection import Selection
 
 __all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
@@ -96,6 +97,13 @@ class Method(ABC):
     """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
     basis. A method that sets it takes a tolerance and a shared budget."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Lets nothing that is set around a call reach what a subclass computes, gradients included."""
+        super().__init_subclass__(**options)
+        for name in ("select", "measure", "choose"):
+            if name in vars(cls):
+                setattr(cls, name, unaffected(torch.no_grad()(vars(cls)[name])))
+
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first.
 
@@ -135,6 +143,7 @@ class Method(ABC):
         name = type(self).__name__
         return Budget(self.keep, self.tolerance, self.min_keep, self.max_keep, self.budget, name)
 
+    @unaffected
     @torch.no_grad()
     def measure(self, tokens: Tensor, limit: int) -> Measured:
         """Finds approximation errors, for a tolerance or a shared budget; for methods that have them.
@@ -151,6 +160,17 @@ class Method(ABC):
             tokens, dim=-1, dtype=torch.promote_types(tokens.dtype, torch.float32)
         )
         return Measured(decision.errors, norms, decision.basis)
+
+    def choose(self, tokens: Tensor, keep: int, measured: Measured | None) -> Selection:
+        """Decides as `select`, where `measure` has found errors: a method that can use them overrides this.
+
+        Args:
+            tokens: As in `select`.
+            keep: As in `select`.
+            measured: What `measure` found of the same tokens (`Measured.batch` puts images side by side);
+                None for nothing.
+        """
+        return self.select(tokens, keep)
 
     def stage1(self, total: int) -> int | None:
         """Tokens that stage 1 keeps of a unit of ``total``, for methods whose budget is not that of stage 1.

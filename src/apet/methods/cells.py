@@ -48,14 +48,14 @@ def cells(total: int, count: int, grid: tuple[int, int] | None) -> tuple[Tensor,
         grid = (side, side) if side * side == total else (1, total)
     height, width = grid
     bands = min(max(round(math.sqrt(count * height / width)), math.ceil(count / width), 1), height, count)
-    cell, centres = torch.empty(height, width, dtype=torch.int64), []
+    cell, centres = torch.empty(height, width, dtype=torch.int64, device="cpu"), []
     first = 0
     for top, bottom, share in zip(*_cuts(height, bands), _sizes(count, bands), strict=True):
         for number, (left, right) in enumerate(zip(*_cuts(width, share), strict=True)):
             cell[top:bottom, left:right] = first + number
             centres.append((top + bottom - 1) // 2 * width + (left + right - 1) // 2)
         first += share
-    return cell.flatten(), torch.tensor(centres)
+    return cell.flatten(), torch.tensor(centres, device="cpu")
 
 
 def _cuts(length: int, parts: int) -> tuple[list[int], list[int]]:

@@ -66,7 +66,7 @@ def _similarity(tokens: Tokens, indices: Tensor) -> Tensor:
     """Cosine similarity ``(B, N, P)`` of all tokens to some of them; 0 to or of a token of zero norm."""
     length = torch.where(tokens.norms > 0, tokens.norms, torch.inf)
     others = tokens.rows(indices) / length.gather(1, indices).unsqueeze(2)
-    similar = torch.empty((*tokens.norms.shape, indices.shape[1]), device=tokens.data.device)
+    similar = tokens.norms.new_empty((*tokens.norms.shape, indices.shape[1]))
     for images, rows in tokens.blocks(PRODUCT):
         similar[images, rows] = product(tokens.block(images, rows), others[images].mT)
     return similar / length.unsqueeze(2)

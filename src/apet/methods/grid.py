@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from apet.core.blocks import Tokens
+from apet.core.blocks import Tokens, sent
 from apet.methods.cells import cells, check_grid
 from apet.methods.picker import Picked, Picker
 
@@ -38,4 +38,4 @@ class Grid(Picker):
         """Takes the cells' centres."""
         batch, total, _ = tokens.data.shape
         _, centres = cells(total, kept, self.grid)
-        return Picked(centres.to(tokens.data.device).repeat(batch, 1))
+        return Picked(sent(centres, tokens.data.device).repeat(batch, 1))

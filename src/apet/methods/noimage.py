@@ -69,4 +69,6 @@ class NoImage(Method):
             raise ApETError("NoImage", f"keep={keep!r}", "0")
         none = torch.empty((batch, 0), dtype=torch.int64, device=tokens.device)
         nowhere = torch.full((batch, total), -1, device=tokens.device)
-        return Selection(none, nowhere, torch.zeros((batch, total), device=tokens.device), none)
+        return Selection(
+            none, nowhere, torch.zeros((batch, total), dtype=torch.float32, device=tokens.device), none
+        )

@@ -12,7 +12,6 @@ from apet.core.blocks import Tokens, read_tokens
 from apet.core.budget import resolve_keep
 from apet.core.check import check_tokens
 from apet.core.merge import adjacent_kept, nearest_kept
-from apet.core.precision import plain_arithmetic
 from apet.core.selection import Selection
 from apet.methods.base import Method
 
@@ -51,27 +50,21 @@ class Picker(Method):
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``."""
 
-    @torch.no_grad()
     def select(self, tokens: Tensor, keep: int) -> Selection:
         """Picks the kept tokens; see `Method.select`."""
         name = type(self).__name__
         check_tokens(tokens, name, ndims=(3,))
-        batch, total, _ = tokens.shape
+        total = tokens.shape[1]
         kept = resolve_keep(keep, total, name)
-        with plain_arithmetic(tokens.device):
-            read = read_tokens(tokens, check_finite=True, operation=name)
-            picked = self.pick(read, kept)
-            assignment = picked.assignment
-            if assignment is None:
-                nearest = self.merge
-                assignment = (
-                    nearest_kept(read, picked.indices) if nearest else adjacent_kept(picked.indices, total)
-                )
-        scores, basis = picked.scores, picked.basis
+        read = read_tokens(tokens, check_finite=True, operation=name)
+        picked = self.pick(read, kept)
+        scores, basis, assignment = picked.scores, picked.basis, picked.assignment
+        if assignment is None and self.merge:
+            assignment = nearest_kept(read, picked.indices)
         return Selection(
             indices=picked.indices,
-            assignment=assignment,
-            errors=torch.zeros((batch, total), device=tokens.device) if scores is None else scores,
+            assignment=adjacent_kept(picked.indices, total) if assignment is None else assignment,
+            errors=torch.zeros_like(read.norms) if scores is None else scores,
             basis=picked.indices[:, :0] if basis is None else basis,
         )
 

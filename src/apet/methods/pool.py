@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 
-from apet.core.blocks import Tokens
+from apet.core.blocks import Tokens, sent
 from apet.methods.cells import cells, check_grid
 from apet.methods.picker import Picked, Picker
 
@@ -37,5 +37,5 @@ class Pool(Picker):
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Assigns every token to its cell."""
         batch, total, _ = tokens.data.shape
-        cell, centres = (x.to(tokens.data.device).repeat(batch, 1) for x in cells(total, kept, self.grid))
+        cell, centres = (sent(x, tokens.data.device).repeat(batch, 1) for x in cells(total, kept, self.grid))
         return Picked(centres, assignment=cell)

@@ -60,7 +60,7 @@ def _round(means: Tensor, merges: int) -> tuple[Tensor, Tensor]:
     length = torch.linalg.vector_norm(means, dim=-1, keepdim=True)
     unit = means / torch.where(length > 0, length, torch.inf)
     first, second = unit[:, 0::2].contiguous(), unit[:, 1::2].contiguous()
-    likeness = torch.empty(first.shape[:2], device=means.device)
+    likeness = means.new_empty(first.shape[:2])
     partner = torch.empty(first.shape[:2], dtype=torch.int64, device=means.device)
     for images, rows in row_blocks(batch, first.shape[1], width, means.device, PRODUCT):
         best = product(first[images, rows], second[images].mT).max(dim=-1)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apet.core.blocks import sent
+from apet.core.finite import how_to_read, reading
 from apet.methods import Method
 from apet.vllm.parts import Parts
 
@@ -46,26 +48,36 @@ def compress_items(
         One entry per item.
     """
     groups: dict[tuple[int, int], list[tuple[int, Tensor]]] = defaultdict(list)
-    left: list[list[Tensor]] = [[] for _ in items]
-    rows = list(items)
+    rows: list[list[Tensor]] = [[] for _ in items]
+    places: list[list[Tensor]] = [[] for _ in items]
     for number, (item, own) in enumerate(zip(items, parts, strict=True)):
-        for part, keep in enumerate(own.kept.tolist()):
-            where = (own.of == part).nonzero()[:, 0]
+        first, *others = _split(own, item.device)
+        whole = [first]
+        for where, keep in zip(others, own.kept.tolist(), strict=True):
             if keep < len(where):
-                groups[len(where), keep].append((number, where.to(item.device)))
+                groups[len(where), keep].append((number, where))
             else:
-                left[number].append(where.to(item.device))
-        left[number].append((own.of < 0).nonzero()[:, 0].to(item.device))
+                whole.append(where)
+        places[number] += whole
+        rows[number] += [item[where] for where in whole]
     for (_, keep), members in groups.items():
         tokens = torch.stack([items[number][where] for number, where in members])
-        selection = method.select(torch.nan_to_num(tokens[..., :width]), keep)
+        decided = torch.nan_to_num(tokens[..., :width])
+        # Elsewhere than on a CPU a look at each group would wait for the device.
+        with reading(how_to_read() if tokens.device.type == "cpu" else "finite"):
+            selection = method.select(decided, keep)
         short = selection.apply(tokens, dim=1, merge=method.merge)
         for slot, (number, where) in enumerate(members):
-            kept = where[selection.indices[slot]]
-            left[number].append(kept)
-            rows[number] = rows[number].index_copy(0, kept, short[slot])
+            places[number].append(where[selection.indices[slot]])
+            rows[number].append(short[slot])
     done = []
-    for item, indices in zip(rows, left, strict=True):
-        order = torch.cat(indices).sort().values
-        done.append(Short(item[order], order))
+    for own_rows, own_places in zip(rows, places, strict=True):
+        kept, order = torch.cat(own_places).sort()
+        done.append(Short(torch.cat(own_rows)[order], kept))
     return done
+
+
+def _split(parts: Parts, device: torch.device) -> list[Tensor]:
+    """The places of the tokens that always stay, then those of each part, ascending."""
+    sizes = torch.bincount(parts.of.long() + 1, minlength=len(parts.kept) + 1)
+    return list(sent(parts.of.argsort(stable=True), device).split(sizes.tolist()))

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from apet.core.allocate import allocate
+from apet.core.allocate import Allocation, allocate
 from apet.core.errors import ApETError
+from apet.core.finite import how_to_read
 from apet.core.segment import Segment
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.hf.state import rows_of
@@ -24,8 +25,10 @@ def stage1_counts(
     segments: Sequence[Segment],
     total: int,
     counts: Sequence[int] | None,
-) -> list[int]:
+) -> Allocation:
     """The tokens that stage 1 keeps of every segment; of one with fewer tokens than its count, all.
+
+    With them comes what was found of the segments on the way.
 
     Args:
         method: The method.
@@ -40,14 +43,14 @@ def stage1_counts(
     fixed = [own for segment in segments if (own := method.stage1(segment.tokens)) is not None]
     if len(fixed) == len(segments):
         _check_order(method, segments, fixed)
-        return fixed
+        return Allocation(fixed, [], how_to_read())
     budget = method.allowance
     even = [] if budget.keep is None else [budget.count(segment, fit=True) for segment in segments]
     if not budget.needs_errors:
         _check_order(method, segments, even)
-        return even
+        return Allocation(even, [], how_to_read())
     if not segments:
-        return []
+        return Allocation([], [], how_to_read())
     groups = _groups(segments, total, counts) if budget.sharing == "shared" else None
     return allocate(budget, tokens, segments, lambda _, own, limit: method.measure(own, limit), even, groups)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apet.core.finite import look_once, reading
+from apet.core.measure import Measured
 from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
 from apet.methods import Attended, Attention, Method
@@ -46,6 +48,7 @@ def decide(
     *,
     candidates: Sequence[Tensor | None] | None = None,
     attention: Attention | None = None,
+    measured: Sequence[Measured] = (),
 ) -> Decision | None:
     """Decide which tokens of every segment stay, and merge the others into them.
 
@@ -58,6 +61,7 @@ def decide(
         keeps: How many tokens each segment keeps.
         candidates: What the segments' tokens are called in the answer, ``(C,)`` ascending; None: 0 to C - 1.
         attention: What attention says about every token, for a method that decides by it.
+        measured: What was found of every segment already; empty for nothing.
 
     Returns:
         None where every segment keeps all that it has.
@@ -75,12 +79,19 @@ def decide(
     slots: list[tuple[Tensor, ...] | None] = [None] * len(places)
     lost, kept = [], []
     values: list[list[Tensor]] = [[] for _ in tokens]
-    for (length, keep), members in groups.items():
-        where = [torch.stack(copy) for copy in zip(*(places[number] for number in members), strict=True)]
-        own = tokens[0][where[0]]
-        with torch.no_grad(), Clock(own.device) as clock:
-            asked = (_of(attention, where[0]),) if isinstance(method, Attended) else ()
-            selection = method.select(own.detach(), keep, *asked)
+    wheres = [
+        [torch.stack(copy) for copy in zip(*(places[number] for number in members), strict=True)]
+        for members in groups.values()
+    ]
+    owns = [tokens[0][where[0]] for where in wheres]
+    known = look_once(owns, "forward", "image")
+    for ((length, keep), members), where, own in zip(groups.items(), wheres, owns, strict=True):
+        with torch.no_grad(), reading(known), Clock(own.device) as clock:
+            if isinstance(method, Attended):
+                selection = method.select(own.detach(), keep, _of(attention, where[0]))
+            else:
+                found = Measured.batch([measured[number] for number in members]) if measured else None
+                selection = method.choose(own.detach(), keep, found)
         stays = [copy.gather(1, selection.indices) for copy in where]
         lost += [copy.flatten() for copy in where]
         kept += [copy.flatten() for copy in stays]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from apet.core.finite import reading
 from apet.core.segment import Segment
 from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.decide import decide
@@ -71,7 +72,15 @@ def compress_segments(
     with Clock(rows.device) as counting:
         tokens = [_tokens(rows, *pair) for pair in zip(own, places, strict=True)]
         keeps = stage1_counts(method, tokens, segments, len(rows), counts)
-    found = decide(method, [rows, *deep], [(place,) for place in places], keeps, attention=attention)
+    with reading(keeps.reading):
+        found = decide(
+            method,
+            [rows, *deep],
+            [(place,) for place in places],
+            keeps.counts,
+            attention=attention,
+            measured=keeps.measured,
+        )
     if found is None:
         return Compressed((None,) * len(segments), None, rows, deep)
     stages = tuple(
