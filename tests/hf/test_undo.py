@@ -204,16 +204,6 @@ def test_saved_weights_are_untouched(model, tmp_path):
     torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits)
 
 
-def test_compiled_calls_are_dropped(model):
-    """Code that was compiled before a change of hooks must not be used after it."""
-    model._compiled_call = object()
-    apply(model, method("both"))
-    assert "_compiled_call" not in model.__dict__
-    model._compiled_call = object()
-    remove(model)
-    assert "_compiled_call" not in model.__dict__
-
-
 def test_nothing_is_patched_on_import(model):
     """Neither the import nor the use of the package touches a class of transformers."""
     with compressing(model, method("both")):

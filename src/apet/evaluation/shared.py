@@ -110,7 +110,7 @@ class Shared:
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
-                    **{cache_name(model.forward): part},
+                    **{cache_name(model): part},
                     max_new_tokens=LONGEST_ANSWER,
                     do_sample=False,
                 )

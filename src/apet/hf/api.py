@@ -11,7 +11,7 @@ from torch import nn
 from apet.core.errors import ApETError
 from apet.hf.families import family_of
 from apet.hf.hooks.install import Installed, check_fits, depth_of
-from apet.hf.inner import inner_model
+from apet.hf.inner import base_of, inner_model
 from apet.hf.sessions import Session
 from apet.methods import Attended, Method
 
@@ -75,7 +75,7 @@ def apply(model: nn.Module, method: Method) -> Session:
             f"{method!r} for a model that is compressed with {installed.method!r}",
             "apet.remove(model) first",
         )
-    base: nn.Module = model.base_model  # type: ignore[assignment]
+    base = base_of(model)
     if _ATTRIBUTE in base.__dict__:
         raise ApETError(
             "apply",
@@ -105,7 +105,7 @@ def remove(model: nn.Module) -> bool:
     if installed is None:
         return False
     head: Any = inner_model(model)
-    for owner in (head, head.base_model):
+    for owner in (head, base_of(head)):
         owner.__dict__.pop(_ATTRIBUTE, None)
     installed.remove()
     return True

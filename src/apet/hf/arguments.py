@@ -7,30 +7,30 @@ may still use the old name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.inner import uncompiled
 
 __all__ = ["Given", "cache_in", "cache_name", "cache_out", "check_names", "names_of"]
 
 _CACHE = ("cache", "past_key_values")
 
 
-def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of a function's parameters, in order."""
-    return tuple(inspect.signature(function).parameters)
+def names_of(module: nn.Module) -> tuple[str, ...]:
+    """The names of the parameters of a module's ``forward``, in order; of a compiled one, its own."""
+    return tuple(inspect.signature(uncompiled(module).forward).parameters)
 
 
-def check_names(function: Callable[..., Any], where: str, operation: str, *others: str) -> None:
-    """Check that a function has what the hooks read: the KV cache under a known name, and other arguments.
+def check_names(module: nn.Module, where: str, operation: str, *others: str) -> None:
+    """Check that a module takes what the hooks read: the KV cache under a known name, and other arguments.
 
     Raises:
         ApETError: If it has not, so that nothing is ever read as "not given" that was.
     """
-    names = names_of(function)
+    names = names_of(module)
     missing = [name for name in others if name not in names]
     if not set(_CACHE).intersection(names):
         missing.append(" or ".join(_CACHE))
@@ -42,9 +42,9 @@ def check_names(function: Callable[..., Any], where: str, operation: str, *other
         )
 
 
-def cache_name(function: Callable[..., Any]) -> str:
-    """What a model's ``forward`` calls the KV cache."""
-    return next(name for name in _CACHE if name in names_of(function))
+def cache_name(model: nn.Module) -> str:
+    """What a model calls the KV cache."""
+    return next(name for name in _CACHE if name in names_of(model))
 
 
 def cache_in(kwargs: dict[str, Any]) -> Any:

@@ -8,7 +8,17 @@ from torch import nn
 
 from apet.core.errors import ApETError
 
-__all__ = ["inner_model"]
+__all__ = ["base_of", "inner_model", "uncompiled"]
+
+
+def uncompiled(module: Any) -> Any:
+    """A module without what ``torch.compile`` puts around it."""
+    return module._orig_mod if "_orig_mod" in getattr(module, "_modules", ()) else module
+
+
+def base_of(model: Any) -> Any:
+    """The base model of a model with a head: the one below the head, whatever is compiled."""
+    return uncompiled(getattr(model, "base_model", model))
 
 
 def inner_model(model: Any) -> Any:
@@ -26,8 +36,8 @@ def inner_model(model: Any) -> Any:
             raise ApETError(
                 "apply", "a model in DataParallel, which copies it for every call", "DistributedDataParallel"
             )
-        if "_orig_mod" in model._modules:  # torch.compile
-            model = model._orig_mod
+        if uncompiled(model) is not model:
+            model = uncompiled(model)
         elif callable(base := getattr(type(model), "get_base_model", None)):  # PEFT
             model = base(model)
         elif "module" in model._modules and not hasattr(type(model), "base_model_prefix"):

@@ -103,6 +103,8 @@ class Method(ABC):
         for name in ("select", "measure", "choose"):
             if name in vars(cls):
                 setattr(cls, name, unaffected(torch.no_grad()(vars(cls)[name])))
+        if "select" in vars(cls) and "choose" not in vars(cls):
+            cls.choose = Method.choose  # type: ignore[method-assign]  # that of a parent decides as the parent
 
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first.

@@ -151,6 +151,14 @@ def single(
     return _pad(recipe, [[_row(recipe, row, generator) for row in rows][number]])
 
 
+def packed(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1) -> dict[str, Tensor]:
+    """The same rows one after another in a single row."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = [_row(recipe, row, generator) for row in rows]
+    ids = [token for own, _ in parts for token in own]
+    return _pad(recipe, [(ids, [piece for _, own in parts for piece in own])])
+
+
 def _row(
     recipe: Recipe, row: Sequence[str | int], generator: torch.Generator
 ) -> tuple[list[int], list[Piece]]:

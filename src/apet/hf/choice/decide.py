@@ -91,7 +91,8 @@ def decide(
                 selection = method.select(own.detach(), keep, _of(attention, where[0]))
             else:
                 found = Measured.batch([measured[number] for number in members]) if measured else None
-                selection = method.choose(own.detach(), keep, found)
+                asked = own.detach(), keep
+                selection = method.select(*asked) if found is None else method.choose(*asked, found)
         stays = [copy.gather(1, selection.indices) for copy in where]
         lost += [copy.flatten() for copy in where]
         kept += [copy.flatten() for copy in stays]

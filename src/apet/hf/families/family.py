@@ -12,6 +12,7 @@ from torch import Tensor
 from apet.hf.families.shrink import Shrink
 from apet.hf.families.tiles import Begins
 from apet.hf.grid import Grid
+from apet.hf.inner import uncompiled
 
 __all__ = ["IMAGE", "VIDEO", "Family", "Grids", "Layout", "Modality", "Visual"]
 
@@ -130,5 +131,5 @@ class Family:
         return ("tile" if self.tiles else "image") + (", frame" if "video" in self.inputs else "")
 
     def text_of(self, base: Any) -> Any:
-        """The text model in a base model; None where it is missing."""
-        return reduce(lambda owner, name: getattr(owner, name, None), self.text.split("."), base)
+        """The text model in a base model, whether or not it is compiled; None where it is missing."""
+        return uncompiled(reduce(lambda owner, name: getattr(owner, name, None), self.text.split("."), base))

@@ -26,6 +26,7 @@ from apet.hf.hooks.refusals import (
     check_window,
 )
 from apet.hf.hooks.vision import VisionHooks, encoded_of
+from apet.hf.inner import uncompiled
 from apet.hf.prompt.packed import samples_of
 from apet.hf.state import Call, call_in_progress, generation_in_progress, running
 from apet.methods import Method
@@ -54,11 +55,12 @@ class BaseHooks(Hooks):
         self.config = family.text_of(base).config
         self.vision = vision
         self.base = weakref.ref(base)
+        self.names = names_of(base)
         self.parts = {path: weakref.ref(base.get_submodule(path)) for path in parts_of(family, method)}
 
     def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Make the replacement of the base model's ``forward``."""
-        names = names_of(forward)
+        names = self.names
         prefill = outside_compiled_code(functools.partial(self._prefill, forward))
 
         def fitted(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +105,7 @@ class BaseHooks(Hooks):
         """Refuse what cannot be right, before anything is encoded; fit masks to a compressed cache."""
         base: Any = self.base()
         for path, part in self.parts.items():
-            if _inner(base.get_submodule(path)) is not _inner(part()):
+            if uncompiled(base.get_submodule(path)) is not uncompiled(part()):
                 raise ApETError(
                     "forward",
                     f"a model whose {path} was replaced after apply",
@@ -215,8 +217,3 @@ def _on_host(tensors: list[Tensor]) -> list[Tensor]:
     if len(devices) > 1:
         return [one.to("cpu", torch.long) for one in tensors]
     return list(torch.stack([one.long() for one in tensors]).cpu())
-
-
-def _inner(module: Any) -> Any:
-    """A module without what ``torch.compile`` puts around it."""
-    return getattr(module, "_orig_mod", module)

@@ -19,6 +19,7 @@ from apet.hf.families import Family
 from apet.hf.hooks.base import modalities_in
 from apet.hf.hooks.refusals import check_rows
 from apet.hf.hooks.vision import VisionHooks, encoded_of
+from apet.hf.inner import base_of
 from apet.hf.sessions import Session
 from apet.hf.state import Generation, generation_in_progress, running
 from apet.methods import Attended, Method
@@ -92,7 +93,7 @@ def check_options(model: Any, family: Family, given: dict[str, Any], options: _O
             within its forward pass, or of several rows where layers carry a state; or with a paged cache.
     """
     chunk = options("prefill_chunk_size")
-    if chunk is not None and "mm_encoder_outputs" not in names_of(model.forward):
+    if chunk is not None and "mm_encoder_outputs" not in names_of(model):
         raise ApETError(
             "generate",
             f"prefill_chunk_size={chunk} with images",
@@ -104,7 +105,7 @@ def check_options(model: Any, family: Family, given: dict[str, Any], options: _O
         )
     if chunk is not None:
         copies = max(options("num_beams") or 1, options("num_return_sequences") or 1)
-        check_rows(family.text_of(model.base_model).config, (_rows(given) or 1) * copies)
+        check_rows(family.text_of(base_of(model)).config, (_rows(given) or 1) * copies)
     if options("cache_implementation") == "paged":
         raise ApETError(
             "generate",
@@ -134,7 +135,7 @@ def _check_placeholders(model: Any, family: Family, ids: Tensor | None) -> None:
     Raises:
         ApETError: If there are some: the cache holds fewer columns than the tokens it is taken for.
     """
-    places = [getattr(model.base_model.config, kind.placeholder) for kind in family.modalities]
+    places = [getattr(base_of(model).config, kind.placeholder) for kind in family.modalities]
     if ids is not None and bool(torch.isin(ids, torch.tensor(places, device=ids.device)).any()):
         raise ApETError(
             "generate",

@@ -23,6 +23,7 @@ from apet.hf.hooks.layers import LayerHooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
 from apet.hf.hooks.vision import VisionHooks
+from apet.hf.inner import base_of, uncompiled
 from apet.hf.sessions import Session
 from apet.methods import Method
 
@@ -31,7 +32,7 @@ __all__ = ["Installed", "check_fits", "depth_of"]
 
 def depth_of(model: nn.Module, family: Family) -> int:
     """Decoder layers of a model's text model; 0 where it has none, which `check_fits` refuses."""
-    return len(getattr(family.text_of(_base(model)), "layers", None) or ())
+    return len(getattr(family.text_of(base_of(model)), "layers", None) or ())
 
 
 def check_fits(model: nn.Module, family: Family, method: Method, operation: str) -> None:
@@ -40,7 +41,7 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
     Raises:
         ApETError: If the stage-2 layer is not in the model, or its text model has no rotary positions.
     """
-    base = _base(model)
+    base = base_of(model)
     text = family.text_of(base)
     layers, rotary = getattr(text, "layers", None), getattr(text, "rotary_emb", None)
     if layers is None or rotary is None:
@@ -65,8 +66,8 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
         raise ApETError(
             operation, f"unit='whole' for {family.title}: {family.no_whole}", "unit='part': a budget per tile"
         )
-    check_names(base.forward, f"a {type(base).__name__}", operation, "attention_mask", "inputs_embeds")
-    check_names(text.forward, f"a {type(text).__name__}", operation, "attention_mask", "inputs_embeds")
+    check_names(base, f"a {type(base).__name__}", operation, "attention_mask", "inputs_embeds")
+    check_names(text, f"a {type(text).__name__}", operation, "attention_mask", "inputs_embeds")
     check_shrinks(base, family, method, operation)
     check_attention(base, family, method, operation)
     if not method.later:
@@ -82,7 +83,7 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             "a method without stage 2: those layers see what an earlier one stored",
         )
     for layer in layers[1:2]:
-        check_names(layer.forward, f"a decoder layer of {family.title}", operation, "hidden_states")
+        check_names(layer, f"a decoder layer of {family.title}", operation, "hidden_states")
     deep = _deepstack_layers(base.config)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
@@ -112,7 +113,7 @@ class Installed:
         self._lease = Lease(method, family.model_type)
         self._undo: list[Callable[[], object]] = []
         self._head = weakref.ref(model)
-        base = _base(model)
+        base = base_of(model)
         text = family.text_of(base)
         try:
             self._install(model, base, text, family)
@@ -144,7 +145,7 @@ class Installed:
             hooks.append(replace(owner, name, make, lease))
 
         if vision.early:
-            projector = getattr(base, family.projector or "")
+            projector = uncompiled(getattr(base, family.projector or ""))
             hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
             hooks.append(projector.register_forward_hook(vision.after_projector).remove)
         put(base, "forward", whole.wrap)
@@ -159,7 +160,7 @@ class Installed:
         if method.later:
             layers = LayerHooks(method, prompt, text.config)
             for number, layer in list(enumerate(text.layers))[method.later[0].layer :]:
-                put(layer, "forward", functools.partial(layers.wrap, number))
+                put(uncompiled(layer), "forward", functools.partial(layers.wrap, number))
         for name in dict.fromkeys(modality.method for modality in family.modalities):
             put(base, name, functools.partial(vision.wrap, name=name))
         if hasattr(model, "generate"):
@@ -174,8 +175,3 @@ def _deepstack_layers(config: Any) -> int:
     named: list[int] = [layer for _, layer in getattr(config, "deepstack_layer_map", None) or ()]
     named += getattr(config, "spatial_target_layers", None) or ()
     return max([len(each), *(layer + 1 for layer in named)])
-
-
-def _base(model: nn.Module) -> nn.Module:
-    base: nn.Module = getattr(model, "base_model", model)
-    return base

@@ -44,11 +44,12 @@ class TextHooks(Hooks):
     def __init__(self, method: Method, lease: Lease, session: Session, text: nn.Module) -> None:
         super().__init__(method, lease)
         self.session = session
+        self.names = names_of(text)
         self.config: Any = text.config
 
     def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Make the replacement of the text model's ``forward``."""
-        names = names_of(forward)
+        names = self.names
 
         def fitted(*args: Any, **kwargs: Any) -> Any:
             kwargs = {**dict(zip(names, args, strict=False)), **kwargs}

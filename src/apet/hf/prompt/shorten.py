@@ -98,7 +98,8 @@ def shorten(
     given = kwargs.pop("position_ids", None)
     section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
     axes = len(section) if section else 3
-    if given is not None and given.dim() == 3 and given.shape[0] > axes:  # Qwen: the first feeds masks only
+    rows_given = given.shape[0] if given is not None and given.dim() == 3 else 0
+    if rows_given > axes:  # Qwen: the first feeds masks only
         given = given[1:]
     set_positions(prompt, given, method, call.real)
 
@@ -107,7 +108,9 @@ def shorten(
     if prompt.samples is None:
         kwargs["position_ids"] = torch.arange(held, held + width, device=device)[None]
     else:
-        kwargs["position_ids"] = counted(weights, prompt.samples, width).to(device)
+        counts = counted(weights, prompt.samples, width).to(device)
+        # Text models of several axes tell samples apart only where a row of text leads these.
+        kwargs["position_ids"] = counts.expand(rows_given, -1, -1) if rows_given > axes else counts
     _shorten_deepstack(kwargs, keep, call, weights)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
