@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -28,10 +29,18 @@ from apet.hf.hooks.refusals import (
 from apet.hf.hooks.vision import VisionHooks, encoded_of
 from apet.hf.inner import uncompiled
 from apet.hf.prompt.packed import samples_of
-from apet.hf.state import Call, call_in_progress, generation_in_progress, running
+from apet.hf.state import (
+    Call,
+    call_in_progress,
+    encoding_in_progress,
+    generation_in_progress,
+    running,
+)
 from apet.methods import Method
 
 __all__ = ["BaseHooks", "modalities_in"]
+
+_INNER: tuple[ContextVar[Any], ...] = (call_in_progress, encoding_in_progress)
 
 
 class BaseHooks(Hooks):
@@ -89,8 +98,14 @@ class BaseHooks(Hooks):
                 replaced, or features that lost tokens did not come by the language model.
         """
         kwargs = self._checked(kwargs)
-        call = self._open(kwargs)
-        with running(call_in_progress, call):
+        call, generation = self._open(kwargs), generation_in_progress.get()
+        if any(state.get() is not None and state.get().lease is self.lease for state in _INNER):
+            generation = None  # a pass within another one of the same model is none of its generation's
+        with (
+            running(generation_in_progress, generation),
+            running(encoding_in_progress, None),
+            running(call_in_progress, call),
+        ):
             kwargs = self._with_features(kwargs, call)
             output = forward(**kwargs)
         if call.prompt is None and any(any(one.stages) for one in call.encoded.values()):

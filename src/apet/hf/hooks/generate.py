@@ -21,7 +21,13 @@ from apet.hf.hooks.refusals import check_rows
 from apet.hf.hooks.vision import VisionHooks, encoded_of
 from apet.hf.inner import base_of
 from apet.hf.sessions import Session
-from apet.hf.state import Generation, generation_in_progress, running
+from apet.hf.state import (
+    Generation,
+    call_in_progress,
+    encoding_in_progress,
+    generation_in_progress,
+    running,
+)
 from apet.methods import Attended, Method
 
 __all__ = ["guard_generate", "wrap_prepare"]
@@ -54,7 +60,11 @@ def guard_generate(
             _check_placeholders(head(), family, _ids(given))
         session.begin()
         generation = Generation(lease, _rows(given), _ids(given))
-        with running(generation_in_progress, generation):
+        with (
+            running(call_in_progress, None),
+            running(encoding_in_progress, None),
+            running(generation_in_progress, generation),
+        ):
             features = given.get("mm_encoder_outputs")
             if features:
                 kwargs["mm_encoder_outputs"] = _decided(features, family, vision, generation)

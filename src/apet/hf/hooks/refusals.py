@@ -6,13 +6,22 @@ from typing import Any
 
 import transformers
 from torch import nn
+from transformers.cache_utils import DynamicLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
 from apet.hf.cache.compressed import is_static
 from apet.hf.families import Family
 
-__all__ = ["RECURRENT", "check_checkpointing", "check_columns", "check_masks", "check_rows", "check_window"]
+__all__ = [
+    "RECURRENT",
+    "check_checkpointing",
+    "check_columns",
+    "check_even",
+    "check_masks",
+    "check_rows",
+    "check_window",
+]
 
 RECURRENT = ("linear_attention", "conv")
 """Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
@@ -86,6 +95,23 @@ def check_checkpointing(module: nn.Module) -> None:
         )
 
 
+_COPIED = (
+    "the cache object that the compressed prefill filled (copies of its keys and values do not tell which "
+    "tokens they are)"
+)
+
+
+def check_even(cache: Any) -> None:
+    """Refuse a cache, not a compressed one, whose layers hold unequally many tokens.
+
+    Raises:
+        ApETError: If they do: keys and values behind stage 2 were copied into another cache.
+    """
+    held = [layer.keys for layer in cache.layers if type(layer) is DynamicLayer]
+    if len({keys.shape[-2] for keys in held if keys is not None}) > 1:
+        raise ApETError("forward", "a plain cache with layers of unequal length", _COPIED)
+
+
 def check_columns(mask: Any, cache: Any, held: int, queries: int, *, images: bool) -> None:
     """Refuse masks that speak of other columns than those that a cache holds.
 
@@ -106,8 +132,7 @@ def check_columns(mask: Any, cache: Any, held: int, queries: int, *, images: boo
         raise ApETError(
             "forward",
             f"an attention mask of {mask.shape[1]} columns for {held} tokens in the cache and {queries} new",
-            "the cache object that the compressed prefill filled (copies of its keys and values do not tell "
-            "which tokens they are), or a mask of the tokens in the cache",
+            _COPIED + ", or a mask of the tokens in the cache",
         )
     if images and dims == 4 and is_static(cache):
         raise ApETError(

@@ -16,12 +16,19 @@ from apet.hf.cache.index_map import expand_map, take
 from apet.hf.cache.record import CacheRecord, Lease, claim
 from apet.hf.cache.resume import resume
 from apet.hf.hooks.hooks import Hooks
-from apet.hf.hooks.refusals import check_columns
+from apet.hf.hooks.refusals import check_columns, check_even
 from apet.hf.prompt.packed import first_slots
 from apet.hf.prompt.shorten import final_index, make_record, shorten
 from apet.hf.results import ImageResult, StageSelection
 from apet.hf.sessions import Session
-from apet.hf.state import Call, Prompt, call_in_progress, generation_in_progress, running
+from apet.hf.state import (
+    Call,
+    Prompt,
+    call_in_progress,
+    encoding_in_progress,
+    generation_in_progress,
+    running,
+)
 from apet.methods import Method
 
 __all__ = ["TextHooks", "scales_by_position"]
@@ -60,32 +67,38 @@ class TextHooks(Hooks):
                 claim(record, self.lease)
                 kwargs = resume(kwargs, cache, record)
             if call is None:
-                if record is None and not torch.compiler.is_compiling():
-                    self._check_mask(kwargs, cache)
+                if record is None and cache is not None and not torch.compiler.is_compiling():
+                    self._check_plain(kwargs, cache)
                 return forward(**kwargs)
-            if call.entered:  # text within a pass with images, as by somebody's hook
+            embeds: Any = kwargs.get("inputs_embeds")
+            if not self._belongs(embeds, call):  # text within a pass with images, as by somebody's hook
                 with running(call_in_progress, None):
                     return forward(**kwargs)
             call.entered = True
             if not any(encoded.total for encoded in call.encoded.values()):
                 return forward(**kwargs)
-            if kwargs.get("inputs_embeds") is None:
-                raise ApETError("forward", "a text model that is given ids with images", "embeddings")
-            embeds = kwargs["inputs_embeds"]
             before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
             kwargs = shorten(kwargs, call, self.method, before, tokens_in(cache), self.config)
             return self._after(call, forward(**kwargs))
 
         return fitted
 
-    @staticmethod
-    def _check_mask(kwargs: dict[str, Any], cache: Any) -> None:
-        """Refuse a mask of a longer sequence than cache and tokens are."""
-        mask = kwargs.get("attention_mask")
-        if cache is None or not isinstance(mask, Tensor) or is_static(cache):
+    def _belongs(self, embeds: Any, call: Call) -> bool:
+        """Whether a call of the text model is that of the pass with images: once, when all is encoded."""
+        encoding = encoding_in_progress.get()
+        encodes = encoding is not None and encoding.lease is self.lease
+        fits = isinstance(embeds, Tensor) and embeds.shape[:2] == call.real.shape
+        return fits and not encodes and not call.entered
+
+    def _check_plain(self, kwargs: dict[str, Any], cache: Any) -> None:
+        """Refuse what shows that a plain cache holds a copy of compressed keys and values."""
+        if is_static(cache):
             return
-        tokens = kwargs.get("input_ids") if kwargs.get("inputs_embeds") is None else kwargs["inputs_embeds"]
-        if isinstance(tokens, Tensor):
+        if self.method.later:
+            check_even(cache)
+        mask, tokens = kwargs.get("attention_mask"), kwargs.get("inputs_embeds")
+        tokens = kwargs.get("input_ids") if tokens is None else tokens
+        if isinstance(mask, Tensor) and isinstance(tokens, Tensor):
             check_columns(mask, cache, tokens_in(cache), tokens.shape[1], images=False)
 
     def rotary(

@@ -1,0 +1,260 @@
+"""A call ends with its frame, whatever ends that, and nobody takes zeros of dropped tokens for tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from transformers import DynamicCache, GenerationConfig, LlavaForConditionalGeneration
+
+from apet.core.errors import ApETError
+from apet.hf import apply, compressing, remove
+from apet.hf.arguments import cache_out
+from apet.hf.state import call_in_progress, encoding_in_progress, generation_in_progress
+from apet.methods import ApET, Downsample, FastV
+from tests.hf.cases import PROMPTS, STAGES, method
+from tests.hf.families import RECIPES
+from tests.hf.families.recipe import batch
+from tests.hf.test_families import built, chosen
+from tests.hf.tiny import CACHE, ENCODES_FIRST, IMAGE_TOKEN, prompts, tiny_llava
+
+TEXT = {"input_ids": torch.tensor([[1, *range(3, 50)]])}
+encodes_first = pytest.mark.skipif(not ENCODES_FIRST, reason="this transformers takes no encoded features")
+
+
+def nothing_runs() -> bool:
+    states = (call_in_progress, encoding_in_progress, generation_in_progress)
+    return all(state.get() is None for state in states)
+
+
+ENDS = [KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit, RuntimeError]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+@pytest.mark.parametrize("where", ["language_model.layers.1", "vision_tower", "multi_modal_projector"])
+def test_whatever_ends_a_call(llava, where, end):
+    def stop(*_):
+        raise end
+
+    inputs, plain = prompts(PROMPTS["one"]), llava(**TEXT).logits
+    with compressing(llava, method("both")) as session:
+        expected = llava(**inputs).logits
+        for call in (llava, lambda **kwargs: llava.generate(**kwargs, max_new_tokens=2)):
+            hook = llava.model.get_submodule(where).register_forward_hook(stop)
+            with pytest.raises(end):
+                call(**inputs)
+            hook.remove()
+            assert nothing_runs()
+            assert torch.equal(llava(**TEXT).logits, plain)
+            assert torch.equal(llava(**inputs).logits, expected)
+        llava.generate(**TEXT, max_new_tokens=1)
+        assert session.images == ()
+
+
+def test_a_pool_reuses_its_threads(llava):
+    inputs, plain = prompts(PROMPTS["one"]), llava(**TEXT).logits
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    def run(fails: bool) -> torch.Tensor | None:
+        torch.set_grad_enabled(False)
+        hook = llava.model.language_model.layers[1].register_forward_hook(stop) if fails else None
+        try:
+            llava(**inputs)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            if hook is not None:
+                hook.remove()
+        return llava(**TEXT).logits
+
+    with compressing(llava, method("both")), ThreadPoolExecutor(1) as pool:
+        for fails in (True, False, True):
+            assert torch.equal(pool.submit(run, fails).result(), plain)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_calls_within_a_call(llava, stage):
+    """Another compressed model, and this one again, with images and with text, from a hook of this one."""
+    other = tiny_llava(seed=1)
+    inputs, more = prompts(PROMPTS["ragged"]), prompts(PROMPTS["equal"], seed=2)
+    inner = []
+
+    def nested(*_):
+        if not inner:
+            inner.append(0)
+            inner[:] = [other(**more).logits, llava(**more).logits, llava(**TEXT).logits]
+            inner.append(llava.model.language_model(**TEXT).last_hidden_state)
+
+    with compressing(llava, method(stage)), compressing(other, method("stage 1")):
+        expected = llava(**inputs).logits
+        alone = [other(**more).logits, llava(**more).logits, llava(**TEXT).logits]
+        alone.append(llava.model.language_model(**TEXT).last_hidden_state)
+        for where in ("language_model.layers.0", "language_model.layers.3", "vision_tower"):
+            hook = llava.model.get_submodule(where).register_forward_hook(nested)
+            assert torch.equal(llava(**inputs).logits, expected)
+            hook.remove()
+            assert all(map(torch.equal, inner, alone))
+            inner.clear()
+
+
+def merged(model, inputs):
+    """Embeddings with features in their places, as callers do it."""
+    features = model.model.get_image_features(inputs["pixel_values"], return_dict=True).pooler_output
+    embeds = model.get_input_embeddings()(inputs["input_ids"])
+    return embeds.masked_scatter((inputs["input_ids"] == IMAGE_TOKEN)[..., None], torch.cat(list(features)))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_callers_own_embeddings_are_uncompressed(llava, stage):
+    inputs = prompts(PROMPTS["ragged"])
+    given = {"attention_mask": inputs["attention_mask"]}
+    plain = llava(**inputs).logits
+    written = llava.generate(**inputs, max_new_tokens=4, do_sample=False)[:, -4:]
+    with compressing(llava, method(stage)):
+        given["inputs_embeds"] = merged(llava, inputs)
+        assert torch.equal(llava(**given).logits, plain)
+        assert torch.equal(llava.generate(**given, max_new_tokens=4, do_sample=False)[:, -4:], written)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_forward_of_the_base_model_itself(llava, stage):
+    inputs = prompts(PROMPTS["ragged"])
+    with compressing(llava, method(stage)):
+        expected = llava.model(**inputs).last_hidden_state
+        assert torch.equal(llava.model.forward(**inputs).last_hidden_state, expected)
+        by_position = llava.model.forward(
+            *(inputs[name] for name in ("input_ids", "pixel_values", "attention_mask"))
+        )
+        assert torch.equal(by_position.last_hidden_state, expected)
+
+
+@encodes_first
+@pytest.mark.parametrize("at", ["projector_input", "projector_output"])
+def test_features_of_another_state(llava, at):
+    """Made under one method and used under another, or under none: right in either."""
+    inputs = prompts(PROMPTS["ragged"])
+    pixels, plain = inputs["pixel_values"], llava(**inputs).logits
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    with compressing(llava, method("both", at=at)):
+        features = llava.get_image_features(pixels, return_dict=True)
+        llava(**given, mm_encoder_outputs={"image": features})
+    assert torch.equal(llava(**given, mm_encoder_outputs={"image": features}).logits, plain)
+    for other in (method("stage 1", at=at), Downsample(4)):
+        with compressing(llava, other):
+            found = llava(**given, mm_encoder_outputs={"image": features}).logits
+            torch.testing.assert_close(found, llava(**inputs).logits)
+            options = {"max_new_tokens": 4, "do_sample": False, "num_beams": 2}
+            written = llava.generate(**given, mm_encoder_outputs={"image": features}, **options)
+            assert torch.equal(written, llava.generate(**inputs, **options))
+
+
+@encodes_first
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl", "internvl", "llava_next", "gemma3"])
+def test_features_apart_in_other_families(name):
+    recipe, model = RECIPES[name], built(name)
+    inputs = batch(recipe, recipe.prompts["image"])
+    names = [key for key in inputs if key.startswith(("pixel", "image_"))]
+    plain = model.base_model.get_image_features(**{key: inputs[key] for key in names}, return_dict=True)
+    given = {key: value for key, value in inputs.items() if key != "pixel_values"}
+    with compressing(model, chosen(recipe, "both")):
+        features = model.base_model.get_image_features(
+            **{key: inputs[key] for key in names}, return_dict=True
+        )
+        expected = model(**inputs).logits
+        found = model(**given, mm_encoder_outputs={"image": features}).logits
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(plain.pooler_output, features.pooler_output, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("part", ["language_model", "multi_modal_projector"])
+def test_a_part_that_was_replaced(part):
+    model, inputs = tiny_llava(), prompts(PROMPTS["one"])
+    with compressing(model, method("both", at="projector_input")):
+        before = getattr(model.model, part)
+        setattr(model.model, part, copy.deepcopy(getattr(tiny_llava(seed=1).model, part)))
+        with pytest.raises(ApETError, match=f"whose {part} was replaced after apply; expected apet.remove"):
+            model(**inputs)
+        setattr(model.model, part, before)
+        model(**inputs)
+
+
+def test_a_vision_tower_that_was_replaced():
+    """Nothing hangs on it, so it is used."""
+    model, inputs, tower = tiny_llava(), prompts(PROMPTS["one"]), tiny_llava(seed=1).model.vision_tower
+    other = tiny_llava()
+    other.model.vision_tower = tower
+    with compressing(model, method("both")), compressing(other, method("both")):
+        model.model.vision_tower = tower
+        assert torch.equal(model(**inputs).logits, other(**inputs).logits)
+
+
+def test_a_second_head_on_one_base(llava):
+    with torch.device("meta"):
+        other = LlavaForConditionalGeneration(llava.config)
+    other.model, other.lm_head = llava.model, llava.lm_head
+    inputs = prompts(PROMPTS["one"])
+    with compressing(llava, method("both")) as session:
+        expected = llava(**inputs).logits
+        with pytest.raises(ApETError, match="compressed through another head"):
+            apply(other, ApET(8))
+        assert not remove(other)
+        assert torch.equal(llava(**inputs).logits, expected)
+        assert torch.equal(other(**inputs).logits, expected)
+        assert session.kept_stage1 == 12
+        with pytest.raises(ApETError, match="a static cache and a 4D mask"):
+            other.generate(**prompts(PROMPTS["ragged"]), cache_implementation="static", max_new_tokens=2)
+    with compressing(other, ApET(8)) as session:
+        llava(**inputs)
+        assert session.kept_stage1 == 8
+
+
+@pytest.mark.parametrize("attended", [True, False])
+def test_options_by_position(models, attended):
+    """A generation config in second place is read as one that is named."""
+    model = models["eager" if attended else "sdpa"]
+    inputs = prompts(PROMPTS["one"])
+    ids, rest = inputs.pop("input_ids"), inputs
+    config = {"prefill_chunk_size": 9} if attended else {"cache_implementation": "paged"}
+    config = GenerationConfig(max_new_tokens=2, **config)
+    with compressing(model, FastV(keep=6, layer=1) if attended else method("both")):
+        for args, kwargs in (((ids, config), {}), ((ids,), {"generation_config": config})):
+            with pytest.raises(ApETError, match="prefill_chunk_size=9" if attended else "paged"):
+                model.generate(*args, **kwargs, **rest)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_keys_and_values_in_a_new_cache(llava, stage):
+    """Its columns are taken for tokens; a mask or a prompt shows that they are not."""
+    inputs = prompts(PROMPTS["one"])
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    with compressing(llava, method(stage)):
+        held = cache_out(llava(input_ids=ids[:, :-2], pixel_values=inputs["pixel_values"]))
+        new = DynamicCache()
+        for number, layer in enumerate(held.layers):
+            new.update(layer.keys, layer.values, number)
+        given = {"input_ids": ids[:, -2:], "attention_mask": mask, CACHE: new}
+        with pytest.raises(ApETError, match="copies of its keys and values"):
+            llava(**given)
+        with pytest.raises(ApETError, match=r"placeholders of images without images|[Cc]opies of its keys"):
+            llava.generate(input_ids=ids, attention_mask=mask, **{CACHE: new}, max_new_tokens=2)
+        expected = llava(**inputs).logits[:, -1]
+        torch.testing.assert_close(llava(**{**given, CACHE: held}).logits[:, -1], expected)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", ["llava", "llava_next", "qwen2_5_vl", "internvl"])
+def test_a_default_device_around_a_call(name, stage):
+    recipe, model = RECIPES[name], built(name)
+    inputs = batch(recipe, recipe.prompts["image"])
+    with compressing(model, chosen(recipe, stage)):
+        expected = model(**inputs).logits
+        here = torch.empty(0).device
+        with torch.device("cpu"):
+            assert torch.equal(model(**inputs).logits, expected)
+        assert torch.empty(0).device == here
