@@ -2,13 +2,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+NEWEST := .venv-newest
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LMMS := .venv-eval
 LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-eval test-vllm check train results ablations performance test-web docs pictures clean
+.PHONY: install demo test test-oldest test-newest test-eval test-vllm check train results ablations performance test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +36,10 @@ test-web: $(VENV)/.installed-web
 # The oldest transformers that pyproject.toml allows, in an environment of its own.
 test-oldest: $(OLDEST)/.installed-dev
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) tests/hf
+
+# The newest that it allows, likewise.
+test-newest: $(NEWEST)/.installed-dev
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python $(PYTEST) tests/hf
 
 # vLLM pins torch and transformers, so its tests have an environment of their own.
 test-vllm: $(VLLM)/.installed
@@ -89,7 +94,7 @@ test-eval: $(LMMS)/.installed
 	$(LMMS)/bin/python -m pytest tests/lmms
 
 clean:
-	rm -rf $(VENV) $(LMMS) $(OLDEST) $(VLLM) build dist
+	rm -rf $(VENV) $(LMMS) $(OLDEST) $(NEWEST) $(VLLM) build dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -117,11 +122,13 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
-$(OLDEST)/.installed-dev: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(OLDEST)
-	sed '/^transformers==/s/==.*/==5.21.*/; /^tokenizers==/d' constraints.txt > $(OLDEST)/constraints.txt
-	$(OLDEST)/bin/python -m pip --disable-pip-version-check --quiet install \
-		--constraint $(OLDEST)/constraints.txt --editable ".[dev]"
+$(OLDEST)/.installed-dev: TRANSFORMERS := 5.21.*
+$(NEWEST)/.installed-dev: TRANSFORMERS := 5.24.*
+$(OLDEST)/.installed-dev $(NEWEST)/.installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	sed '/^transformers==/s/==.*/==$(TRANSFORMERS)/; /^tokenizers==/d' constraints.txt > $(@D)/constraints.txt
+	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--constraint $(@D)/constraints.txt --editable ".[dev]"
 	touch $@
 
 $(VLLM)/.installed: pyproject.toml tests/vllm/constraints.txt tests/vllm/torchvision_without_kernels.py

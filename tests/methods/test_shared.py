@@ -17,7 +17,7 @@ FIELDS = ("indices", "assignment", "errors", "basis")
 
 def test_every_registered_method_is_in_the_table():
     chosen = {type(build(4)) for build in CONFIGURATIONS.values()}
-    assert chosen | set(REPLACING.values()) == set(METHODS.values())
+    assert chosen | set(REPLACING.values()) >= set(METHODS.values())
     assert all(issubclass(method, Method) and name == name.lower() for name, method in METHODS.items())
 
 

@@ -1,12 +1,11 @@
 """Ways to decide which visual tokens stay, behind one interface.
 
-A new method touches four places:
+A new method touches three places:
 
 1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, or
    from `Method` and has `select`.
-2. A row in ``registry.py``, and its name in ``__all__`` below.
-3. A row in the table of ``tests/methods/method_table.py``, which runs every shared test on it.
-4. A row in the documentation's list of methods.
+2. A row in ``registry.py``: commands and the page list it, and every shared test runs on it.
+3. A row in the documentation's list of methods, in ``docs/evaluation.md``.
 """
 
 from apet.methods.apet import ApET
@@ -20,6 +19,7 @@ from apet.methods.greedy import Greedy
 from apet.methods.grid import Grid
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
+from apet.methods.picker import Picked, Picker
 from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
@@ -42,6 +42,8 @@ __all__ = [
     "Method",
     "NoImage",
     "Norm",
+    "Picked",
+    "Picker",
     "Pool",
     "Positions",
     "PyramidDrop",

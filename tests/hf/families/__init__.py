@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
+from pkgutil import iter_modules
 
 import transformers
 from packaging.version import Version
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from tests.hf.families import (
-    cohere,
-    deepseek,
-    glm,
-    google,
-    huggingface,
-    ibm,
-    internvl,
-    liquid,
-    llava,
-    llava_more,
-    meta,
-    mistral,
-    muse,
-    nvidia,
-    omni,
-    openbmb,
-    others,
-    others_more,
-    qwen,
-    qwen_next,
-    video,
-)
 from tests.hf.families.recipe import Recipe
 
 _ALL: dict[str, Recipe] = {
     recipe.name: recipe
-    for maker in (
-        cohere,
-        deepseek,
-        glm,
-        google,
-        huggingface,
-        ibm,
-        internvl,
-        liquid,
-        llava,
-        llava_more,
-        meta,
-        mistral,
-        muse,
-        nvidia,
-        omni,
-        openbmb,
-        others,
-        others_more,
-        qwen,
-        qwen_next,
-        video,
-    )
-    for recipe in maker.RECIPES
+    for file in iter_modules(__path__)
+    for recipe in getattr(import_module(f"{__name__}.{file.name}"), "RECIPES", ())
 }
 
 
 def _runs(recipe: Recipe, prompt: str = "") -> bool:
     """Whether the installed transformers runs a family, or one of its prompts, by itself."""
     known = recipe.name.split(" ")[0] in CONFIG_MAPPING_NAMES
-    return known and Version(transformers.__version__) >= Version(recipe.since.get(prompt, "0"))
+    here = Version(transformers.__version__)
+    return known and here >= Version(recipe.since.get(prompt, "0")) and str(here) not in recipe.broken
 
 
 ABSENT = (
@@ -77,7 +35,7 @@ ABSENT = (
         if _runs(recipe) and not _runs(recipe, prompt)
     ),
 )
-"""Recipes and prompts that the installed transformers cannot run itself; only an old one lacks any."""
+"""Recipes and prompts that the installed transformers cannot run itself."""
 
 RECIPES = {
     name: replace(

@@ -72,6 +72,7 @@ class Recipe:
         generates: Whether ``generate`` works on the tiny model.
         since: Releases of transformers before which plain transformers itself cannot run some prompts, by the
             prompt's name; by ``""`` for all of them.
+        broken: Releases whose own model of this type does not run.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Recipe:
     short: bool = False
     generates: bool = True
     since: dict[str, str] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
 
 
 IMAGES: dict[str, list[list[str | int]]] = {

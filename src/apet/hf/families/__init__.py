@@ -2,8 +2,8 @@
 
 A new family touches three places:
 
-1. A row in one of the files beside this one, and, if its maker has none yet, the file in ``FAMILIES`` below.
-2. A tiny model in ``tests/hf/families`` and its row in the tests' table.
+1. A row in the ``ROWS`` of one of the files beside this one, or of a new file.
+2. A tiny model in the ``RECIPES`` of one of the files in ``tests/hf/families``, or of a new one.
 3. ``docs/models.md``, written anew by ``apet models --markdown > docs/models.md``.
 
 A family that lays tiles or frames out in a new way also adds a function to ``layouts.py``.
@@ -11,31 +11,12 @@ A family that lays tiles or frames out in a new way also adds a function to ``la
 
 from __future__ import annotations
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 from torch import nn
 
 from apet.core.errors import ApETError
-from apet.hf.families import (
-    cohere,
-    deepseek,
-    glm,
-    google,
-    huggingface,
-    ibm,
-    internvl,
-    liquid,
-    llava,
-    llava_more,
-    meta,
-    mistral,
-    muse,
-    nvidia,
-    omni,
-    openbmb,
-    others,
-    qwen,
-    qwen_next,
-    video,
-)
 from apet.hf.families.family import Family, Modality
 from apet.hf.families.unsupported import UNSUPPORTED
 
@@ -51,29 +32,8 @@ __all__ = [
 
 FAMILIES: dict[str, Family] = {
     row.model_type: row
-    for maker in (
-        cohere,
-        deepseek,
-        glm,
-        google,
-        huggingface,
-        ibm,
-        internvl,
-        liquid,
-        llava,
-        llava_more,
-        meta,
-        mistral,
-        muse,
-        nvidia,
-        omni,
-        openbmb,
-        others,
-        qwen,
-        qwen_next,
-        video,
-    )
-    for row in maker.ROWS
+    for file in iter_modules(__path__)
+    for row in getattr(import_module(f"{__name__}.{file.name}"), "ROWS", ())
 }
 
 

@@ -1,6 +1,6 @@
 """Types of transformers' image-text-to-text models that cannot be compressed, and why not.
 
-With the families' rows these are all types of that mapping (transformers 5.23). Read in the modelling code.
+With the families' rows these are all types of that mapping (transformers 5.24). Read in the modelling code.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _DISTANCES = (
 )
 
 UNSUPPORTED: dict[str, str] = {
+    "apertus1p5": _DISCRETE,
     "blip": _CROSS,
     "blip-2": _QFORMER,
     "chameleon": _DISCRETE,
@@ -33,8 +34,13 @@ UNSUPPORTED: dict[str, str] = {
         "no rotary positions, hidden states of several streams (four dimensions), and layers that hand the "
         "numbers of chosen columns to the next"
     ),
+    "hy_v4_vl": (
+        "sparse attention chooses keys by an index of its own in the cache, which is not shortened, and "
+        "hidden states have several streams (four dimensions)"
+    ),
     "idefics": _CROSS,
     "inkling2": _DISTANCES,
+    "inkling2_loop": _DISTANCES,
     "inkling_mm_model": _DISTANCES,
     "instructblip": _QFORMER,
     "instructblipvideo": _QFORMER,
