@@ -16,58 +16,21 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from apet.core.segment import Segment
-from apet.hf.cache.record import Behind, CacheRecord, Lease
+from apet.hf.cache.record import Lease
 from apet.hf.grid import Grid
+from apet.hf.prompt.parts import Around, Placed, Prompt
 from apet.hf.results import StageSelection
 
 __all__ = [
-    "Around",
     "Call",
     "Encoded",
     "Encoding",
     "Generation",
-    "Placed",
-    "Prompt",
     "call_in_progress",
     "encoding_in_progress",
     "generation_in_progress",
-    "rows_of",
     "running",
 ]
-
-
-def rows_of(segment: Segment) -> Tensor:
-    """``(N,)`` long on the CPU: the feature rows of a segment of a model's call."""
-    if segment.rows is None:
-        raise ValueError(f"{segment} belongs to no call of a model")
-    return segment.rows
-
-
-@dataclass(frozen=True)
-class Around:
-    """The prompts that encoded features belong to.
-
-    Attributes:
-        placeholders: ``(B, L)`` bool on the CPU, which tokens stand for a visual token.
-        ids: ``(B, L)``, or None where the caller brought embeddings.
-        samples: ``(B, L)`` long on the CPU, the number of the sample that a token belongs to, where several
-            are packed into a row; else None.
-    """
-
-    placeholders: Tensor
-    ids: Tensor | None
-    samples: Tensor | None = None
-
-    @property
-    def counts(self) -> list[int]:
-        """Placeholders in each row, or in each sample of each row."""
-        if self.samples is None:
-            return [int(count) for count in self.placeholders.sum(1)]
-        return [
-            int((row & (own == number)).sum())
-            for row, own in zip(self.placeholders, self.samples, strict=True)
-            for number in range(int(own.max()) + 1)
-        ]
 
 
 @dataclass(frozen=True)
@@ -146,85 +109,6 @@ class Encoding:
     rows: Tensor | None = None
     received: Tensor | None = None
     keys: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A segment at its place in the batch.
-
-    Attributes:
-        number: Number of the segment in ``Call.segments``.
-        row: Row of the batch in this forward pass.
-        columns: ``(N,)`` long on the CPU, the columns of its placeholders.
-    """
-
-    number: int
-    row: int
-    columns: Tensor
-
-
-@dataclass
-class Prompt:
-    """The prompt, or a further turn of it, after stage 1, and what stage 2 adds.
-
-    What the host knows without a look at the device is kept on the CPU: how many tokens stay is known, only
-    which ones is not.
-
-    Attributes:
-        before: Record of the cache before this forward pass.
-        seen: Tokens before this forward pass.
-        length: Tokens of this forward pass before compression, ``L``.
-        weights: ``(B, L)`` long on the CPU: how many columns are left of each. A segment's are all told at
-            its first column, so sums up to any column that is not inside of a segment are right.
-        index: ``(B, first)`` index map to the original columns.
-        index_full: Whether it has no empty slot.
-        valid: ``(B, first)`` bool, which slots are real tokens; behind a stage inside the text model, ``(B,
-            n)``, which of its slots.
-        slots: Per placed segment, ``(C,)`` the slots of its tokens that are left, counted over all rows of
-            ``valid`` one after another.
-        tail: How many of the last tokens may be cropped: behind the last segment that lost some, in every
-            row.
-        samples: ``(B, L)`` long on the CPU, the number of every column's sample, where several are packed
-            into a row; else None.
-        lengths: Boundaries between packed samples, as the caller gave them for variable-length attention.
-        later: The stages inside the text model that dropped something so far, with maps to the slots of
-            ``index``.
-        record: Record of the cache behind the last of them.
-        stages: Their selections, by the segment's number in ``Call.segments``.
-        positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
-            the plain count.
-        shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None; that of
-            earlier turns included.
-        moved: Inputs of the layers and what they became, so that all layers share one copy.
-        built: The mask of the layers behind the last stage where none could be translated.
-        attention: ``(B, n)``, the last token's attention to every slot in the layer before the next
-            stage, for a method that asks for it.
-    """
-
-    before: CacheRecord
-    seen: int
-    length: int
-    weights: Tensor
-    index: Tensor
-    index_full: bool
-    valid: Tensor
-    slots: list[Tensor]
-    tail: int
-    samples: Tensor | None = None
-    lengths: dict[str, Tensor] = field(default_factory=dict)
-    later: tuple[Behind, ...] = ()
-    record: CacheRecord | None = None
-    stages: dict[int, tuple[StageSelection, ...]] = field(default_factory=dict)
-    positions: Tensor | None = None
-    shift: Tensor | None = None
-    moved: list[tuple[Any, Any]] = field(default_factory=list)
-    built: Any = None
-    attention: Tensor | None = None
-
-    @property
-    def full(self) -> bool:
-        """Whether no slot behind the last stage is empty."""
-        return bool((self.weights.sum(1) == self.valid.shape[1]).all())
 
 
 @dataclass

@@ -12,8 +12,8 @@ from apet.core.allocate import Allocation, allocate
 from apet.core.errors import ApETError
 from apet.core.finite import how_to_read
 from apet.core.segment import Segment
+from apet.hf.prompt.parts import rows_of
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
-from apet.hf.state import rows_of
 from apet.methods import Method, Stage2
 
 __all__ = ["check_counts", "later_count", "stage1_counts"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["Features"]
+__all__ = ["Features", "spread"]
 
 _FIELDS = ("pooler_output", "image_features", "video_features", "last_hidden_state")
 _DEEP = "deepstack_features"
@@ -144,3 +144,8 @@ def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
         return type(found)(rows.split(list(sizes)))
     split = rows.split([part.shape[:-1].numel() for part in found])
     return type(found)(x.view(part.shape) for x, part in zip(split, found, strict=True))
+
+
+def spread(short: Tensor, kept: Tensor, total: int) -> Tensor:
+    """Kept rows at their places among zeros."""
+    return short.new_zeros(total, short.shape[-1]).index_copy(0, kept.to(short.device), short)

@@ -13,8 +13,8 @@ from apet.core.segment import Segment
 from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.decide import decide
 from apet.hf.clock import Clock
+from apet.hf.prompt.parts import rows_of
 from apet.hf.results import StageSelection
-from apet.hf.state import rows_of
 from apet.methods import Attention, Method
 
 __all__ = ["Compressed", "compress_segments"]

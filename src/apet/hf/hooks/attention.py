@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from apet.core.errors import ApETError
 from apet.hf.families import Family
 from apet.hf.hooks.text import TextHooks
-from apet.hf.state import Encoding, Prompt, encoding_in_progress
+from apet.hf.prompt.parts import Prompt
+from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 
 __all__ = ["attention_of", "check_attention", "from_last_token", "hook_attention"]

@@ -28,7 +28,7 @@ from apet.hf.hooks.refusals import (
 )
 from apet.hf.hooks.vision import VisionHooks, encoded_of
 from apet.hf.inner import uncompiled
-from apet.hf.prompt.packed import samples_of
+from apet.hf.prompt.packed import leads_with_text, samples_of
 from apet.hf.state import (
     Call,
     call_in_progress,
@@ -216,14 +216,10 @@ def _embedded(base: Any, embeds: Tensor, modality: Modality) -> Tensor:
 
 
 def _text_positions(positions: Any, config: Any) -> Tensor | None:
-    """``(1 or B, L)`` position ids by which masks are made; those of several axes lead with them (Qwen)."""
-    if not isinstance(positions, Tensor):
-        return None
-    if positions.dim() == 2:
+    """``(1 or B, L)`` position ids by which masks are made."""
+    if isinstance(positions, Tensor) and positions.dim() == 2:
         return positions
-    section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
-    axes = len(section) if section else 3
-    return positions[0] if positions.dim() == 3 and positions.shape[0] > axes else None
+    return positions[0] if leads_with_text(positions, config) else None
 
 
 def _on_host(tensors: list[Tensor]) -> list[Tensor]:

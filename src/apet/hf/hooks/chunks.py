@@ -19,8 +19,9 @@ from apet.hf.cache.record import Lease
 from apet.hf.choice.features import Features
 from apet.hf.families import Family, Modality
 from apet.hf.hooks.vision import VisionHooks, attach, encoded_of
+from apet.hf.prompt.parts import Placed, rows_of
 from apet.hf.prompt.placing import place
-from apet.hf.state import Encoded, Placed, generation_in_progress, rows_of
+from apet.hf.state import Encoded, generation_in_progress
 
 __all__ = ["chunks", "wrap_prefill"]
 

@@ -20,6 +20,7 @@ from apet.hf.hooks.chunks import wrap_prefill
 from apet.hf.hooks.generate import guard_generate, wrap_prepare
 from apet.hf.hooks.hooks import replace
 from apet.hf.hooks.layers import LayerHooks
+from apet.hf.hooks.projector import ProjectorHooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
 from apet.hf.hooks.vision import VisionHooks
@@ -146,8 +147,9 @@ class Installed:
 
         if vision.early:
             projector = uncompiled(getattr(base, family.projector or ""))
-            hooks.append(projector.register_forward_pre_hook(vision.before_projector).remove)
-            hooks.append(projector.register_forward_hook(vision.after_projector).remove)
+            early = ProjectorHooks(method, lease, base)
+            hooks.append(projector.register_forward_pre_hook(early.before).remove)
+            hooks.append(projector.register_forward_hook(early.after).remove)
         put(base, "forward", whole.wrap)
         put(text, "forward", prompt.wrap)
         for name, child in text.named_children():

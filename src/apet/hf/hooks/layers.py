@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apet.core.errors import ApETError
 from apet.hf.arguments import cache_in
+from apet.hf.cache.behind import fit_step, mask_behind
 from apet.hf.cache.compressed import is_static, record_of
 from apet.hf.cache.index_map import invert, pack, take
-from apet.hf.cache.masks import build_causal, continue_index, remap, remap_keys
+from apet.hf.cache.masks import remap
 from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.choice.budgets import later_count
 from apet.hf.choice.decide import decide
@@ -21,8 +21,9 @@ from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
+from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import make_record
-from apet.hf.state import Call, Prompt
+from apet.hf.state import Call
 from apet.methods import Attended, Method, Stage2
 
 __all__ = ["LayerHooks"]
@@ -188,35 +189,9 @@ class LayerHooks(Hooks):
         elif mask is not None or behind is None or not behind.full:
             if prompt.built is None:
                 own = None if numbers is None else sample_of_slots(prompt.weights, numbers, index.shape[1])
-                prompt.built = self._build(number, hidden, cache, keys >= 0, prompt.before, own)
+                prompt.built = mask_behind(self.config, number, hidden, cache, keys >= 0, prompt.before, own)
             kwargs["attention_mask"] = prompt.built
         return kwargs
-
-    def _build(
-        self,
-        number: int,
-        hidden: Tensor,
-        cache: Any,
-        valid: Tensor,
-        record: CacheRecord,
-        samples: Tensor | None = None,
-    ) -> Any:
-        """A mask over the columns that the layers behind stage 2 hold, where none could be translated.
-
-        Args:
-            number: Number of the layer.
-            hidden: ``(B, q, D)`` states that it gets.
-            cache: The cache before this step, or None.
-            valid: ``(B, m)`` bool over its columns, with those of this step.
-            record: The record of the cache before this step.
-            samples: ``(B, m)`` the sample of every column, where several are packed into a row.
-        """
-        queries, keys = hidden.shape[1], valid.shape[1]
-        if cache is not None:
-            keys = cache.get_mask_sizes(queries, number)[0]
-            keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
-        past = valid.shape[1] - queries
-        return build_causal(hidden, valid, past, keys, self.config, samples=samples)
 
     def _decode(
         self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -230,34 +205,13 @@ class LayerHooks(Hooks):
             return args, kwargs
         hidden = args[0] if args else kwargs["hidden_states"]
         if torch.compiler.is_compiling():
-            columns = self._columns(number, hidden, mask, cache, record, behind.index)
+            columns = fit_step(self.config, number, hidden, mask, cache, record, behind.index)
             return args, {**kwargs, "attention_mask": columns}
         memo = record.memo.get(behind.layer)
         if memo is None or memo[0] is not mask:
-            memo = (mask, self._columns(number, hidden, mask, cache, record, behind.index))
+            memo = (mask, fit_step(self.config, number, hidden, mask, cache, record, behind.index))
             record.memo[behind.layer] = memo
         return args, {**kwargs, "attention_mask": memo[1]}
-
-    def _columns(
-        self, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor
-    ) -> Any:
-        """The mask of a step, over the columns that the layers behind a stage hold."""
-        queries, first = hidden.shape[1], record.first.shape[1]
-        if not isinstance(mask, Tensor):
-            past = int(cache.get_query_offset(number)) - record.lead(number)
-            valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
-            return self._build(number, hidden, cache, valid, record)
-        width = mask.shape[-1]
-        if mask.dim() == 4 and is_static(cache):
-            return remap_keys(mask, continue_index(second, width, width, first))
-        held = cache.get_query_offset(number) + queries
-        if mask.dim() == 4 and width != held:
-            raise ApETError(
-                "forward",
-                f"stage 2 with a mask of {width} columns where the cache holds {held}",
-                "generation within the sliding window, or a method without stage 2",
-            )
-        return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))
 
 
 def _names(call: Call, prompt: Prompt, number: int) -> Tensor | None:

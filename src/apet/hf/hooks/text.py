@@ -18,17 +18,11 @@ from apet.hf.cache.resume import resume
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import check_columns, check_even
 from apet.hf.prompt.packed import first_slots
+from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import final_index, make_record, shorten
 from apet.hf.results import ImageResult, StageSelection
 from apet.hf.sessions import Session
-from apet.hf.state import (
-    Call,
-    Prompt,
-    call_in_progress,
-    encoding_in_progress,
-    generation_in_progress,
-    running,
-)
+from apet.hf.state import Call, call_in_progress, encoding_in_progress, generation_in_progress, running
 from apet.methods import Method
 
 __all__ = ["TextHooks", "scales_by_position"]

@@ -5,31 +5,30 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import math
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
-from apet.core.segment import Segment
 from apet.hf.arguments import Given
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import place_small
-from apet.hf.choice.features import Features
+from apet.hf.choice.features import Features, spread
+from apet.hf.choice.segments import grids_of, segments_of
 from apet.hf.choice.stage1 import Compressed, compress_segments
 from apet.hf.clock import Clock
 from apet.hf.families import Family, Modality
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 from apet.hf.families.shrink import Shrunk
-from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.compiled import outside_compiled_code
 from apet.hf.hooks.hooks import Hooks
+from apet.hf.hooks.projector import encoding_of
 from apet.hf.prompt.tiling import around_of, joined
 from apet.hf.state import (
     Encoded,
@@ -37,7 +36,6 @@ from apet.hf.state import (
     call_in_progress,
     encoding_in_progress,
     generation_in_progress,
-    rows_of,
     running,
 )
 from apet.methods import Attention, Downsample, Method
@@ -106,7 +104,7 @@ class VisionHooks(Hooks):
     def _features(
         self, original: Callable[..., Any], modalities: Sequence[Modality], *args: Any, **kwargs: Any
     ) -> Any:
-        if self._current() is not None:  # one feature method calling another
+        if encoding_of(self.lease) is not None:  # one feature method calling another
             return original(*args, **kwargs)
         arguments = inspect.signature(original).bind_partial(*args, **kwargs).arguments
         rest = arguments.pop("kwargs", {})
@@ -204,7 +202,7 @@ class VisionHooks(Hooks):
         visual = Visual(self.base, arguments, tuple((segment.tokens,) for segment in segments))
         total = sum(segment.tokens for segment in segments)
         with torch.device("cpu"):
-            grids = _grids(modality, visual, entries(visual))
+            grids = grids_of(modality, visual, entries(visual))
         return output, Encoded(
             self.lease, modality.name, total, tuple(segments), tuple(encoding.stages), grids
         )
@@ -243,125 +241,19 @@ class VisionHooks(Hooks):
             images = (modality.layout or entries)(visual)
             if modality.begins is not None and around is not None and around.ids is not None:
                 images = joined(images, around, around.ids, modality.begins, modality.name)
-            grids = _grids(modality, visual, images)
-        segments = []
-        for number, parts in enumerate(images):
-            if self.method.unit == "whole":
-                segments.append(_whole(modality.name, number, parts))
-            else:
-                segments += [
-                    Segment(modality.name, number, part, len(rows), rows=rows)
-                    for part, rows in enumerate(parts)
-                ]
-        done = compress_segments(
-            self.method,
-            features.rows,
-            segments,
-            features.deep,
-            self._counts(encoding),
-            attention_of(encoding),
-        )
+            grids = grids_of(modality, visual, images)
+        segments = segments_of(self.method, modality.name, images)
+        shared = self.method.budget == "shared" and around is not None
+        counts = around.counts if shared and around is not None else None
+        attention = attention_of(encoding)
+        done = compress_segments(self.method, features.rows, segments, features.deep, counts, attention)
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(segments), done.stages, grids)
         return _filled(features, encoded, done), encoded
-
-    def before_projector(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Hand the projector the kept rows: ``(B, N, d)`` becomes ``(B, K, d)``."""
-        encoding = self._current()
-        if encoding is None:
-            return None
-        features = args[0]
-        if encoding.apart:
-            encoding.inputs.append(features)
-            return None
-        if encoding.segments and self.method.budget == "shared":
-            raise ApETError(
-                "forward",
-                "budget='shared' where the projector is called once per image",
-                "at='projector_output', or budget='each'",
-            )
-        segments = self._segments(features, encoding)
-        rows = features.reshape(-1, features.shape[-1])
-        done = compress_segments(
-            self.method, rows, segments, counts=self._counts(encoding), attention=attention_of(encoding)
-        )
-        before = sum(segment.tokens for segment in encoding.segments)
-        encoding.segments += [replace(segment, rows=rows_of(segment) + before) for segment in segments]
-        encoding.stages += done.stages
-        if done.kept is None:
-            return None
-        encoding.shape, encoding.rows = tuple(features.shape), done.kept
-        counts = {
-            segment.tokens if stage is None else len(stage.indices)
-            for segment, stage in zip(segments, done.stages, strict=True)
-        }
-        images = len(segments) if len(counts) == 1 and len(segments) == features.shape[0] else 1
-        return done.short.view(images, -1, features.shape[-1]), *args[1:]
-
-    def after_projector(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        """Put the projected rows back to their places, ``(B, N, D)``, with zeros for dropped tokens."""
-        encoding = self._current()
-        if encoding is None or encoding.shape is None or encoding.rows is None:
-            return None
-        outer, width = encoding.shape[:-1], output.shape[-1]
-        full = _spread(output.reshape(-1, width), encoding.rows, math.prod(outer))
-        encoding.shape = encoding.rows = None
-        return full.view(*outer, width)
-
-    def _counts(self, encoding: Encoding) -> list[int] | None:
-        """Visual tokens of each prompt, where prompts share a budget."""
-        if encoding.around is None or self.method.budget != "shared":
-            return None
-        return encoding.around.counts
-
-    def _current(self) -> Encoding | None:
-        encoding = encoding_in_progress.get()
-        return encoding if encoding is not None and encoding.lease is self.lease else None
-
-    def _segments(self, features: Tensor, encoding: Encoding) -> list[Segment]:
-        """One segment per image, over the projector's input ``(B, N, d)``."""
-        lengths = [features.shape[1]] * features.shape[0]
-        if encoding.sizes is not None:
-            tower: Any = self.base.vision_tower
-            sizes = torch.as_tensor(encoding.sizes, device="cpu")
-            lengths = (sizes // tower.patch_size).prod(dim=-1).tolist()
-            if sum(lengths) != features.shape[0] * features.shape[1]:
-                raise ApETError(
-                    "forward",
-                    f"{tuple(features.shape)} features for image sizes that need {sum(lengths)} tokens",
-                    "one feature per patch in image_sizes",
-                )
-        first = len(encoding.segments)
-        rows = torch.arange(sum(lengths), device="cpu").split(lengths)
-        return [
-            Segment(encoding.modality, first + number, 0, len(own), rows=own)
-            for number, own in enumerate(rows)
-        ]
-
-
-def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Segment:
-    """An image or video as one segment; of a video the frames are known where each has as many tokens."""
-    rows = torch.cat(list(parts))
-    ordered = rows.sort().values
-    even = modality == "video" and len({len(part) for part in parts}) == 1 and torch.equal(rows, ordered)
-    return Segment(modality, number, 0, len(rows), len(parts) if even else 1, ordered)
-
-
-def _grids(
-    modality: Modality, visual: Visual, images: Sequence[Sequence[Tensor]]
-) -> tuple[tuple[Grid, ...], ...]:
-    if modality.grids is None:
-        return ()
-    return tuple(tuple(grids) for grids in modality.grids(visual, images))
 
 
 def _filled(features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None) -> Any:
     """The output with merged rows in their places, and zeros in the others."""
     if done.kept is None:
         return features.output
-    full = [_spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
+    full = [spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
     return features.rebuild(full[0], tuple(full[1:]), sizes)
-
-
-def _spread(short: Tensor, kept: Tensor, total: int) -> Tensor:
-    """Kept rows at their places among zeros."""
-    return short.new_zeros(total, short.shape[-1]).index_copy(0, kept.to(short.device), short)

@@ -14,11 +14,27 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from apet.core.errors import ApETError
-from apet.hf.state import Placed
+from apet.hf.prompt.parts import Placed
 
-__all__ = ["counted", "first_slots", "read_lengths", "sample_of_slots", "samples_of", "shorten_lengths"]
+__all__ = [
+    "counted",
+    "first_slots",
+    "leads_with_text",
+    "read_lengths",
+    "sample_of_slots",
+    "samples_of",
+    "shorten_lengths",
+]
 
 _LENGTHS = {"cu_seq_lens_q": "max_length_q", "cu_seq_lens_k": "max_length_k"}
+
+
+def leads_with_text(positions: Any, config: Any) -> bool:
+    """Whether position ids of several axes are led by a row of the text (Qwen)."""
+    if not isinstance(positions, Tensor) or positions.dim() != 3:
+        return False
+    section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
+    return positions.shape[0] > (len(section) if section else 3)
 
 
 def samples_of(positions: Tensor) -> Tensor | None:

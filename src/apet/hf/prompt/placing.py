@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.state import Encoded, Placed, rows_of
+from apet.hf.prompt.parts import Placed, rows_of
+from apet.hf.state import Encoded
 
 __all__ = ["mismatch", "outside_a_prompt", "place"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,14 +9,15 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.arguments import cache_in
-from apet.hf.cache.index_map import invert, moved_by, numbers, pack, take
+from apet.hf.cache.index_map import moved_by, numbers, pack, take
 from apet.hf.cache.masks import build_causal, remap
 from apet.hf.cache.record import CacheRecord
-from apet.hf.prompt.packed import counted, read_lengths, shorten_lengths
-from apet.hf.prompt.placing import place
+from apet.hf.prompt.columns import columns_of, kept_columns, place_all, slots_of, tail_of, weights_of
+from apet.hf.prompt.packed import counted, leads_with_text, read_lengths, shorten_lengths
+from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.positions import set_positions
-from apet.hf.state import Call, Placed, Prompt
-from apet.methods import Method, NoImage
+from apet.hf.state import Call
+from apet.methods import Method
 
 __all__ = ["final_index", "make_record", "shorten"]
 
@@ -48,76 +48,90 @@ def shorten(
     Raises:
         ApETError: If placeholders and images do not match, or a mask cannot be shortened.
     """
+    place_all(call)
+    weights = weights_of(call, method)
+    if all(stage is None for stage in call.stages):
+        call.prompt = _whole(kwargs, call, method, weights, before, seen)
+        return kwargs
     embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
     rows, length, _ = embeds.shape
-    device = embeds.device
-    _place_all(call)
-    weights = _weights(call, method)
-    if all(stage is None for stage in call.stages):
-        valid = (weights > 0).to(device) if bool((weights == 0).any()) else _all(rows, length, device)
-        slots = _columns(call.placed, length, device) if method.later else []
-        tail = _tail(weights > 0, call.placed if method.later else ())
-        call.prompt = Prompt(
-            before,
-            seen,
-            length,
-            weights,
-            index=numbers(embeds, 0, length),
-            index_full=True,
-            valid=valid,
-            slots=slots,
-            tail=tail,
-            samples=call.samples,
-            lengths=read_lengths(kwargs) if method.later else {},
-        )
-        return kwargs
-
-    dropping = [one for one in call.placed if call.stages[one.number] is not None]
-    untouched = weights > 0
-    for one in dropping:
-        untouched[one.row, one.columns] = False
-    keep, kept, whole = _kept_columns(call, dropping, untouched, device)
-    width = int(weights.sum(1).max())
-    index = pack(keep, width)
-    valid = index >= 0
-    slots = _slots(index, length, kept, whole, call) if method.later else []
-    tail = _tail(untouched, call.placed if method.later else ())
-    prompt = call.prompt = Prompt(
-        before,
-        seen,
-        length,
-        weights,
-        index=index,
-        index_full=bool((weights.sum(1) == width).all()),
-        valid=valid,
-        slots=slots,
-        tail=tail,
-        samples=call.samples,
-        lengths=read_lengths(kwargs),
-    )
+    prompt, keep = _packed(kwargs, call, method, weights, before, seen)
+    index, valid = prompt.index, prompt.valid
+    held, width = seen - before.dropped(-1), index.shape[1]
     given = kwargs.pop("position_ids", None)
-    section = (getattr(config, "rope_parameters", None) or {}).get("mrope_section")
-    axes = len(section) if section else 3
-    rows_given = given.shape[0] if given is not None and given.dim() == 3 else 0
-    if rows_given > axes:  # Qwen: the first feeds masks only
-        given = given[1:]
-    set_positions(prompt, given, method, call.real)
-
+    led = leads_with_text(given, config)  # the first row then feeds masks only (Qwen)
+    set_positions(prompt, given[1:] if led else given, method, call.real)
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
-    held = seen - before.dropped(-1)
     if prompt.samples is None:
-        kwargs["position_ids"] = torch.arange(held, held + width, device=device)[None]
+        kwargs["position_ids"] = torch.arange(held, held + width, device=embeds.device)[None]
     else:
-        counts = counted(weights, prompt.samples, width).to(device)
+        counts = counted(weights, prompt.samples, width).to(embeds.device)
         # Text models of several axes tell samples apart only where a row of text leads these.
-        kwargs["position_ids"] = counts.expand(rows_given, -1, -1) if rows_given > axes else counts
+        kwargs["position_ids"] = counts.expand(len(given), -1, -1) if led else counts
     _shorten_deepstack(kwargs, keep, call, weights)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
             continue
         if value.dim() >= 2 and value.shape[1] == length and value.shape[0] in (1, rows):
             kwargs[name] = _take_real(value, index, valid)
-    shorten_lengths(kwargs, prompt.lengths, weights, dropping)
+    shorten_lengths(kwargs, prompt.lengths, weights, call.placed)
+    _fit_masks(kwargs, mask, prompt, held, config)
+    return kwargs
+
+
+def _whole(
+    kwargs: dict[str, Any], call: Call, method: Method, weights: Tensor, before: CacheRecord, seen: int
+) -> Prompt:
+    """The prompt as it is, where stage 1 keeps everything."""
+    embeds = kwargs["inputs_embeds"]
+    length, device = embeds.shape[1], embeds.device
+    index = numbers(embeds, 0, length)
+    return Prompt(
+        before,
+        seen,
+        length,
+        weights,
+        index=index,
+        index_full=True,
+        valid=(weights > 0).to(device) if bool((weights == 0).any()) else index >= 0,
+        slots=columns_of(call.placed, length, device) if method.later else [],
+        tail=tail_of(weights > 0, call.placed if method.later else ()),
+        samples=call.samples,
+        lengths=read_lengths(kwargs) if method.later else {},
+    )
+
+
+def _packed(
+    kwargs: dict[str, Any], call: Call, method: Method, weights: Tensor, before: CacheRecord, seen: int
+) -> tuple[Prompt, Tensor]:
+    """The shorter prompt, its positions not yet set, and ``(B, L)`` bool, which columns stay."""
+    embeds = kwargs["inputs_embeds"]
+    dropping = [one for one in call.placed if call.stages[one.number] is not None]
+    untouched = weights > 0
+    for one in dropping:
+        untouched[one.row, one.columns] = False
+    keep, kept, whole = kept_columns(call, dropping, untouched, embeds.device)
+    counts = weights.sum(1)
+    index = pack(keep, int(counts.max()))
+    call.prompt = Prompt(
+        before,
+        seen,
+        embeds.shape[1],
+        weights,
+        index=index,
+        index_full=bool((counts == counts.max()).all()),
+        valid=index >= 0,
+        slots=slots_of(index, embeds.shape[1], kept, whole, call) if method.later else [],
+        tail=tail_of(untouched, call.placed if method.later else ()),
+        samples=call.samples,
+        lengths=read_lengths(kwargs),
+    )
+    return call.prompt, keep
+
+
+def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, config: Any) -> None:
+    """Fit the attention mask, of whatever form, to the shorter prompt behind the columns that are held."""
+    valid = prompt.valid
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
             kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
@@ -125,85 +139,10 @@ def shorten(
     elif isinstance(mask, Tensor) and mask.dim() > 2:
         kwargs["attention_mask"] = _shorten_mask(mask, prompt, held, kwargs, config, "full_attention")
     elif mask is not None:
-        kwargs["attention_mask"] = torch.cat([mask[:, :-length].long(), valid.to(mask.device).long()], dim=1)
+        earlier = mask[:, : mask.shape[1] - prompt.length].long()
+        kwargs["attention_mask"] = torch.cat([earlier, valid.to(mask.device).long()], dim=1)
     elif not prompt.full and not _isolated(prompt, kwargs, config):
         kwargs["attention_mask"] = torch.nn.functional.pad(valid.long(), (held, 0), value=1)
-    return kwargs
-
-
-def _all(rows: int, length: int, device: torch.device) -> Tensor:
-    return torch.ones(rows, length, dtype=torch.bool, device=device)
-
-
-def _weights(call: Call, method: Method) -> Tensor:
-    """``(B, L)`` long on the CPU, how many columns are left of each; see `Prompt`."""
-    weights = call.real.long()
-    if isinstance(method, NoImage):  # without images no placeholder stays, those of newlines included
-        for found in call.placeholders.values():
-            weights = weights.masked_fill(found, 0)
-    for one in call.placed:
-        stage = call.stages[one.number]
-        if stage is not None:
-            weights[one.row, one.columns] = 0
-            weights[one.row, one.columns[0]] = len(stage.indices)
-    return weights
-
-
-def _tail(untouched: Tensor, placed: Sequence[Placed]) -> int:
-    """How many of the last columns of every row are real and belong to no segment that may lose some."""
-    untouched = untouched.clone()
-    for one in placed:
-        untouched[one.row, one.columns] = False
-    return int(untouched.flip(1).long().cumprod(1).sum(1).min())
-
-
-def _columns(placed: Sequence[Placed], length: int, device: torch.device) -> list[Tensor]:
-    """The columns of every placed segment, counted over all rows, on a device by one copy."""
-    flat = torch.cat([one.row * length + one.columns for one in placed]).to(device)
-    return list(flat.split([len(one.columns) for one in placed]))
-
-
-def _kept_columns(
-    call: Call, dropping: Sequence[Placed], untouched: Tensor, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Find the columns that stay. What the host knows of them goes to the device in one copy.
-
-    Args:
-        call: The running call, with its segments placed.
-        dropping: Those that lose tokens.
-        untouched: ``(B, L)`` bool on the CPU, the real columns of no such segment.
-        device: Where the embeddings are.
-
-    Returns:
-        ``(B, L)`` bool, which columns stay; the kept ones of ``dropping``, and the columns of all other
-        segments, both counted over all rows one after another.
-    """
-    length = untouched.shape[1]
-    indices = [stage.indices for one in dropping if (stage := call.stages[one.number]) is not None]
-    where = torch.cat([one.row * length + one.columns for one in dropping])
-    begins = torch.tensor([0, *(len(one.columns) for one in dropping[:-1])], device="cpu").cumsum(0)
-    offsets = begins.repeat_interleave(torch.tensor([len(own) for own in indices], device="cpu"))
-    others = [one for one in call.placed if call.stages[one.number] is None]
-    whole = torch.cat([where[:0], *(one.row * length + one.columns for one in others)])
-    parts = (untouched.flatten().long(), where, offsets, whole)
-    base, where, offsets, whole = torch.cat(parts).to(device).split([len(part) for part in parts])
-    kept = where[torch.cat([own.to(device) for own in indices]) + offsets]
-    keep = base.bool().index_fill(0, kept, True)
-    return keep.view(untouched.shape), kept, whole
-
-
-def _slots(index: Tensor, length: int, kept: Tensor, whole: Tensor, call: Call) -> list[Tensor]:
-    """The slots of every placed segment's tokens, counted over all rows of the shorter sequence."""
-    begins = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
-    slots = (invert(index, length) + begins).flatten()[torch.cat([kept, whole])]
-    stages = [call.stages[one.number] for one in call.placed]
-    order = sorted(range(len(stages)), key=lambda place: stages[place] is None)
-    sizes = [
-        len(call.placed[place].columns) if (stage := stages[place]) is None else len(stage.indices)
-        for place in order
-    ]
-    found = dict(zip(order, slots.split(sizes), strict=True))
-    return [found[place] for place in range(len(stages))]
 
 
 def _isolated(prompt: Prompt, kwargs: dict[str, Any], config: Any) -> bool:
@@ -246,17 +185,6 @@ def _shorten_mask(
     past = min(held, mask.shape[-1] - prompt.length)  # less behind a sliding window
     keys = torch.cat([numbers(index, 0, past), moved_by(index, past)], dim=1)
     return remap(mask, index, keys, width=width)
-
-
-def _place_all(call: Call) -> None:
-    """Number the segments of all modalities, and find their placeholders."""
-    for name, encoded in call.encoded.items():
-        placed, call.copies = place(call.placeholders[name], encoded, len(call.segments))
-        call.segments += encoded.segments
-        call.stages += encoded.stages
-        call.placed += placed
-    if len(call.encoded) > 1:
-        call.placed.sort(key=lambda placed: (placed.row, int(placed.columns[0])))
 
 
 def _take_real(value: Tensor, index: Tensor, valid: Tensor) -> Tensor:

@@ -1,0 +1,50 @@
+"""From features to segments: what of an image or video has a budget of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from apet.core.segment import Segment
+from apet.hf.families import Modality
+from apet.hf.families.family import Visual
+from apet.hf.grid import Grid
+from apet.methods import Method
+
+__all__ = ["grids_of", "segments_of"]
+
+
+def segments_of(method: Method, modality: str, images: Sequence[Sequence[Tensor]]) -> list[Segment]:
+    """The segments of a call: each part of each image or video, or each as a whole.
+
+    Args:
+        method: Says which.
+        modality: ``"image"`` or ``"video"``.
+        images: Per image or video the feature rows of its parts.
+    """
+    if method.unit == "whole":
+        return [_whole(modality, number, parts) for number, parts in enumerate(images)]
+    return [
+        Segment(modality, number, part, len(rows), rows=rows)
+        for number, parts in enumerate(images)
+        for part, rows in enumerate(parts)
+    ]
+
+
+def _whole(modality: str, number: int, parts: Sequence[Tensor]) -> Segment:
+    """An image or video as one segment; of a video the frames are known where each has as many tokens."""
+    rows = torch.cat(list(parts))
+    ordered = rows.sort().values
+    even = modality == "video" and len({len(part) for part in parts}) == 1 and torch.equal(rows, ordered)
+    return Segment(modality, number, 0, len(rows), len(parts) if even else 1, ordered)
+
+
+def grids_of(
+    modality: Modality, visual: Visual, images: Sequence[Sequence[Tensor]]
+) -> tuple[tuple[Grid, ...], ...]:
+    """Where the feature rows lie on the pictures, by image; empty if the family does not tell."""
+    if modality.grids is None:
+        return ()
+    return tuple(tuple(grids) for grids in modality.grids(visual, images))
