@@ -38,7 +38,9 @@ def image_processor() -> CLIPImageProcessorPil:
 
 def eye_tokenizer() -> PreTrainedTokenizerFast:
     """The embedded model's tokenizer with the words of objects and of easy-vqa."""
-    wordings = [text.replace("{a}", "").replace("{b}", "") for own in OBJECT_TEMPLATES.values() for text in own]
+    wordings = [
+        text.replace("{a}", "").replace("{b}", "") for own in OBJECT_TEMPLATES.values() for text in own
+    ]
     names = [*OBJECTS, *map(plural, OBJECTS), *GROUPS, "a an"]
     return build_tokenizer(" ".join([*wordings, *names, EASY_WORDS, *EASY_COLOURS, *EASY_SHAPES]))
 
@@ -46,9 +48,7 @@ def eye_tokenizer() -> PreTrainedTokenizerFast:
 def build_eye(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """A LLaVA around an encoder of DINOv2-small's shape; all weights are random."""
     torch.manual_seed(0)
-    vision = Dinov2Config(
-        hidden_size=WIDTH, num_hidden_layers=12, num_attention_heads=6, image_size=518, patch_size=PATCH
-    )
+    vision = Dinov2Config(hidden_size=WIDTH, num_attention_heads=6, image_size=518, patch_size=PATCH)
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,

@@ -29,7 +29,9 @@ _SCENES: dict[str, Callable[[int], Scene]] = {
 class Batches:
     """Draws batches from whatever files of features there are."""
 
-    def __init__(self, cache: Path, tokenizer: PreTrainedTokenizerFast, pictures: int, questions: int) -> None:
+    def __init__(
+        self, cache: Path, tokenizer: PreTrainedTokenizerFast, pictures: int, questions: int
+    ) -> None:
         self.cache, self.tokenizer, self.pictures, self.questions = cache, tokenizer, pictures, questions
         self._files: dict[str, list[Path]] = {}
         self.look()

@@ -1,7 +1,8 @@
 """Writes ``apet/scenes/drawings``: ``python -m training.eye.drawings FOLDER`` of four npm archives.
 
 ``npm pack emoji-datasource-google@16.0.0 emoji-datasource-twitter@16.0.0 @lobehub/fluent-emoji-3d@1.1.0
-@iconify-json/noto-v1@1.2.5 @iconify-json/fxemoji@1.2.2`` makes them; ``pip install cairosvg`` draws the last two.
+@iconify-json/noto-v1@1.2.5 @iconify-json/fxemoji@1.2.2`` makes them; ``pip install cairosvg`` draws the last
+two.
 """
 
 from __future__ import annotations

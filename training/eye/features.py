@@ -1,4 +1,4 @@
-"""Features of the frozen encoder, cached: ``python -m training.eye.features --encoder FOLDER --cache FOLDER``.
+"""Features of the frozen encoder, cached: ``python -m training.eye.features --cache FOLDER``.
 
 Writes files of 200 pictures each, ``KIND-FIRST.npy``, float16 ``(200, 576, width)``; files that are there are
 kept, so a killed run goes on, and a training that runs meanwhile takes up what is finished.
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoModel
+from transformers import Dinov2Model
 
+from apet.embedded.reference import encoder_folder
 from training.eye.architecture import LAYER, image_processor
 from training.eye.pictures import KINDS
 
@@ -40,13 +41,12 @@ def write_chunk(encoder: torch.nn.Module, kind: str, first: int, file: Path) -> 
 def main() -> None:
     """Writes what is missing, kinds by turns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--encoder", type=Path, required=True, help="folder of DINOv2-small for transformers")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=8000, help="in all kinds together")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    encoder = AutoModel.from_pretrained(options.encoder, num_hidden_layers=LAYER).eval()
+    encoder = Dinov2Model.from_pretrained(encoder_folder(), num_hidden_layers=LAYER).eval()
     options.cache.mkdir(parents=True, exist_ok=True)
     wanted = {kind: int(one.share * options.pictures) // CHUNK for kind, one in KINDS.items()}
     for turn in range(max(wanted.values())):

@@ -23,7 +23,7 @@ from apet import embedded
 from apet.scenes import draw, sample_scene, seeded
 from apet.scenes.labels import IGNORE
 from training.architecture import build_tokenizer
-from training.eye.architecture import build_eye, eye_tokenizer
+from training.eye.architecture import WIDTH, build_eye, eye_tokenizer
 from training.eye.batches import SHOWN, Batches
 from training.objective import MEAN, STD, Heads, answer_loss
 
@@ -34,7 +34,7 @@ AVERAGE = 0.998
 
 
 class Eye(nn.Module):
-    """What is trained: projector, decoder, and readings that only training needs, on standardised features."""
+    """What is trained: projector, decoder, and readings that only training needs."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
@@ -42,13 +42,15 @@ class Eye(nn.Module):
         whole.model.vision_tower = None
         self.model: LlavaForConditionalGeneration = whole
         self.model.model.language_model.config._attn_implementation = "packed"
-        width = whole.config.text_config.hidden_size
+        width: int = whole.lm_head.in_features
         self.heads = Heads(width, width)
-        self.register_buffer("mean", torch.zeros(whole.config.vision_config.hidden_size))
-        self.register_buffer("deviation", torch.ones(whole.config.vision_config.hidden_size))
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("deviation", torch.ones(WIDTH))
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Channels of mean 0 and deviation 1: raw ones differ by 27 times, and nothing is learnt of the small."""
+        """Channels of mean 0 and deviation 1: raw ones differ by 27 times, and the small teach nothing."""
         scaled: Tensor = (features - self.mean) / self.deviation
         return scaled
 
@@ -62,7 +64,11 @@ class Eye(nn.Module):
             wanted = batch[name] != IGNORE
             if wanted.any():
                 shown = shown + F.cross_entropy(logits[name][wanted], batch[name][wanted])
-        return answers + places + 0.1 * shown, {"answers": answers.detach(), "shown": shown.detach(), **scores}
+        return answers + places + 0.1 * shown, {
+            "answers": answers.detach(),
+            "shown": shown.detach(),
+            **scores,
+        }
 
 
 def start_from_embedded(eye: Eye, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
@@ -82,7 +88,7 @@ def start_from_embedded(eye: Eye, tokenizer: PreTrainedTokenizerFast) -> LlavaFo
 
 
 def warm_up(eye: Eye, teacher: LlavaForConditionalGeneration, batches: Batches, minutes: float) -> None:
-    """Fits the projector to the embedded model's view of shapes and characters; empty patches have no part."""
+    """Fits the projector to the embedded model's view of shapes and characters, not of empty patches."""
     projector = eye.model.model.multi_modal_projector
     optimizer = torch.optim.AdamW(projector.parameters(), lr=2e-3)
     rng, begin, step = np.random.default_rng(5), time.monotonic(), 0
@@ -193,7 +199,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--warm-up", type=float, default=8, help="minutes, of a run that begins")
-    parser.add_argument("--cool", type=float, default=0, help="last minutes, in which the rate falls to nothing")
+    parser.add_argument(
+        "--cool", type=float, default=0, help="last minutes, in which the rate falls to nothing"
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -79,7 +79,7 @@ def draw_collage(collage: Collage) -> NDArray[np.uint8]:
         ApETError: If scikit-image, whose photographs are used, is not installed.
     """
     rng = np.random.default_rng(collage.seed)
-    assert collage.backdrop is not None  # noqa: S101 - sample_collage gives it
+    assert collage.backdrop is not None
     canvas = draw_backdrop(collage.backdrop)
     for text in collage.texts:
         draw_text(rng, canvas, text, collage.light, collage.region)

@@ -42,7 +42,9 @@ def easy_pictures(split: str) -> tuple[EasyPicture, ...]:
 
 def ask_easy(picture: EasyPicture) -> list[Question]:
     """The package's questions about a picture, in its order and words."""
-    return [Question(_task(answer), text, answer) for text, answer in _questions(picture.folder)[picture.number]]
+    return [
+        Question(_task(answer), text, answer) for text, answer in _questions(picture.folder)[picture.number]
+    ]
 
 
 def show_easy(picture: EasyPicture) -> NDArray[np.uint8]:

@@ -28,8 +28,8 @@ _FOLDER = Path(__file__).parent / "drawings"
 class Thing:
     """One drawn object.
 
-    Its file, centre and half extent in pixels, whether it is mirrored, its turn in degrees, and factors on red,
-    green and blue.
+    Its file, centre and half extent in pixels, whether it is mirrored, its turn in degrees, and factors on
+    red, green and blue.
     """
 
     name: str
@@ -75,5 +75,5 @@ def draw_thing(canvas: Pixels, thing: Thing) -> None:
     picture = _drawing(thing.drawing).rotate(thing.turn, Image.Resampling.BICUBIC)
     pixels = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)
     pixels = pixels[:, :: -1 if thing.flipped else 1]
-    colours = np.clip(pixels[..., :3] * np.asarray(thing.gains, np.float32), 0, 255)
+    colours: Pixels = np.clip(pixels[..., :3] * np.asarray(thing.gains), 0, 255).astype(np.float32)
     blend(canvas, pixels[..., 3] / 255, colours, int(thing.box[0]), int(thing.box[1]))

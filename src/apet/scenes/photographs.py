@@ -37,7 +37,7 @@ HELD_OUT = ("coffee.png", "gravel.png", "rocket.jpg")
 
 @dataclass(frozen=True)
 class Backdrop:
-    """A part of a photograph: its file, the square's place and side as shares of the photograph, its colours."""
+    """A part of a photograph: its file, the square's place and side as shares of it, its colours."""
 
     photograph: str
     left: float
