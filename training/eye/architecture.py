@@ -45,10 +45,12 @@ def eye_tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer(" ".join([*wordings, *names, EASY_WORDS, *EASY_COLOURS, *EASY_SHAPES]))
 
 
-def build_eye(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
-    """A LLaVA around an encoder of DINOv2-small's shape; all weights are random."""
+def build_eye(tokenizer: PreTrainedTokenizerFast, layers: int = 12) -> LlavaForConditionalGeneration:
+    """A LLaVA around an encoder of DINOv2-small's shape, or of fewer layers; all weights are random."""
     torch.manual_seed(0)
-    vision = Dinov2Config(hidden_size=WIDTH, num_attention_heads=6, image_size=518, patch_size=PATCH)
+    vision = Dinov2Config(
+        hidden_size=WIDTH, num_hidden_layers=layers, num_attention_heads=6, image_size=518, patch_size=PATCH
+    )
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -24,6 +25,12 @@ _SCENES: dict[str, Callable[[int], Scene]] = {
     "scenes": lambda index: sample_scene(seeded("train", index)),
     "collages": lambda index: sample_collage(seeded("train", index, COLLAGES), "train"),
 }
+
+
+def _read(file: Path) -> NDArray[np.float16]:
+    """All features of a file; they come from the disk when they are asked for."""
+    held: NDArray[np.float16] = np.load(file, mmap_mode="r")
+    return held
 
 
 class Batches:
@@ -50,12 +57,9 @@ class Batches:
 
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of every channel, over the first file of every kind of picture."""
-        some = torch.cat([self._read(files[0], slice(0, 200, 4)) for files in self._files.values()])
+        rows = [_read(files[0])[::4].astype(np.float32) for files in self._files.values()]
+        some = torch.from_numpy(np.concatenate(rows))
         return some.flatten(0, 1).mean(0), some.flatten(0, 1).std(0)
-
-    @staticmethod
-    def _read(file: Path, rows: int | slice) -> Tensor:
-        return torch.from_numpy(np.load(file, mmap_mode="r")[rows].astype(np.float32))
 
     def draw(self, rng: np.random.Generator, only: str | None = None) -> dict[str, Tensor]:
         """One batch, of one kind of pictures alone if named.
@@ -73,9 +77,10 @@ class Batches:
 
     def _sample(self, rng: np.random.Generator, kind: str) -> dict[str, Tensor]:
         file = self._files[kind][int(rng.integers(len(self._files[kind])))]
-        row = int(rng.integers(200))
+        held = _read(file)
+        row = int(rng.integers(len(held)))
         index = int(file.stem.rsplit("-", 1)[1]) + row
-        sample = {"features": self._read(file, row), "index": torch.tensor(index)}
+        sample = {"features": torch.from_numpy(held[row].astype(np.float32)), "index": torch.tensor(index)}
         sample |= lay_out(self.tokenizer, KINDS[kind].ask(rng, index, self.questions), self.questions)
         shown = patch_labels(_SCENES[kind](index)) if kind in _SCENES else None
         empty = torch.full((GRID**2,), IGNORE)

@@ -38,7 +38,7 @@ class Eye(nn.Module):
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         super().__init__()
-        whole = build_eye(tokenizer)
+        whole = build_eye(tokenizer, layers=0)
         whole.model.vision_tower = None
         self.model: LlavaForConditionalGeneration = whole
         self.model.model.language_model.config._attn_implementation = "packed"

@@ -76,4 +76,4 @@ def draw_thing(canvas: Pixels, thing: Thing) -> None:
     pixels = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)
     pixels = pixels[:, :: -1 if thing.flipped else 1]
     colours: Pixels = np.clip(pixels[..., :3] * np.asarray(thing.gains), 0, 255).astype(np.float32)
-    blend(canvas, pixels[..., 3] / 255, colours, int(thing.box[0]), int(thing.box[1]))
+    blend(canvas, pixels[..., 3] / np.float32(255), colours, int(thing.box[0]), int(thing.box[1]))
