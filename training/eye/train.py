@@ -181,6 +181,8 @@ class Run:
             self.used["minutes"] += (now - before) / 60
             before = now
             for name, value in told.items():
+                if value.isnan():  # no question of this batch asks for it
+                    continue
                 scores[name] = 0.97 * scores.get(name, float(value)) + 0.03 * float(value)
             if self.used["steps"] % 50 == 0:
                 line = " ".join(f"{name} {value:.3f}" for name, value in scores.items())
@@ -202,12 +204,13 @@ def main() -> None:
     parser.add_argument(
         "--cool", type=float, default=0, help="last minutes, in which the rate falls to nothing"
     )
+    parser.add_argument("--pictures", type=int, default=8, help="in a batch")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.output.mkdir(parents=True, exist_ok=True)
     tokenizer = eye_tokenizer()
-    eye, batches = Eye(tokenizer), Batches(options.cache, tokenizer, 8, 24)
+    eye, batches = Eye(tokenizer), Batches(options.cache, tokenizer, options.pictures, 24)
     for layer in eye.model.model.language_model.layers:
         layer.compile()
     file = options.output / "state.pt"
