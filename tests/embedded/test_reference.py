@@ -72,6 +72,12 @@ def test_without_the_encoder_it_says_how_to_get_it(tmp_path, home, monkeypatch):
         embedded.load("dinov2")
 
 
+def test_without_the_trained_part_it_says_so(tmp_path, home, monkeypatch):
+    monkeypatch.setattr(reference, "TRAINED", tmp_path)
+    with pytest.raises(ApETError, match="make train-eye"):
+        reference.locate()
+
+
 def test_another_graph_is_refused(tmp_path, home):
     wheel = tmp_path / "some.whl"
     with zipfile.ZipFile(wheel, "w") as archive:

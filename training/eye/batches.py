@@ -12,15 +12,17 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from apet.core.errors import ApETError
-from apet.scenes import GRID, patch_labels, sample_scene, seeded
-from apet.scenes.collage import sample_collage
+from apet.scenes import GRID, PATCH, patch_labels, sample_scene, seeded
+from apet.scenes.collage import Collage, sample_collage
 from apet.scenes.labels import IGNORE
+from apet.scenes.objects import OBJECTS
 from apet.scenes.scene import Scene
 from training.data import lay_out
 from training.eye.pictures import COLLAGES, KINDS
 
 SHOWN = ("colour", "shape", "char", "place")
 """What a patch that shows a shape or a character is asked for; empty patches are asked for nothing."""
+_NAMES = tuple(OBJECTS)
 _SCENES: dict[str, Callable[[int], Scene]] = {
     "scenes": lambda index: sample_scene(seeded("train", index)),
     "collages": lambda index: sample_collage(seeded("train", index, COLLAGES), "train"),
@@ -65,8 +67,9 @@ class Batches:
         """One batch, of one kind of pictures alone if named.
 
         Returns:
-            ``features`` ``(B, 576, width)``; the fields of `lay_out`; what patches show, ``(B, 576)`` each,
-            ``IGNORE`` where they show nothing; and ``index``, the pictures' numbers.
+            ``features`` ``(B, 576, width)``; the fields of `lay_out`; what patches show (`SHOWN`, and
+            ``thing``, an object's number), ``(B, 576)`` each, ``IGNORE`` where they show nothing; and
+            ``index``, the pictures' numbers.
         """
         shares = np.asarray([KINDS[kind].share for kind in self._files])
         drawn = rng.choice(list(self._files), self.pictures, p=shares / shares.sum())
@@ -84,6 +87,17 @@ class Batches:
         sample |= lay_out(self.tokenizer, KINDS[kind].ask(rng, index, self.questions), self.questions)
         shown = patch_labels(_SCENES[kind](index)) if kind in _SCENES else None
         empty = torch.full((GRID**2,), IGNORE)
-        return sample | {
-            name: empty if shown is None else torch.from_numpy(getattr(shown, name)) for name in SHOWN
-        }
+        sample |= {name: empty if shown is None else torch.from_numpy(getattr(shown, name)) for name in SHOWN}
+        return sample | {"thing": torch.from_numpy(_things(_SCENES[kind](index))) if shown else empty}
+
+
+def _things(scene: Scene) -> NDArray[np.int64]:
+    """The number of the object that a patch shows the middle of, ``IGNORE`` for other patches."""
+    labels = np.full((GRID, GRID), IGNORE, np.int64)
+    for thing in scene.things if isinstance(scene, Collage) else ():
+        reach = 0.6 * thing.radius
+        rows, columns = (
+            slice(int((at - reach) // PATCH), int((at + reach) // PATCH) + 1) for at in (thing.y, thing.x)
+        )
+        labels[rows, columns] = _NAMES.index(thing.name)
+    return labels.ravel()

@@ -26,7 +26,7 @@ SCENE_SKILLS = {
     "read": 1.0,
 }
 COLLAGE_SKILLS = {
-    "object_name": 2.0,
+    "object_name": 3.0,
     "object_exist": 1.2,
     "object_count": 1.4,
     "object_where": 0.6,

@@ -22,6 +22,7 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 from apet import embedded
 from apet.scenes import draw, sample_scene, seeded
 from apet.scenes.labels import IGNORE
+from apet.scenes.objects import OBJECTS
 from training.architecture import build_tokenizer
 from training.eye.architecture import WIDTH, build_eye, eye_tokenizer
 from training.eye.batches import SHOWN, Batches
@@ -44,6 +45,7 @@ class Eye(nn.Module):
         self.model.model.language_model.config._attn_implementation = "packed"
         width: int = whole.lm_head.in_features
         self.heads = Heads(width, width)
+        self.things = nn.Linear(width, len(OBJECTS))
         self.mean: Tensor
         self.deviation: Tensor
         self.register_buffer("mean", torch.zeros(WIDTH))
@@ -58,9 +60,10 @@ class Eye(nn.Module):
         """Answers, places, and what the patches that show something show."""
         features = self.standardised(batch["features"])
         answers, places, scores = answer_loss(self.model, self.heads, features, batch)
-        logits = self.heads(self.model.model.multi_modal_projector(features))
+        visual = self.model.model.multi_modal_projector(features)
+        logits = self.heads(visual) | {"thing": self.things(visual).float()}
         shown = answers.new_zeros(())
-        for name in SHOWN:
+        for name in (*SHOWN, "thing"):
             wanted = batch[name] != IGNORE
             if wanted.any():
                 shown = shown + F.cross_entropy(logits[name][wanted], batch[name][wanted])

@@ -40,10 +40,7 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask about it.", show_default=False)],
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Model id or folder, or dinov2, the real eye; the embedded model if not given.",
-            show_default=False,
-        ),
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     keep: Annotated[
         str | None,
@@ -110,10 +107,7 @@ def ask(
 def evaluate(
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Model id or folder, or dinov2, the real eye; the embedded model if not given.",
-            show_default=False,
-        ),
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     methods: Annotated[
         str,
@@ -211,10 +205,7 @@ def picture(
     ] = "64,128,192",
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Model id or folder, or dinov2, the real eye; the embedded model if not given.",
-            show_default=False,
-        ),
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     method: Annotated[str, typer.Option(help="How tokens are chosen; an unknown name lists all.")] = "apet",
     output: Annotated[Path, typer.Option(metavar="OUT.png", help="File to write.")] = Path("kept.png"),
@@ -235,10 +226,7 @@ def picture(
 def show(
     model: Annotated[
         str | None,
-        typer.Option(
-            help="Model id or folder, or dinov2, the real eye; the embedded model if not given.",
-            show_default=False,
-        ),
+        typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,

@@ -45,7 +45,9 @@ def locate() -> Path:
     """
     encoder, trained = encoder_folder() / "model.safetensors", TRAINED / "model.safetensors"
     if not trained.is_file():
-        raise ApETError(f"model {NAME}", f"no {trained}", "a release that ships the trained part")
+        raise ApETError(
+            f"model {NAME}", f"no {trained}", "one that make train-eye wrote; none is shipped yet"
+        )
     folder = _home() / f"{NAME}-{_sha256(trained)[:8]}-{_sha256(encoder)[:8]}"
     if not folder.is_dir():
         _join(encoder, folder)

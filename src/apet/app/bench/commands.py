@@ -58,9 +58,7 @@ def ops(
 def generate(
     model: Annotated[
         str | None,
-        typer.Argument(
-            help="Model id or folder, or dinov2; the embedded model if not given.", show_default=False
-        ),
+        typer.Argument(help="Model id or folder; the embedded model if not given.", show_default=False),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="Visual tokens to keep, averaged over layers.")] = 64,
     stage2: Annotated[
