@@ -41,7 +41,7 @@ def test_a_stopped_run_goes_on_with_the_same_state(tmp_path, cache, tokenizer):
     run = Run(eye, tmp_path / "state.pt")
     rng = np.random.default_rng(0)
     scores = run.step(batches.draw(rng), 1.0)
-    assert all(value.isfinite() for value in scores.values())
+    assert scores["loss"].isfinite()
     run.save()
     again = Run(Eye(tokenizer), tmp_path / "state.pt")
     again.load()

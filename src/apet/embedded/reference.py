@@ -43,11 +43,12 @@ def locate() -> Path:
     Raises:
         ApETError: If the encoder's weights were not fetched yet.
     """
-    encoder, trained = encoder_folder() / "model.safetensors", TRAINED / "model.safetensors"
+    trained = TRAINED / "model.safetensors"
     if not trained.is_file():
         raise ApETError(
             f"model {NAME}", f"no {trained}", "one that make train-eye wrote; none is shipped yet"
         )
+    encoder = encoder_folder() / "model.safetensors"
     folder = _home() / f"{NAME}-{_sha256(trained)[:8]}-{_sha256(encoder)[:8]}"
     if not folder.is_dir():
         _join(encoder, folder)
