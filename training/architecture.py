@@ -37,10 +37,13 @@ CHAT_TEMPLATE = (
 """Pictures, then the question in lower case and a line break; the answer follows."""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(more: str = "") -> PreTrainedTokenizerFast:
     """Whole lower-case words, single capitals and digits.
 
     A word and the same word after a space are two tokens, so that decoding joins tokens without a separator.
+
+    Args:
+        more: Words beside those of the drawn scenes.
     """
     text = " ".join(t for wordings in TEMPLATES.values() for t in wordings)
     text += " ".join(
@@ -50,6 +53,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             *(f"{s}s" for s in SHAPES),
             "crosses shapes yes no",
             *(name for row in REGIONS for name in row),
+            more,
         ]
     )
     words = sorted(set(re.findall("[a-z]+", re.sub(r"\{.\}", " ", text))))

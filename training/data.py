@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,7 +51,8 @@ def lay_out(tokenizer: PreTrainedTokenizerFast, turns: list[Question], number: i
         encoded = tokenizer(turn.text + "\n", add_special_tokens=False, return_offsets_mapping=True)
         asked, ends = encoded["input_ids"], [end for _, end in encoded["offset_mapping"]]
         for words, shape in turn.named:
-            named = ends.index(turn.text.index(f" {words}") + 1 + len(words))
+            place = re.search(rf" {words}\b", turn.text)
+            named = ends.index(place.end() if place else 0)
             spots[row, named] = torch.tensor([shape.x, shape.y]) / (SIZE / 2) - 1
         if len(turn.named) == 2:
             (_, first), (_, second) = turn.named

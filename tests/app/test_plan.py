@@ -59,6 +59,16 @@ def test_llava_7b(folder):
     )
 
 
+def test_llava_around_dinov2(folder):
+    """336 pixels, though the encoder's positions are those of 518: 577 patches of width 384, MLPs of 1536."""
+    vision = {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6, "image_size": 518}
+    config = LLAVA | {"vision_config": vision, "image_seq_length": 576}
+    whole = report(folder(config), "--keep", "64")["uncompressed"]
+    encoder = 12 * (2 * 577 * 12 * 384**2 + 4 * 577 * 577 * 384)
+    assert whole["tokens"] == 576
+    assert whole["vision_flops"] == encoder + 2 * 576 * (384 * 4096 + 4096**2)
+
+
 def test_internvl(folder):
     """A tile of 448 pixels has 32 x 32 patches, four to a token; 6 tiles and a thumbnail at 1344 x 896."""
     config = {"model_type": "internvl", "vision_config": {}, "text_config": LLAVA["text_config"]}

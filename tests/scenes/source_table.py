@@ -8,4 +8,6 @@ ROWS = {
     "several": (None, r"[a-z]+|\d+|[A-Z0-9]+"),
     "turns": (1, r"[a-z ]+"),
     "video": (8, r"[a-z ]+|[123]"),
+    "collages": (1, r"[a-z ]+|[A-Z0-9]+|\d+"),
+    "easy_vqa": (1, r"[a-z]+"),
 }

@@ -43,15 +43,17 @@ def test_the_table_names_every_kind():
 def test_a_kind(name):
     count, answers = ROWS[name]
     source = SOURCES[name]
+    if not source.available:
+        pytest.skip(f"needs {source.package}")
     drawn, again, other = (source.drawn("test", index) for index in (5, 5, 6))
     assert repr(drawn.content) == repr(again.content) != repr(other.content)
     assert repr(drawn.content) != repr(source.drawn("validation", 5).content)
     pictures, second = drawn.paint(), again.paint()
     assert len(pictures) == count or (count is None and 2 <= len(pictures) <= 3)
     for pixels, same in zip(pictures, second, strict=True):
-        assert pixels.shape == (336, 336, 3)
+        assert pixels.shape == ((64, 64, 3) if name == "easy_vqa" else (336, 336, 3))
         assert pixels.dtype == np.uint8
-        assert pixels.std() > 8
+        assert pixels.std() > 8 or name == "easy_vqa"
         assert np.array_equal(pixels, same)
     found = [question for i in range(30) for turns in source.drawn("test", i).dialogues for question in turns]
     assert {question.skill for question in found} == set(source.tasks)

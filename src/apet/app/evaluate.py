@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from apet.core.errors import ApETError
+from apet.embedded.reference import NAME
 from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 
 __all__ = ["EvalRequest", "evaluate_request"]
@@ -47,7 +48,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
         ApETError: If something in the request is not right; nothing is printed then.
     """
     from apet.app.options import parse_keeps
-    from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
+    from apet.evaluation.tasks import is_drawn, resolve_tasks
 
     tasks = _list(request.tasks, "--tasks") if request.tasks else []
     methods = _list(request.methods, "--methods") if request.methods else list(DEFAULT_METHODS)
@@ -66,7 +67,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
         methods=methods,
         keeps=keeps,
         stages=stages,
-        tasks=resolve_tasks(tasks) if tasks else default_tasks(embedded=_is_own(request.model)),
+        tasks=resolve_tasks(tasks) if tasks else _default_tasks(request.model),
         seeds=request.seeds,
         limit=QUESTIONS if request.limit is None else request.limit,
     )
@@ -84,10 +85,16 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
 
 
 def _workers(request: EvalRequest) -> int:
-    """Processes: as asked, or a core each for the embedded model, which is too small to keep two busy."""
+    """Processes: as asked, or a core each for the project's models, which are too small to keep two busy."""
     if request.workers is not None:
         return request.workers
-    return min(os.cpu_count() or 1, _MOST_WORKERS) if request.model is None else 1
+    return min(os.cpu_count() or 1, _MOST_WORKERS) if request.model in (None, NAME) else 1
+
+
+def _default_tasks(model: str | None) -> list[str]:
+    from apet.evaluation.tasks import default_tasks
+
+    return default_tasks(embedded=_is_own(model), name=model or "embedded")
 
 
 def parse_stages(text: str) -> list[Stages]:
@@ -132,8 +139,8 @@ def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
 
 
 def _is_own(name: str | None) -> bool:
-    """Whether a model is the embedded one, or in a folder that the project's training wrote."""
-    return name is None or (Path(name).expanduser() / "training.json").is_file()
+    """Whether a model is one of the project's, or in a folder that the project's training wrote."""
+    return name is None or name == NAME or (Path(name).expanduser() / "training.json").is_file()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
 
 __all__ = ["load_config", "load_model"]
@@ -20,7 +21,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
     go to the GPU in their own dtype where there is one, else to the CPU in float32.
 
     Args:
-        name: Model id on the Hub or a local folder; the embedded model if None.
+        name: Model id on the Hub, a local folder, or ``"dinov2"``; the embedded model if None.
         trust_remote_code: Let the repository's own code run.
 
     Returns:
@@ -31,11 +32,11 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
     """
     import torch
 
-    if name is None:
+    if name is None or name == NAME:
         from apet import embedded
 
         small: Any
-        small, reader = embedded.load()
+        small, reader = embedded.load(name or embedded.PATH)
         return small.to("cuda") if torch.cuda.is_available() else small, reader
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -69,10 +70,10 @@ def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
     """
     from transformers import AutoConfig
 
-    if name is None:
+    if name is None or name == NAME:
         from apet import embedded
 
-        name = str(embedded.PATH)
+        name = str(locate() if name else embedded.PATH)
     folder = Path(name).expanduser()
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
         raise ApETError("ask --model", f"{name} (no such folder)", _EXPECTED)

@@ -1,7 +1,9 @@
-"""The embedded model: a small LLaVA that answers about drawn scenes, shipped inside the package.
+"""The project's own models: small LLaVAs that answer about drawn scenes.
 
-It is an ordinary transformers checkpoint of 336 x 336 pictures and 576 visual tokens; ``PATH`` is its folder.
-What it was trained on and how well it answers stand in its model card, ``README.md`` in that folder.
+The embedded model is shipped whole: an ordinary transformers checkpoint of 336 x 336 pictures and 576 visual
+tokens; ``PATH`` is its folder. The real eye, ``"dinov2"``, sees through DINOv2-small as Meta trained it; see
+`apet.embedded.reference`. What they were trained on and how well they answer stand in their model cards,
+``README.md`` in their folders.
 """
 
 from __future__ import annotations
@@ -15,17 +17,24 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "load"]
 
 PATH = Path(__file__).parent / "checkpoint"
-"""Folder of the checkpoint, for ``from_pretrained``."""
+"""Folder of the embedded model's checkpoint, for ``from_pretrained``."""
 
 
-def load(path: Path = PATH) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Loads the embedded model in float32 on the CPU, and its processor; no network is used.
+def load(path: Path | str = PATH) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
+    """Loads a model of the project in float32 on the CPU, and its processor; no network is used.
 
     Args:
-        path: Folder of the checkpoint, where another training's result is wanted.
+        path: ``"dinov2"`` for the real eye, or the folder of another training's result; the embedded model if
+            not given.
+
+    Raises:
+        ApETError: If the real eye's encoder was not fetched yet.
     """
     import torch
     from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-    model = LlavaForConditionalGeneration.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
-    return model.eval(), AutoProcessor.from_pretrained(path, local_files_only=True)
+    from apet.embedded.reference import NAME, locate
+
+    folder = locate() if path == NAME else path
+    model = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
+    return model.eval(), AutoProcessor.from_pretrained(folder, local_files_only=True)

@@ -16,7 +16,7 @@ from apet.evaluation.runner import configuration_key, run
 from apet.evaluation.statistics import Row, Summary, rows_of, summaries_of
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
-from apet.evaluation.tasks import TASKS, Case, draw_cases
+from apet.evaluation.tasks import Case, draw_cases, is_trained
 from apet.hf.choice.budgets import check_counts
 from apet.scenes import Scene
 
@@ -92,7 +92,7 @@ class Evaluation:
 
     def untrained(self) -> list[str]:
         """The tasks in it that the model was not trained for, as far as that is known."""
-        return [task for task in self.wanted.tasks if self.embedded and not TASKS[task].trained]
+        return [task for task in self.wanted.tasks if self.embedded and not is_trained(task, self.model)]
 
     def as_json(self) -> dict[str, Any]:
         """All of it as an object of plain types."""
@@ -192,7 +192,9 @@ def _complexity(
         kept: dict[int, list[float]] = defaultdict(list)
         for case, schedule in zip(single, records.schedules(key, single), strict=True):
             content: Any = case.drawn.content
-            kept[len(content.shapes) + len(content.texts)].append(schedule[-1][1])
+            kept[len(content.shapes) + len(content.texts) + len(getattr(content, "things", ()))].append(
+                schedule[-1][1]
+            )
         if len({tokens for part in kept.values() for tokens in part}) > 1:
             found.append((one, [(things, sum(part) / len(part)) for things, part in sorted(kept.items())]))
     return found

@@ -10,10 +10,21 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from apet.core.errors import ApETError
+from apet.embedded.reference import NAME
 from apet.scenes import Question
 from apet.scenes.sources import SOURCES, Drawn, Kind
 
-__all__ = ["TASKS", "Case", "Task", "default_tasks", "draw_cases", "is_drawn", "resolve_tasks", "same_answer"]
+__all__ = [
+    "TASKS",
+    "Case",
+    "Task",
+    "default_tasks",
+    "draw_cases",
+    "is_drawn",
+    "is_trained",
+    "resolve_tasks",
+    "same_answer",
+]
 
 _MOST_PICTURES_PER_CASE = 60
 
@@ -26,17 +37,19 @@ class Task:
         name: Its name on the command line and in rows.
         source: The kind of pictures that its questions are about; a name out of ``scenes.sources``.
         kind: What one question shows: an image, several, or a video.
-        trained: Whether the embedded model was trained on questions like these.
+        trained: Names of the project's models that were trained on questions like these.
+        available: Whether what its pictures need is installed.
     """
 
     name: str
     source: str
     kind: Kind
-    trained: bool
+    trained: tuple[str, ...]
+    available: bool
 
 
 TASKS: dict[str, Task] = {
-    name: Task(name, key, source.kind, source.trained)
+    name: Task(name, key, source.kind, source.trained, source.available)
     for key, source in SOURCES.items()
     for name in source.tasks
 }
@@ -86,9 +99,20 @@ def _plain(answer: str) -> str:
     return " ".join(answer.casefold().split()).removesuffix(".")
 
 
-def default_tasks(*, embedded: bool) -> list[str]:
-    """The tasks that run if none are named: for the embedded model those that it was trained on."""
-    return [name for name, task in TASKS.items() if task.trained or not embedded]
+def default_tasks(*, embedded: bool, name: str = "embedded") -> list[str]:
+    """The tasks that run if none are named: for a model of the project those that it was trained on.
+
+    Args:
+        embedded: Whether it is a model of the project, or a retrained one.
+        name: Which one.
+    """
+    available = [task for task in TASKS.values() if task.available]
+    return [task.name for task in available if not embedded or is_trained(task.name, name)]
+
+
+def is_trained(task: str, name: str) -> bool:
+    """Whether a model of the project, the embedded one if no other has this name, was trained for a task."""
+    return (NAME if name == NAME else "embedded") in TASKS[task].trained
 
 
 def is_drawn(name: str) -> bool:
@@ -97,7 +121,9 @@ def is_drawn(name: str) -> bool:
 
 
 def resolve_tasks(names: Sequence[str]) -> list[str]:
-    """Task names from names of tasks and of kinds of pictures, such as ``scenes``; ``all`` is every task.
+    """Task names from names of tasks and of kinds of pictures, such as ``scenes``.
+
+    ``all`` is every task whose pictures are installed.
 
     Raises:
         ApETError: If a name is neither.
@@ -109,7 +135,7 @@ def resolve_tasks(names: Sequence[str]) -> list[str]:
         elif name in SOURCES:
             found += SOURCES[name].tasks
         elif name == "all":
-            found += TASKS
+            found += [task.name for task in TASKS.values() if task.available]
         else:
             known = ", ".join([*TASKS, *(source for source in SOURCES if source not in TASKS), "all"])
             raise ApETError("eval --tasks", repr(name), f"names out of: {known}")

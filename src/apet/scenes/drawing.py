@@ -11,7 +11,17 @@ from apet.scenes.scene import Region, Scene, Shape, Text
 from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS
 
-__all__ = ["Pixels", "background", "blend", "draw", "finish", "jittered", "print_text"]
+__all__ = [
+    "Pixels",
+    "background",
+    "blend",
+    "draw",
+    "draw_shape",
+    "draw_text",
+    "finish",
+    "jittered",
+    "print_text",
+]
 
 Pixels = NDArray[np.float32]
 
@@ -56,7 +66,8 @@ def jittered(rng: np.random.Generator, name: str) -> Pixels:
     return np.asarray(COLOURS[name], np.float32) + rng.uniform(-12, 12, 3).astype(np.float32)
 
 
-def _draw_shape(rng: np.random.Generator, canvas: Pixels, shape: Shape, region: Region) -> None:
+def draw_shape(rng: np.random.Generator, canvas: Pixels, shape: Shape, region: Region) -> None:
+    """Paints a shape, a little shaded, on the canvas of a region."""
     mask = shape_mask(shape.shape, shape.radius, shape.angle)
     side, reach = mask.shape[0], mask.shape[0] // 2
     slope = rng.uniform(-14, 14, 2).astype(np.float32)
@@ -69,7 +80,8 @@ def _draw_shape(rng: np.random.Generator, canvas: Pixels, shape: Shape, region: 
     blend(canvas, mask[cut_top:, cut_left:], colour[cut_top:, cut_left:], left + cut_left, top + cut_top)
 
 
-def _draw_text(rng: np.random.Generator, canvas: Pixels, text: Text, light: bool, region: Region) -> None:
+def draw_text(rng: np.random.Generator, canvas: Pixels, text: Text, light: bool, region: Region) -> None:
+    """Prints a text, on its plate if it has one, on the canvas of a region."""
     left, top = text.left - region.box[0], text.top - region.box[1]
     pitch, height = char_pitch(text.size), line_height(text.size)
     if text.plate:
@@ -106,7 +118,7 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     rng = np.random.default_rng(scene.seed)
     canvas = background(rng, scene.light, scene.region)
     for text in scene.texts:
-        _draw_text(rng, canvas, text, scene.light, scene.region)
+        draw_text(rng, canvas, text, scene.light, scene.region)
     for shape in scene.shapes:
-        _draw_shape(rng, canvas, shape, scene.region)
+        draw_shape(rng, canvas, shape, scene.region)
     return finish(canvas)

@@ -5,13 +5,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from apet.scenes.scene import SIZE, Scene, Shape, region_name
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
-__all__ = ["SKILLS", "TEMPLATES", "Question", "ask", "has_clear_place"]
+__all__ = ["DIRECTIONS", "SKILLS", "TEMPLATES", "Named", "Question", "ask", "has_clear_place"]
+
+
+class Named(Protocol):
+    """What has a place of its own."""
+
+    @property
+    def x(self) -> float:
+        """Centre, in pixels from the left."""
+
+    @property
+    def y(self) -> float:
+        """Centre, in pixels from the top."""
 
 
 @dataclass(frozen=True)
@@ -21,10 +34,10 @@ class Question:
     skill: str
     text: str
     answer: str
-    named: tuple[tuple[str, Shape], ...] = ()
-    """The words of the question that name one shape of the scene, and that shape."""
+    named: tuple[tuple[str, Named], ...] = ()
+    """The words of the question that name one thing of the scene, and that thing."""
     direction: tuple[int, int] = (0, 0)
-    """Where the first named shape is said to lie from the second: a unit step across or down, or none."""
+    """Where the first named thing is said to lie from the second: a unit step across or down, or none."""
 
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -51,6 +64,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 """Wordings, by kind of question; ``{a}`` and ``{b}`` stand for what is asked about."""
 
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
+"""Unit steps across and down."""
 
 _Made = tuple[str, str, str, str, tuple[Shape, ...]] | None
 """Kind, ``{a}``, ``{b}``, answer, and the shapes that ``{a}`` and ``{b}`` name."""
@@ -109,7 +123,7 @@ def _count(rng: np.random.Generator, scene: Scene) -> _Made:
     return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes)), ()
 
 
-def has_clear_place(shape: Shape) -> bool:
+def has_clear_place(shape: Named) -> bool:
     """Whether its centre is off the borders of two thirds of the picture, where the answer is not clear."""
     return all(abs(c - SIZE * third / 3) >= 8 for c in (shape.x, shape.y) for third in (1, 2))
 

@@ -9,7 +9,20 @@ import numpy as np
 from apet.scenes.glyphs import char_pitch, line_height
 from apet.scenes.vocabulary import COLOURS, LETTERS, REGIONS, SHAPES, WORDS
 
-__all__ = ["GRID", "PATCH", "SIZE", "Layout", "Region", "Scene", "Shape", "Text", "sample_scene", "seeded"]
+__all__ = [
+    "GRID",
+    "PATCH",
+    "SIZE",
+    "Layout",
+    "Region",
+    "Scene",
+    "Shape",
+    "Text",
+    "sample_scene",
+    "sample_shape",
+    "sample_text",
+    "seeded",
+]
 
 PATCH = 14
 """Side of a patch, in pixels."""
@@ -156,13 +169,21 @@ class Layout:
         return None
 
 
-def _sample_text(rng: np.random.Generator, layout: Layout, light: bool) -> Text | None:
-    size = int(rng.integers(20, 37))
+def sample_text(
+    rng: np.random.Generator,
+    layout: Layout,
+    light: bool,
+    *,
+    plate: bool | None = None,
+    sizes: tuple[int, int] = (20, 36),
+) -> Text | None:
+    """A printed word or number in a free place, with or without a plate; None where none was found."""
+    size = int(rng.integers(sizes[0], sizes[1] + 1))
     longest = min(6, int((layout.right - layout.left - 12) // char_pitch(size)))
     if longest < 3:
         return None
     text = _printed(rng, longest)
-    plate = bool(rng.random() < 0.5)
+    plate = bool(rng.random() < 0.5) if plate is None else plate
     inks = _DARK_INKS if light != plate else _LIGHT_INKS
     # A plate stands out by being of the other lightness, with 5 pixels around the text.
     place = layout.place(rng, char_pitch(size) * len(text) + 10, line_height(size) + 10)
@@ -171,7 +192,8 @@ def _sample_text(rng: np.random.Generator, layout: Layout, light: bool) -> Text 
     return Text(text, inks[rng.integers(len(inks))], int(place[0]) + 5, int(place[1]) + 5, size, plate)
 
 
-def _sample_shape(rng: np.random.Generator, layout: Layout) -> Shape | None:
+def sample_shape(rng: np.random.Generator, layout: Layout) -> Shape | None:
+    """A shape of any kind, colour and size in a free place; None where none was found."""
     radius = float(np.exp(rng.uniform(np.log(9), np.log(36))))
     place = layout.place(rng, 2 * radius, 2 * radius)
     if place is None:
@@ -196,9 +218,9 @@ def sample_scene(rng: np.random.Generator, region: Region | None = None) -> Scen
     layout = Layout(region)
     most_texts, most_shapes = (3, 12) if share > 0.5 else (2, 5)
     texts = [
-        _sample_text(rng, layout, light) for _ in range(rng.integers(0 if share < 1 else 1, most_texts + 1))
+        sample_text(rng, layout, light) for _ in range(rng.integers(0 if share < 1 else 1, most_texts + 1))
     ]
-    shapes = [_sample_shape(rng, layout) for _ in range(rng.integers(2, most_shapes + 1))]
+    shapes = [sample_shape(rng, layout) for _ in range(rng.integers(2, most_shapes + 1))]
     return Scene(
         seed=int(rng.integers(2**31)),
         light=light,

@@ -135,7 +135,8 @@ def _encoder(
         patches=patches,
         seen=(patches,) * vision.num_hidden_layers,
         width=vision.hidden_size,
-        inner=vision.intermediate_size,
+        # DINOv2 gives it as a multiple.
+        inner=getattr(vision, "intermediate_size", None) or int(vision.hidden_size * vision.mlp_ratio),
         matrices=2,
         tokens=tokens,
         out=out,
@@ -147,7 +148,9 @@ def _encoder(
 def _clip(config: Any, parts: int, extra: int, text: Text, *, early: bool) -> Vision:
     """A CLIP encoder with a class token; ``extra`` says whether that is a visual token as well."""
     vision = config.vision_config
-    grid = (vision.image_size // vision.patch_size) ** 2
+    # DINOv2's image_size is that of its positions, which are resampled for smaller pictures.
+    resampled = vision.model_type == "dinov2"
+    grid = config.image_seq_length if resampled else (vision.image_size // vision.patch_size) ** 2
     out = vision.hidden_size if early else text.width
     projector = vision.hidden_size * text.width + text.width**2
     return _encoder(config, parts, grid + 1, grid + extra, out, projector, early=early)

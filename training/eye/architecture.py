@@ -1,0 +1,76 @@
+"""The real eye's shape: DINOv2-small as it is, LLaVA's projector, and the embedded model's decoder."""
+
+from __future__ import annotations
+
+import torch
+from transformers import (
+    CLIPImageProcessorPil,
+    Dinov2Config,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
+
+from apet.scenes.object_questions import OBJECT_TEMPLATES
+from apet.scenes.objects import GROUPS, OBJECTS, plural
+from apet.scenes.scene import PATCH, SIZE
+from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES, EASY_WORDS
+from training.architecture import SPECIAL, build_tokenizer
+
+WIDTH = 384
+"""Width of DINOv2-small's features."""
+LAYER = 9
+"""The layer, out of 12, whose patches the decoder sees: linear readings of held-out drawings, colours and
+characters are better there than at the last."""
+
+
+def image_processor() -> CLIPImageProcessorPil:
+    """336 x 336 pixels with the means and deviations that DINOv2 was trained with."""
+    return CLIPImageProcessorPil(
+        size={"height": SIZE, "width": SIZE},
+        crop_size={"height": SIZE, "width": SIZE},
+        do_center_crop=False,
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    )
+
+
+def eye_tokenizer() -> PreTrainedTokenizerFast:
+    """The embedded model's tokenizer with the words of objects and of easy-vqa."""
+    wordings = [
+        text.replace("{a}", "").replace("{b}", "") for own in OBJECT_TEMPLATES.values() for text in own
+    ]
+    names = [*OBJECTS, *map(plural, OBJECTS), *GROUPS, "a an"]
+    return build_tokenizer(" ".join([*wordings, *names, EASY_WORDS, *EASY_COLOURS, *EASY_SHAPES]))
+
+
+def build_eye(tokenizer: PreTrainedTokenizerFast, layers: int = 12) -> LlavaForConditionalGeneration:
+    """A LLaVA around an encoder of DINOv2-small's shape, or of fewer layers; all weights are random."""
+    torch.manual_seed(0)
+    vision = Dinov2Config(
+        hidden_size=WIDTH, num_hidden_layers=layers, num_attention_heads=6, image_size=518, patch_size=PATCH
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=640,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        tie_word_embeddings=False,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=SPECIAL.index("<image>"),
+        image_seq_length=(SIZE // PATCH) ** 2,
+        vision_feature_layer=LAYER - 13,  # counted from the end, as LLaVA does
+        vision_feature_select_strategy="default",
+        tie_word_embeddings=False,
+    )
+    return LlavaForConditionalGeneration(config)
