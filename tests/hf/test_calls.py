@@ -258,3 +258,157 @@ def test_a_default_device_around_a_call(name, stage):
         with torch.device("cpu"):
             assert torch.equal(model(**inputs).logits, expected)
         assert torch.empty(0).device == here
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", ["llava", "llava_next", "qwen2_5_vl", "internvl", "gemma3"])
+def test_an_image_that_the_mask_hides(name, stage):
+    """It contributes nothing, as without compression; text sees the other image alone."""
+    recipe, model = RECIPES[name], built(name)
+    inputs = batch(recipe, [[2, "i", 3, "i", 5]])
+    places = (inputs["input_ids"] == model.config.image_token_id)[0].nonzero()[:, 0]
+    first = places[: len(places) // 2]
+    inputs["attention_mask"][0, first] = 0
+    other = dict(inputs)
+    half = len(inputs["pixel_values"]) // 2
+    other["pixel_values"] = inputs["pixel_values"].clone()
+    other["pixel_values"][:half] += 1.0
+    behind = slice(int(places[-1]) + 1, None)
+    plain = [model(**given).logits[:, behind] for given in (inputs, other)]
+    torch.testing.assert_close(*plain)
+    with compressing(model, chosen(recipe, stage, unit="part")):
+        logits = [model(**given).logits[:, behind] for given in (inputs, other)]
+        torch.testing.assert_close(*logits)
+        written = [model.generate(**given, max_new_tokens=4, do_sample=False) for given in (inputs, other)]
+        assert torch.equal(*written)
+    with compressing(model, ApET(1.0, at="projector_output")):
+        torch.testing.assert_close(model(**inputs).logits[:, behind], plain[0])
+
+
+@pytest.mark.parametrize("at", ["projector_input", "projector_output"])
+@pytest.mark.parametrize(
+    "where", ["language_model", "language_model.layers.2", "vision_tower", "multi_modal_projector"]
+)
+def test_features_for_oneself_within_a_call(llava, where, at):
+    """Encoded by a hook, of other pixels: they are whole, and the pass keeps its own."""
+    inputs, more = prompts(PROMPTS["ragged"]), prompts(PROMPTS["ragged"], seed=5)["pixel_values"]
+    plain = llava.get_image_features(more, return_dict=True).pooler_output
+    seen = []
+
+    def encode(*_):
+        if not seen:
+            seen.append(None)
+            seen[:] = llava.get_image_features(more, return_dict=True).pooler_output
+
+    with compressing(llava, method("both", at=at)) as session:
+        expected = llava(**inputs).logits
+        kept = [image.indices for image in session.images]
+        for register in ("register_forward_pre_hook", "register_forward_hook"):
+            hook = getattr(llava.model.get_submodule(where), register)(encode)
+            assert torch.equal(llava(**inputs).logits, expected)
+            hook.remove()
+            assert all(map(torch.equal, seen, plain))
+            assert all(map(torch.equal, kept, (image.indices for image in session.images)))
+            seen.clear()
+
+        def look(ids, scores):
+            encode()
+            return scores
+
+        written = llava.generate(**inputs, max_new_tokens=3, do_sample=False)
+        again = llava.generate(**inputs, max_new_tokens=3, do_sample=False, logits_processor=[look])
+        assert torch.equal(again, written)
+        assert all(map(torch.equal, seen, plain))
+
+
+@encodes_first
+def test_features_that_were_changed(llava):
+    inputs = prompts(PROMPTS["ragged"])
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    for at in ("projector_input", "projector_output"):
+        with compressing(llava, method("stage 1", at=at)):
+            for change in (lambda x: x.add_(1.0), lambda x: x * 2):
+                features = llava.get_image_features(inputs["pixel_values"], return_dict=True)
+                features.pooler_output = [change(x) for x in features.pooler_output]
+                if at == "projector_input":
+                    with pytest.raises(ApETError, match="features that were changed"):
+                        llava(**given, mm_encoder_outputs={"image": features})
+                else:
+                    found = llava(**given, mm_encoder_outputs={"image": features}).logits
+                    assert not torch.allclose(found, llava(**inputs).logits)
+
+
+def test_layers_and_positions_that_were_replaced():
+    model, inputs = tiny_llava(), prompts(PROMPTS["one"])
+    text, other = model.model.language_model, tiny_llava().model.language_model
+    with compressing(model, method("both")):
+        for number in (1, 2, 3):
+            before = text.layers[number]
+            text.layers[number] = other.layers[number]
+            with pytest.raises(ApETError, match=f"whose language_model.layers.{number} was replaced"):
+                model(**inputs)
+            text.layers[number] = before
+        rotary, text.rotary_emb = text.rotary_emb, other.rotary_emb
+        with pytest.raises(ApETError, match=r"whose language_model.rotary_emb was replaced"):
+            model(**inputs)
+        text.rotary_emb = rotary
+        last = text.layers[3]
+        del text.layers[3]
+        with pytest.raises(ApETError, match=r"language_model.layers.3 was replaced"):
+            model(**inputs)
+        text.layers.append(last)
+        model(**inputs)
+
+
+def test_the_text_model_called_before_its_turn(llava):
+    """With embeddings of the prompt's own shape, by hooks within the pass."""
+    inputs = prompts(PROMPTS["equal"])
+    embeds, inner = torch.randn(2, inputs["input_ids"].shape[1], 64), []
+
+    def call(*_):
+        if not inner:
+            inner.append(None)
+            inner[:] = [llava.model.language_model(inputs_embeds=embeds).last_hidden_state]
+
+    alone = llava.model.language_model(inputs_embeds=embeds).last_hidden_state
+    with compressing(llava, method("both")):
+        expected = llava(**inputs).logits
+        for where in ("language_model", "language_model.embed_tokens", "vision_tower"):
+            hook = llava.model.get_submodule(where).register_forward_pre_hook(call)
+            assert torch.equal(llava(**inputs).logits, expected)
+            hook.remove()
+            torch.testing.assert_close(inner[0], alone)
+            inner.clear()
+
+
+def test_remove_in_the_middle_of_a_call(llava):
+    def take_off(*_):
+        with pytest.raises(ApETError, match="in the middle of a call"):
+            remove(llava)
+
+    with compressing(llava, method("both")):
+        expected = llava(**prompts(PROMPTS["one"])).logits
+        hook = llava.model.language_model.layers[1].register_forward_hook(take_off)
+        assert torch.equal(llava(**prompts(PROMPTS["one"])).logits, expected)
+        hook.remove()
+
+
+def test_a_cache_that_is_none_of_transformers(llava):
+    """As in continuous batching: text goes through."""
+
+    class Paged:
+        def update(self, keys, values, *args, **kwargs):
+            return keys, values
+
+        def get_seq_length(self, *args):
+            return 0
+
+        def get_query_offset(self, *args):
+            return 0
+
+        def get_mask_sizes(self, length, *args):
+            return length, 0
+
+    plain = llava(**TEXT, **{CACHE: Paged()}).logits
+    with compressing(llava, method("both")):
+        assert torch.equal(llava(**TEXT, **{CACHE: Paged()}).logits, plain)

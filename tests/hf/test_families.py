@@ -113,6 +113,15 @@ def test_every_family_has_a_recipe():
     assert {family.model_type for family in supported_models()} == names
 
 
+@pytest.mark.parametrize(("recipe", "prompt"), [case for case in CASES if "video" in case.values[1]])
+def test_frames_have_budgets_of_their_own(recipe, prompt):
+    model = built(recipe.name)
+    with compressing(model, chosen(recipe, "stage 1")) as session:
+        model(**batch(recipe, recipe.prompts[prompt]))
+        videos = [image for image in session.images if image.modality == "video"]
+    assert len(videos) > sum(part in ("v", "w") for row in recipe.prompts[prompt] for part in row)
+
+
 @pytest.mark.parametrize(("recipe", "prompt", "stage"), STAGED)
 def test_logits_match_the_masked_run(recipe, prompt, stage):
     model = built(recipe.name)

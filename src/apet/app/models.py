@@ -45,9 +45,9 @@ _TOUCHES = """\
 
 It touches these files:
 
-1. `src/apet/hf/families/<maker>.py`: a row; the maker's name in `families/__init__.py` if the file is new
+1. `src/apet/hf/families/<maker>.py`: a row, in a new file if the maker has none
 2. `families/layouts.py`, or beside the row: a function, if it lays out tiles, frames or newlines in a new way
-3. `tests/hf/families/<maker>.py`: a tiny model; its file in `tests/hf/families/__init__.py` if it is new
+3. `tests/hf/families/<maker>.py`: a tiny model, likewise
 4. this page: `apet models --markdown > docs/models.md`
 """
 

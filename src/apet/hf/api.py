@@ -13,6 +13,7 @@ from apet.hf.families import family_of
 from apet.hf.hooks.install import Installed, check_fits, depth_of
 from apet.hf.inner import base_of, inner_model
 from apet.hf.sessions import Session
+from apet.hf.state import call_in_progress, encoding_in_progress, generation_in_progress
 from apet.methods import Attended, Method
 
 __all__ = ["apply", "compressing", "on_its_attention", "remove", "session"]
@@ -31,8 +32,8 @@ def apply(model: nn.Module, method: Method) -> Session:
     The model is used as before: ``model.generate(**inputs)`` or ``model(**inputs)``, with the same processor.
     Logits and ``last_hidden_state`` keep the prompt's original length, where each dropped token repeats the
     row before it, and ``labels`` may be given as ever. Hidden states and attentions of single layers have the
-    length that the layer saw. Padding is dropped with the dropped tokens. Features that
-    ``model.get_image_features`` returns meanwhile keep their number, with zeros for dropped tokens.
+    length that the layer saw. Padding is dropped with the dropped tokens. ``model.get_image_features`` gives
+    all features outside of a call; a forward pass that is given them drops tokens of them then.
 
     A filled cache, compressed or not, takes further turns of text and of new images; a model with positions
     of several axes (Qwen) then needs its ``position_ids``, as without compression. It can be saved, and
@@ -49,7 +50,7 @@ def apply(model: nn.Module, method: Method) -> Session:
 
     Args:
         model: A supported model with its language-model head; see `supported_models`. One inside of a PEFT
-            model, of ``torch.compile`` or of distributed data parallel is found there.
+            model, of ``torch.compile`` or of (fully sharded) distributed data parallel is found there.
         method: What to do, for example ``ApET(keep=64)``.
 
     Returns:
@@ -60,9 +61,8 @@ def apply(model: nn.Module, method: Method) -> Session:
             not fit it. The model is then as it was.
     """
     if not isinstance(method, Method):
-        raise ApETError(
-            "apply", f"a method of type {type(method).__name__}", "a method such as ApET(keep=64)"
-        )
+        got = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+        raise ApETError("apply", f"{got} as method", "a method such as ApET(keep=64)")
     model = inner_model(model)
     family = family_of(model, "apply")
     method = method.fitted(depth_of(model, family))
@@ -104,6 +104,9 @@ def remove(model: nn.Module) -> bool:
     installed = _installed(model)
     if installed is None:
         return False
+    running = (call_in_progress.get(), encoding_in_progress.get(), generation_in_progress.get())
+    if any(state is not None and state.lease is installed.lease for state in running):
+        raise ApETError("remove", "a model in the middle of a call", "remove behind it")
     head: Any = inner_model(model)
     for owner in (head, base_of(head)):
         owner.__dict__.pop(_ATTRIBUTE, None)

@@ -46,6 +46,9 @@ class StageSelection:
     counting: tuple[Clock, int] | None = field(default=None, repr=False)
     earlier: tuple[StageSelection, ...] = field(default=(), repr=False)
 
+    def __repr__(self) -> str:
+        return f"StageSelection({len(self.indices)} of {len(self.candidates)} tokens)"
+
     @property
     def seconds(self) -> float:
         """Time spent selecting: this image's share of the batch it was selected in.

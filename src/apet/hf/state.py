@@ -67,6 +67,8 @@ class Generation:
         rows: Rows that the caller passed, or None if that is not known.
         ids: The new ids among the caller's ``input_ids``, or None if that is not known.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
+        pixels: The pixels that ``generate`` was given, by modality.
+        encodes: Whether it may still encode images itself: not behind the first forward pass.
         chunk: Number of the running chunk of a chunked prefill.
     """
 
@@ -75,6 +77,12 @@ class Generation:
     ids: Tensor | None = None
     chunk: int = 0
     encoded: dict[str, Encoded] = field(default_factory=dict)
+    pixels: dict[str, Any] = field(default_factory=dict)
+    encodes: bool = True
+
+    def takes(self, name: str, pixels: Any) -> bool:
+        """Whether encoded pixels are those that ``generate`` itself wants, and not somebody's beside it."""
+        return self.encodes and (name not in self.encoded or pixels is self.pixels.get(name))
 
 
 @dataclass
@@ -127,6 +135,8 @@ class Call:
         stages: Stage 1's selection of each, or None where everything is kept.
         placed: The segments at their places.
         copies: How many rows of the batch stand for one row of the caller.
+        fetched: Modalities whose features this pass has had encoded.
+        arrived: The embeddings that came with the call of the text model.
         entered: Whether the text model has begun.
         prompt: Set by the text model's hook.
     """
@@ -142,8 +152,27 @@ class Call:
     stages: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
+    fetched: set[str] = field(default_factory=set)
+    arrived: Tensor | None = None
     entered: bool = False
     prompt: Prompt | None = None
+
+    def takes(self, name: str, pixels: Any) -> bool:
+        """Whether encoded pixels are those of this pass, and not somebody's within it, as a hook's.
+
+        Most models hand on what they were given; others make new tensors of it, and then come first.
+        """
+        if self.entered or name in self.fetched:
+            return False
+        if pixels is self.pixels.get(name):
+            self.fetched.add(name)
+            return True
+        return name not in self.encoded
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that the text model will see is encoded."""
+        return not self.entered and self.placeholders.keys() <= self.encoded.keys()
 
 
 _State = TypeVar("_State")

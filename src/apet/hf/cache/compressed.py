@@ -73,8 +73,9 @@ class _CompressedCache(Cache):
         if from_prompt > record.tail:
             raise ApETError(
                 "crop",
-                f"{remove} tokens to remove from a compressed cache of length {length}",
-                f"at most {length - record.prompt + record.tail}, those behind the last compressed image",
+                f"{tokens}, that is {remove} of {length} tokens to remove from a compressed cache",
+                f"at most {(most := length - record.prompt + record.tail)}, those behind the last compressed "
+                f"image: a length of at least {length - most}",
             )
         super().crop(-remove)
         record.shorten(from_prompt)
@@ -141,7 +142,7 @@ def record_of(cache: Any) -> CacheRecord | None:
 
 def is_static(cache: Any) -> bool:
     """Whether a cache has a fixed key length (and decode may be compiled)."""
-    return cache is not None and bool(cache.is_compileable)
+    return bool(getattr(cache, "is_compileable", False))  # a paged cache is none of transformers' caches
 
 
 def tokens_in(cache: Any) -> int:

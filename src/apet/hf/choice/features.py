@@ -13,7 +13,7 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["Features", "spread"]
+__all__ = ["Features", "spread", "versions"]
 
 _FIELDS = ("pooler_output", "image_features", "video_features", "last_hidden_state")
 _DEEP = "deepstack_features"
@@ -149,3 +149,10 @@ def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
 def spread(short: Tensor, kept: Tensor, total: int) -> Tensor:
     """Kept rows at their places among zeros."""
     return short.new_zeros(total, short.shape[-1]).index_copy(0, kept.to(short.device), short)
+
+
+def versions(output: Any) -> tuple[tuple[Tensor, int], ...]:
+    """The tensors of the features in an output, with their versions, which change with them."""
+    found = _read(output)
+    tensors = [found] if isinstance(found, Tensor) else _parts(found)
+    return tuple((x, -1 if x.is_inference() else x._version) for x in tensors)

@@ -65,7 +65,7 @@ class BaseHooks(Hooks):
         self.vision = vision
         self.base = weakref.ref(base)
         self.names = names_of(base)
-        self.parts = {path: weakref.ref(base.get_submodule(path)) for path in parts_of(family, method)}
+        self.parts = {name: weakref.ref(part) for name, part in parts_of(base, family, method).items()}
 
     def wrap(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Make the replacement of the base model's ``forward``."""
@@ -107,6 +107,8 @@ class BaseHooks(Hooks):
             running(call_in_progress, call),
         ):
             kwargs = self._with_features(kwargs, call)
+            if generation is not None and generation.lease is self.lease:
+                generation.encodes = False
             output = forward(**kwargs)
         if call.prompt is None and any(any(one.stages) for one in call.encoded.values()):
             raise ApETError(
@@ -119,11 +121,12 @@ class BaseHooks(Hooks):
     def _checked(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Refuse what cannot be right, before anything is encoded; fit masks to a compressed cache."""
         base: Any = self.base()
-        for path, part in self.parts.items():
-            if uncompiled(base.get_submodule(path)) is not uncompiled(part()):
+        now = parts_of(base, self.family, self.method)
+        for name in {**self.parts, **now}:
+            if name not in self.parts or now.get(name) is not self.parts[name]():
                 raise ApETError(
                     "forward",
-                    f"a model whose {path} was replaced after apply",
+                    f"a model whose {name} was replaced after apply",
                     "apet.remove(model), then apet.apply(model, ..)",
                 )
         cache = cache_in(kwargs)
@@ -186,10 +189,19 @@ class BaseHooks(Hooks):
         return {**kwargs, "mm_encoder_outputs": given} if given else kwargs
 
 
-def parts_of(family: Family, method: Method) -> list[str]:
-    """The parts of a base model that a compression relies on."""
-    early = family.projector is not None and method.at != "projector_output"
-    return [family.text, *([family.projector] if early and family.projector else [])]
+def parts_of(base: Any, family: Family, method: Method) -> dict[str, Any]:
+    """The parts of a base model that a compression relies on, by name, whether or not they are compiled."""
+    text = family.text_of(base)
+    parts = {family.text: text}
+    if family.projector is not None and method.at != "projector_output":
+        parts[family.projector] = uncompiled(getattr(base, family.projector))
+    for name, child in text.named_children():
+        if name.startswith("rotary_emb"):
+            parts[f"{family.text}.{name}"] = uncompiled(child)
+    if method.later:
+        for number, layer in enumerate(text.layers):
+            parts[f"{family.text}.layers.{number}"] = uncompiled(layer)
+    return parts
 
 
 def modalities_in(inputs: dict[str, Any], family: Family) -> list[Modality]:

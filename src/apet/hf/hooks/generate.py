@@ -59,7 +59,9 @@ def guard_generate(
         elif record_of(cache) is None and tokens_in(cache):
             _check_placeholders(head(), family, _ids(given))
         session.begin()
-        generation = Generation(lease, _rows(given), _ids(given))
+        pixels = {kind.name: given.get(kind.pixels) for kind in images}
+        own_loop = given.get("custom_generate") is not None  # which may encode for itself
+        generation = Generation(lease, _rows(given), _ids(given), pixels=pixels, encodes=not own_loop)
         with (
             running(call_in_progress, None),
             running(encoding_in_progress, None),

@@ -14,7 +14,7 @@ from apet.core.errors import ApETError
 from apet.hf.cache.record import Lease
 from apet.methods import Method
 
-__all__ = ["Hooks", "replace"]
+__all__ = ["Hooks", "refuse_copies", "replace"]
 
 _COPYING = {"__deepcopy__": "deepcopy", "__reduce_ex__": "save"}
 
@@ -71,9 +71,7 @@ def replace(
 
     _show_as(ours, shown)
     attributes[name] = ours
-    for special, operation in _COPYING.items():
-        # A copy would share the replacements with this module, and run its weights.
-        attributes.setdefault(special, functools.partial(_refuse, operation))
+    free = refuse_copies(owner)
 
     def undo() -> None:
         alive = module()
@@ -85,6 +83,23 @@ def replace(
                 left[name] = before
             else:
                 del left[name]
+        free()
+
+    return undo
+
+
+def refuse_copies(owner: nn.Module) -> Callable[[], None]:
+    """Let a module be neither copied nor saved: a copy would share the hooks with it, and run its weights.
+
+    Returns:
+        What undoes it.
+    """
+    module = weakref.ref(owner)
+    for special, operation in _COPYING.items():
+        owner.__dict__.setdefault(special, functools.partial(_refuse, operation))
+
+    def undo() -> None:
+        left = getattr(module(), "__dict__", {})
         for special in _COPYING:
             if getattr(left.get(special), "func", None) is _refuse:
                 del left[special]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointWrapper
 
 from apet.core.errors import ApETError
 from apet.hf.arguments import check_names
@@ -18,7 +19,7 @@ from apet.hf.hooks.attention import check_attention, hook_attention
 from apet.hf.hooks.base import BaseHooks
 from apet.hf.hooks.chunks import wrap_prefill
 from apet.hf.hooks.generate import guard_generate, wrap_prepare
-from apet.hf.hooks.hooks import replace
+from apet.hf.hooks.hooks import refuse_copies, replace
 from apet.hf.hooks.layers import LayerHooks
 from apet.hf.hooks.projector import ProjectorHooks
 from apet.hf.hooks.refusals import RECURRENT
@@ -83,8 +84,14 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
             f"stage2 on {family.title} with layers that share keys and values",
             "a method without stage 2: those layers see what an earlier one stored",
         )
+    if any(isinstance(layer, CheckpointWrapper) for layer in layers):
+        raise ApETError(
+            operation,
+            "stage2 with torch's checkpoint_wrapper around decoder layers",
+            "model.gradient_checkpointing_enable(), or a method without stage 2",
+        )
     for layer in layers[1:2]:
-        check_names(layer, f"a decoder layer of {family.title}", operation, "hidden_states")
+        check_names(layer, f"a decoder layer of {family.title}", operation, "hidden_states", "attention_mask")
     deep = _deepstack_layers(base.config)
     kinds = getattr(text.config, "layer_types", None) or ()
     attention = next((number for number, kind in enumerate(kinds) if kind not in RECURRENT), 0)
@@ -111,7 +118,7 @@ class Installed:
     def __init__(self, model: nn.Module, family: Family, method: Method) -> None:
         self.method = method
         self.session = Session(method, family.model_type)
-        self._lease = Lease(method, family.model_type)
+        self.lease = Lease(method, family.model_type)
         self._undo: list[Callable[[], object]] = []
         self._head = weakref.ref(model)
         base = base_of(model)
@@ -129,13 +136,13 @@ class Installed:
 
     def remove(self) -> None:
         """Undo everything, in reverse order, and end the lease of caches that were filled."""
-        self._lease.active = False
+        self.lease.active = False
         self.session.end()
         while self._undo:
             self._undo.pop()()
 
     def _install(self, model: Any, base: Any, text: Any, family: Family) -> None:
-        method, lease, hooks = self.method, self._lease, self._undo
+        method, lease, hooks = self.method, self.lease, self._undo
         vision = VisionHooks(method, lease, family, base)
         whole = BaseHooks(method, lease, family, base, vision)
         prompt = TextHooks(method, lease, self.session, text)
@@ -150,11 +157,15 @@ class Installed:
             early = ProjectorHooks(method, lease, base)
             hooks.append(projector.register_forward_pre_hook(early.before).remove)
             hooks.append(projector.register_forward_hook(early.after).remove)
+            hooks.append(refuse_copies(projector))
         put(base, "forward", whole.wrap)
         put(text, "forward", prompt.wrap)
+        arrive = text.register_forward_pre_hook(prompt.arrive, with_kwargs=True, prepend=True)
+        hooks.append(arrive.remove)
         for name, child in text.named_children():
             if name.startswith("rotary_emb"):  # there may be one per kind of layer
                 hooks.append(child.register_forward_pre_hook(prompt.rotary, with_kwargs=True).remove)
+                hooks.append(refuse_copies(child))
         hooks += [handle.remove for handle in hook_attention(base, family, method, prompt)]
         if scales_by_position(text.config):
             for layer in text.layers:

@@ -182,14 +182,16 @@ class LayerHooks(Hooks):
         behind = record.behind(number)
         keys = index if behind is None else behind.index
         if number in self.recurrent:
-            kwargs["attention_mask"] = None if prompt.full else (index >= 0).to(hidden.device)
+            shown = prompt.full and prompt.hidden is None
+            kwargs["attention_mask"] = None if shown else prompt.seen_of(index).to(hidden.device)
         elif isinstance(mask, Tensor):
             width = mask.shape[-1] if is_static(cache) else 0
             once("attention_mask", lambda old: remap(old, index, keys, width=width))
         elif mask is not None or behind is None or not behind.full:
             if prompt.built is None:
                 own = None if numbers is None else sample_of_slots(prompt.weights, numbers, index.shape[1])
-                prompt.built = mask_behind(self.config, number, hidden, cache, keys >= 0, prompt.before, own)
+                valid = torch.cat([keys[:, : -index.shape[1]] >= 0, prompt.seen_of(index).to(keys.device)], 1)
+                prompt.built = mask_behind(self.config, number, hidden, cache, valid, prompt.before, own)
             kwargs["attention_mask"] = prompt.built
         return kwargs
 

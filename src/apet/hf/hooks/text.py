@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.cache_utils import Cache
 
 from apet.core.errors import ApETError
 from apet.hf.arguments import cache_in, cache_out, names_of
@@ -80,13 +81,23 @@ class TextHooks(Hooks):
     def _belongs(self, embeds: Any, call: Call) -> bool:
         """Whether a call of the text model is that of the pass with images: once, when all is encoded."""
         encoding = encoding_in_progress.get()
-        encodes = encoding is not None and encoding.lease is self.lease
+        if not call.ready or (encoding is not None and encoding.lease is self.lease):
+            return False
         fits = isinstance(embeds, Tensor) and embeds.shape[:2] == call.real.shape
-        return fits and not encodes and not call.entered
+        # A device map may have moved them since.
+        return fits and (
+            call.arrived is None or call.arrived is embeds or call.arrived.device != embeds.device
+        )
+
+    def arrive(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note what the pass itself calls the text model with, before anybody's hook may call it, too."""
+        call = self.current()
+        if call is not None and call.arrived is None and call.ready:
+            call.arrived = kwargs.get("inputs_embeds")
 
     def _check_plain(self, kwargs: dict[str, Any], cache: Any) -> None:
         """Refuse what shows that a plain cache holds a copy of compressed keys and values."""
-        if is_static(cache):
+        if is_static(cache) or not isinstance(cache, Cache):
             return
         if self.method.later:
             check_even(cache)

@@ -17,7 +17,7 @@ from apet.core.errors import ApETError
 from apet.hf.arguments import Given
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import place_small
-from apet.hf.choice.features import Features, spread
+from apet.hf.choice.features import Features, spread, versions
 from apet.hf.choice.segments import grids_of, segments_of
 from apet.hf.choice.stage1 import Compressed, compress_segments
 from apet.hf.clock import Clock
@@ -53,11 +53,15 @@ class Source:
         arguments: What it was called with, by name.
         inputs: What the projector was given, where stage 1 comes before it.
         attention: What attention says about the tokens, where a method asks for it.
+        base: The base model that encoded.
+        state: The features and their versions then, to tell whether they were changed.
     """
 
     arguments: dict[str, Any]
     inputs: tuple[Tensor, ...]
     attention: Attention | None
+    base: weakref.ref[Any]
+    state: tuple[tuple[Tensor, int], ...]
 
 
 def encoded_of(output: Any) -> Encoded | None:
@@ -104,18 +108,19 @@ class VisionHooks(Hooks):
     def _features(
         self, original: Callable[..., Any], modalities: Sequence[Modality], *args: Any, **kwargs: Any
     ) -> Any:
-        if encoding_of(self.lease) is not None:  # one feature method calling another
+        if encoding_of(self.lease) is not None and not self.early:  # one feature method calling another
             return original(*args, **kwargs)
         arguments = inspect.signature(original).bind_partial(*args, **kwargs).arguments
         rest = arguments.pop("kwargs", {})
         arguments = Given({**arguments, **rest})
         modality = self._modality(modalities, arguments)
+        pixels = arguments.get(modality.pixels)
         scopes = [
             scope
             for scope in (call_in_progress.get(), generation_in_progress.get())
             if scope is not None and scope.lease is self.lease
         ]
-        if not scopes:
+        if not scopes or encoding_of(self.lease) or not scopes[0].takes(modality.name, pixels):
             return self._apart(original, modality, arguments, args, kwargs)
         encoding = self._encoding(modality, arguments)
         with Clock(torch.device("cpu")) as clock:
@@ -143,7 +148,10 @@ class VisionHooks(Hooks):
         encoding = Encoding(self.lease, modality.name, arguments.get("image_sizes"), apart=True)
         with running(encoding_in_progress, encoding):
             output = original(*args, **kwargs)
-        attach(output, Source(arguments, tuple(encoding.inputs), attention_of(encoding)))
+        source = Source(
+            arguments, tuple(encoding.inputs), attention_of(encoding), self._base, versions(output)
+        )
+        attach(output, source)
         return output
 
     def again(self, output: Any, modality: Modality) -> tuple[Any, Encoded]:
@@ -158,6 +166,16 @@ class VisionHooks(Hooks):
         source: Source | None = getattr(output, _SOURCE, None)
         if source is None or (self.early and not source.inputs):
             raise self.not_ours(modality)
+        same = [(id(x), version) for x, version in source.state]
+        if self.early and (
+            source.base() is not self.base or same != [(id(x), version) for x, version in versions(output)]
+        ):
+            raise ApETError(
+                "forward",
+                f"{modality.name} features that were changed, or encoded by another model, where stage 1 "
+                "comes before the projector",
+                "them as they were, or a method with at='projector_output'",
+            )
         arguments = Given(source.arguments)
         if isinstance(self.method, Downsample):
             output = getattr(self.base, modality.method)(**source.arguments)

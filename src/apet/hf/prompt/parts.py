@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from apet.core.segment import Segment
+from apet.hf.cache.index_map import take
 from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.results import StageSelection
 
@@ -80,6 +81,8 @@ class Prompt:
         index_full: Whether it has no empty slot.
         valid: ``(B, first)`` bool, which slots are real tokens; behind a stage inside the text model, ``(B,
             n)``, which of its slots.
+        hidden: ``(B, first)`` bool, which slots are tokens of an image that the caller's mask hides; None for
+            none.
         slots: Per placed segment, ``(C,)`` the slots of its tokens that are left, counted over all rows of
             ``valid`` one after another.
         tail: How many of the last tokens may be cropped: behind the last segment that lost some, in every
@@ -112,6 +115,7 @@ class Prompt:
     tail: int
     samples: Tensor | None = None
     lengths: dict[str, Tensor] = field(default_factory=dict)
+    hidden: Tensor | None = None
     later: tuple[Behind, ...] = ()
     record: CacheRecord | None = None
     stages: dict[int, tuple[StageSelection, ...]] = field(default_factory=dict)
@@ -120,6 +124,11 @@ class Prompt:
     moved: list[tuple[Any, Any]] = field(default_factory=list)
     built: Any = None
     attention: Tensor | None = None
+
+    def seen_of(self, index: Tensor) -> Tensor:
+        """``(B, n)`` bool: which slots of a map to those of ``index`` are tokens that the caller shows."""
+        shown = index >= 0
+        return shown if self.hidden is None else shown & ~take(self.hidden, index, 1)
 
     @property
     def full(self) -> bool:

@@ -126,12 +126,14 @@ def _packed(
         samples=call.samples,
         lengths=read_lengths(kwargs),
     )
+    if any(not bool(call.real[one.row, one.columns].all()) for one in call.placed):
+        call.prompt.hidden = take(~call.real.to(embeds.device), index, 1) & (index >= 0)
     return call.prompt, keep
 
 
 def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, config: Any) -> None:
     """Fit the attention mask, of whatever form, to the shorter prompt behind the columns that are held."""
-    valid = prompt.valid
+    valid = prompt.valid if prompt.hidden is None else prompt.valid & ~prompt.hidden
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
             kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
