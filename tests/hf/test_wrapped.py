@@ -176,3 +176,23 @@ def test_the_error_for_an_unsupported_model_is_short():
     with pytest.raises(ApETError, match=r"got a Linear; expected .*`apet models`") as error:
         apply(torch.nn.Linear(1, 1), ApET(keep=1))
     assert len(str(error.value)) < 200
+
+
+class Around(torch.nn.Module):
+    """Hands everything on to what is inside, as sharding does."""
+
+    def __init__(self, inside):
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, *args, **kwargs):
+        return self.inside(*args, **kwargs)
+
+
+def test_layers_inside_of_wrappers(llava):
+    model, inputs = tiny_llava(), prompts(PROMPTS["ragged"])
+    text = model.model.language_model
+    for number, layer in enumerate(text.layers):
+        text.layers[number] = Around(layer)
+    with compressing(llava, method("both")), compressing(model, method("both")):
+        assert torch.equal(model(**inputs).logits, llava(**inputs).logits)

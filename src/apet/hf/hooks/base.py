@@ -26,7 +26,8 @@ from apet.hf.hooks.refusals import (
     check_rows,
     check_window,
 )
-from apet.hf.hooks.vision import VisionHooks, encoded_of
+from apet.hf.hooks.travelling import encoded_of, not_ours
+from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import uncompiled
 from apet.hf.prompt.packed import leads_with_text, samples_of
 from apet.hf.state import (
@@ -184,7 +185,7 @@ class BaseHooks(Hooks):
             if encoded is None:
                 given[kind.name], encoded = self.vision.again(features, kind)
             if encoded.lease is not self.lease:
-                raise self.vision.not_ours(kind)
+                raise not_ours(kind)
             call.encoded[kind.name] = encoded
         return {**kwargs, "mm_encoder_outputs": given} if given else kwargs
 

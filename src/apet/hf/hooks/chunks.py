@@ -18,7 +18,7 @@ from apet.hf.arguments import cache_in
 from apet.hf.cache.record import Lease
 from apet.hf.choice.features import Features
 from apet.hf.families import Family, Modality
-from apet.hf.hooks.vision import VisionHooks, attach, encoded_of
+from apet.hf.hooks.travelling import attach, encoded_of, not_ours
 from apet.hf.prompt.parts import Placed, rows_of
 from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded, generation_in_progress
@@ -156,6 +156,6 @@ def _images(output: Any, modality: Modality, placeholders: Tensor) -> _Images:
     if encoded is None and generation is not None:
         encoded = generation.encoded.get(modality.name)
     if encoded is None:
-        raise VisionHooks.not_ours(modality)
+        raise not_ours(modality)
     placed, copies = place(placeholders, encoded, 0)
     return _Images(Features.of(output), encoded, placeholders, placed, copies)

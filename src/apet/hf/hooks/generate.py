@@ -18,7 +18,8 @@ from apet.hf.cache.resume import translate
 from apet.hf.families import Family
 from apet.hf.hooks.base import modalities_in
 from apet.hf.hooks.refusals import check_rows
-from apet.hf.hooks.vision import VisionHooks, encoded_of
+from apet.hf.hooks.travelling import encoded_of
+from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import base_of
 from apet.hf.sessions import Session
 from apet.hf.state import (

@@ -7,11 +7,10 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from apet.core.errors import ApETError
 from apet.hf.arguments import Given
@@ -29,6 +28,14 @@ from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.compiled import outside_compiled_code
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.projector import encoding_of
+from apet.hf.hooks.travelling import (
+    Source,
+    attach,
+    check_unchanged,
+    encoded_of,
+    not_ours,
+    source_of,
+)
 from apet.hf.prompt.tiling import around_of, joined
 from apet.hf.state import (
     Encoded,
@@ -38,42 +45,9 @@ from apet.hf.state import (
     generation_in_progress,
     running,
 )
-from apet.methods import Attention, Downsample, Method
+from apet.methods import Downsample, Method
 
-__all__ = ["VisionHooks", "attach", "encoded_of"]
-
-_DECIDED, _SOURCE = "apet_encoded", "apet_source"
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a call of a feature method leaves with its output, where nobody waits for it who drops tokens.
-
-    Attributes:
-        arguments: What it was called with, by name.
-        inputs: What the projector was given, where stage 1 comes before it.
-        attention: What attention says about the tokens, where a method asks for it.
-        base: The base model that encoded.
-        state: The features and their versions then, to tell whether they were changed.
-    """
-
-    arguments: dict[str, Any]
-    inputs: tuple[Tensor, ...]
-    attention: Attention | None
-    base: weakref.ref[Any]
-    state: tuple[tuple[Tensor, int], ...]
-
-
-def encoded_of(output: Any) -> Encoded | None:
-    """The decisions that travel with the output of a feature method; None if it was not compressed."""
-    found: Encoded | None = getattr(output, _DECIDED, None)
-    return found
-
-
-def attach(output: Any, value: Encoded | Source) -> None:
-    """Let decisions, or what they need, travel with the output of a feature method."""
-    if not isinstance(output, tuple | list):
-        setattr(output, _DECIDED if isinstance(value, Encoded) else _SOURCE, value)
+__all__ = ["VisionHooks"]
 
 
 class VisionHooks(Hooks):
@@ -163,25 +137,17 @@ class VisionHooks(Hooks):
         Raises:
             ApETError: If they were not encoded while this or another compression was applied.
         """
-        source: Source | None = getattr(output, _SOURCE, None)
+        source = source_of(output)
         if source is None or (self.early and not source.inputs):
-            raise self.not_ours(modality)
-        same = [(id(x), version) for x, version in source.state]
-        if self.early and (
-            source.base() is not self.base or same != [(id(x), version) for x, version in versions(output)]
-        ):
-            raise ApETError(
-                "forward",
-                f"{modality.name} features that were changed, or encoded by another model, where stage 1 "
-                "comes before the projector",
-                "them as they were, or a method with at='projector_output'",
-            )
+            raise not_ours(modality)
+        if self.early:
+            check_unchanged(output, source, self.base, modality)
         arguments = Given(source.arguments)
         if isinstance(self.method, Downsample):
             output = getattr(self.base, modality.method)(**source.arguments)
             found = encoded_of(output)
             if found is None:
-                raise self.not_ours(modality)
+                raise not_ours(modality)
             return output, found
         encoding = self._encoding(modality, arguments)
         if source.attention is not None:
@@ -196,15 +162,6 @@ class VisionHooks(Hooks):
         output, encoded = self._decided(output, modality, arguments, encoding)
         attach(output, encoded)
         return output, encoded
-
-    @staticmethod
-    def not_ours(modality: Modality) -> ApETError:
-        """The error for features that nothing is known of."""
-        return ApETError(
-            "forward",
-            f"{modality.name} features that were not encoded under this compression, or cut into chunks",
-            f"{modality.pixels}, or features from {modality.method} after apply, in one piece",
-        )
 
     def _encoding(self, modality: Modality, arguments: Given) -> Encoding:
         around = around_of(self.base, self.family, modality, self.method, self.lease)
