@@ -412,3 +412,26 @@ def test_a_cache_that_is_none_of_transformers(llava):
     plain = llava(**TEXT, **{CACHE: Paged()}).logits
     with compressing(llava, method("both")):
         assert torch.equal(llava(**TEXT, **{CACHE: Paged()}).logits, plain)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_hook_that_changes_embeddings(llava, stage):
+    """What somebody's hook hands the text model is what is shortened."""
+
+    def twice(module, args, kwargs):
+        return args, {**kwargs, "inputs_embeds": kwargs["inputs_embeds"] * 2}
+
+    inputs = prompts(PROMPTS["ragged"])
+    with compressing(llava, method(stage)):
+        before = llava(**inputs).logits
+    hook = llava.model.language_model.register_forward_pre_hook(twice, with_kwargs=True)
+    with compressing(llava, method(stage)) as session:
+        early = llava(**inputs).logits
+        assert len(session.images) == 3
+    with compressing(llava, method(stage)):
+        hook.remove()
+        hook = llava.model.language_model.register_forward_pre_hook(twice, with_kwargs=True)
+        late = llava(**inputs).logits
+    hook.remove()
+    assert torch.equal(early, late)
+    assert not torch.allclose(early, before)

@@ -136,7 +136,7 @@ class Call:
         placed: The segments at their places.
         copies: How many rows of the batch stand for one row of the caller.
         fetched: Modalities whose features this pass has had encoded.
-        arrived: The embeddings that came with the call of the text model.
+        arrived: Calls of the text model that have come and not begun.
         entered: Whether the text model has begun.
         prompt: Set by the text model's hook.
     """
@@ -153,7 +153,7 @@ class Call:
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
     fetched: set[str] = field(default_factory=set)
-    arrived: Tensor | None = None
+    arrived: int = 0
     entered: bool = False
     prompt: Prompt | None = None
 

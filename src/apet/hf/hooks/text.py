@@ -79,21 +79,20 @@ class TextHooks(Hooks):
         return fitted
 
     def _belongs(self, embeds: Any, call: Call) -> bool:
-        """Whether a call of the text model is that of the pass with images: once, when all is encoded."""
-        encoding = encoding_in_progress.get()
-        if not call.ready or (encoding is not None and encoding.lease is self.lease):
+        """Whether a call of the text model is that of the pass with images: the first that came, once."""
+        if call.entered:
             return False
-        fits = isinstance(embeds, Tensor) and embeds.shape[:2] == call.real.shape
-        # A device map may have moved them since.
-        return fits and (
-            call.arrived is None or call.arrived is embeds or call.arrived.device != embeds.device
-        )
+        inner, call.arrived = call.arrived > 1, max(call.arrived - 1, 0)
+        encoding = encoding_in_progress.get()
+        if inner or not call.ready or (encoding is not None and encoding.lease is self.lease):
+            return False
+        return isinstance(embeds, Tensor) and embeds.shape[:2] == call.real.shape
 
     def arrive(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Note what the pass itself calls the text model with, before anybody's hook may call it, too."""
+        """Count the calls of the text model that come before anybody's hook may make one of its own."""
         call = self.current()
-        if call is not None and call.arrived is None and call.ready:
-            call.arrived = kwargs.get("inputs_embeds")
+        if call is not None and not call.entered:
+            call.arrived += 1
 
     def _check_plain(self, kwargs: dict[str, Any], cache: Any) -> None:
         """Refuse what shows that a plain cache holds a copy of compressed keys and values."""
