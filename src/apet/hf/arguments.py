@@ -20,13 +20,8 @@ _CACHE = ("cache", "past_key_values")
 
 
 def names_of(module: nn.Module) -> tuple[str, ...]:
-    """The names of the parameters of a module's ``forward``; of what is inside, if it hands on anything."""
-    module = uncompiled(module)
-    parameters = inspect.signature(module.forward).parameters.values()
-    inside = list(module.children())
-    if all(one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD) for one in parameters) and len(inside) == 1:
-        return names_of(inside[0])
-    return tuple(one.name for one in parameters)
+    """The names of the parameters of a module's ``forward``; of what is inside, if it is wrapped."""
+    return tuple(inspect.signature(uncompiled(module).forward).parameters)
 
 
 def check_names(module: nn.Module, where: str, operation: str, *others: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -12,8 +13,15 @@ __all__ = ["base_of", "inner_model", "uncompiled"]
 
 
 def uncompiled(module: Any) -> Any:
-    """A module without what ``torch.compile`` puts around it."""
-    return module._orig_mod if "_orig_mod" in getattr(module, "_modules", ()) else module
+    """A module without what ``torch.compile``, sharding or others that hand everything on put around it."""
+    while isinstance(module, nn.Module):
+        inside = list(module.children())
+        kinds = {one.kind for one in inspect.signature(module.forward).parameters.values()}
+        hands_on = kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+        if len(inside) != 1 or not hands_on:
+            break
+        module = inside[0]
+    return module
 
 
 def base_of(model: Any) -> Any:
@@ -36,8 +44,8 @@ def inner_model(model: Any) -> Any:
             raise ApETError(
                 "apply", "a model in DataParallel, which copies it for every call", "DistributedDataParallel"
             )
-        if uncompiled(model) is not model:
-            model = uncompiled(model)
+        if "_orig_mod" in model._modules:
+            model = model._orig_mod
         elif callable(base := getattr(type(model), "get_base_model", None)):  # PEFT
             model = base(model)
         elif "module" in model._modules and not hasattr(type(model), "base_model_prefix"):

@@ -7,13 +7,15 @@ threads that share a model never see each other's.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from apet.core.segment import Segment
 from apet.hf.cache.record import Lease
@@ -22,11 +24,13 @@ from apet.hf.prompt.parts import Around, Placed, Prompt
 from apet.hf.results import StageSelection
 
 __all__ = [
+    "ENTRIES",
     "Call",
     "Encoded",
     "Encoding",
     "Generation",
     "call_in_progress",
+    "called_by_entry",
     "encoding_in_progress",
     "generation_in_progress",
     "running",
@@ -67,7 +71,6 @@ class Generation:
         rows: Rows that the caller passed, or None if that is not known.
         ids: The new ids among the caller's ``input_ids``, or None if that is not known.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
-        pixels: The pixels that ``generate`` was given, by modality.
         encodes: Whether it may still encode images itself: not behind the first forward pass.
         chunk: Number of the running chunk of a chunked prefill.
     """
@@ -77,12 +80,7 @@ class Generation:
     ids: Tensor | None = None
     chunk: int = 0
     encoded: dict[str, Encoded] = field(default_factory=dict)
-    pixels: dict[str, Any] = field(default_factory=dict)
     encodes: bool = True
-
-    def takes(self, name: str, pixels: Any) -> bool:
-        """Whether encoded pixels are those that ``generate`` itself wants, and not somebody's beside it."""
-        return self.encodes and (name not in self.encoded or pixels is self.pixels.get(name))
 
 
 @dataclass
@@ -135,7 +133,6 @@ class Call:
         stages: Stage 1's selection of each, or None where everything is kept.
         placed: The segments at their places.
         copies: How many rows of the batch stand for one row of the caller.
-        fetched: Modalities whose features this pass has had encoded.
         arrived: Calls of the text model that have come and not begun.
         entered: Whether the text model has begun.
         prompt: Set by the text model's hook.
@@ -152,22 +149,9 @@ class Call:
     stages: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
-    fetched: set[str] = field(default_factory=set)
     arrived: int = 0
     entered: bool = False
     prompt: Prompt | None = None
-
-    def takes(self, name: str, pixels: Any) -> bool:
-        """Whether encoded pixels are those of this pass, and not somebody's within it, as a hook's.
-
-        Most models hand on what they were given; others make new tensors of it, and then come first.
-        """
-        if self.entered or name in self.fetched:
-            return False
-        if pixels is self.pixels.get(name):
-            self.fetched.add(name)
-            return True
-        return name not in self.encoded
 
     @property
     def ready(self) -> bool:
@@ -190,3 +174,24 @@ def running(variable: ContextVar[_State | None], value: _State | None) -> Iterat
         yield
     finally:
         variable.reset(token)
+
+
+ENTRIES: set[CodeType] = set()
+"""The code that opens a pass or a generation."""
+
+_MODULE = nn.Module._call_impl.__code__
+
+
+def called_by_entry() -> bool:
+    """Whether what runs was called by a pass or a generation itself, and not by somebody's hook within it.
+
+    A hook runs within the call of some module; a pass calls its feature methods directly.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is _MODULE:
+            return False
+        if frame.f_code in ENTRIES:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False  # in a thread that took over somebody's context

@@ -31,6 +31,7 @@ from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import uncompiled
 from apet.hf.prompt.packed import leads_with_text, samples_of
 from apet.hf.state import (
+    ENTRIES,
     Call,
     call_in_progress,
     encoding_in_progress,
@@ -111,10 +112,10 @@ class BaseHooks(Hooks):
             if generation is not None and generation.lease is self.lease:
                 generation.encodes = False
             output = forward(**kwargs)
-        if call.prompt is None and any(any(one.stages) for one in call.encoded.values()):
+        if not call.entered:
             raise ApETError(
                 "forward",
-                "features without their dropped tokens that did not reach the language model in this call",
+                "images that did not reach the language model in this call",
                 "the model's own forward, with the parts that it had at apply",
             )
         return output
@@ -124,7 +125,8 @@ class BaseHooks(Hooks):
         base: Any = self.base()
         now = parts_of(base, self.family, self.method)
         for name in {**self.parts, **now}:
-            if name not in self.parts or now.get(name) is not self.parts[name]():
+            before = self.parts[name]() if name in self.parts else None
+            if now.get(name) is not before and uncompiled(now.get(name)) is not uncompiled(before):
                 raise ApETError(
                     "forward",
                     f"a model whose {name} was replaced after apply",
@@ -190,18 +192,20 @@ class BaseHooks(Hooks):
         return {**kwargs, "mm_encoder_outputs": given} if given else kwargs
 
 
+ENTRIES.add(BaseHooks._prefill.__code__)
+
+
 def parts_of(base: Any, family: Family, method: Method) -> dict[str, Any]:
-    """The parts of a base model that a compression relies on, by name, whether or not they are compiled."""
+    """The parts of a base model that a compression relies on, by name, as they stand there."""
     text = family.text_of(base)
     parts = {family.text: text}
     if family.projector is not None and method.at != "projector_output":
-        parts[family.projector] = uncompiled(getattr(base, family.projector))
+        parts[family.projector] = getattr(base, family.projector)
     for name, child in text.named_children():
         if name.startswith("rotary_emb"):
-            parts[f"{family.text}.{name}"] = uncompiled(child)
+            parts[f"{family.text}.{name}"] = child
     if method.later:
-        for number, layer in enumerate(text.layers):
-            parts[f"{family.text}.layers.{number}"] = uncompiled(layer)
+        parts |= {f"{family.text}.layers.{number}": layer for number, layer in enumerate(text.layers)}
     return parts
 
 

@@ -23,6 +23,7 @@ from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import base_of
 from apet.hf.sessions import Session
 from apet.hf.state import (
+    ENTRIES,
     Generation,
     call_in_progress,
     encoding_in_progress,
@@ -60,9 +61,8 @@ def guard_generate(
         elif record_of(cache) is None and tokens_in(cache):
             _check_placeholders(head(), family, _ids(given))
         session.begin()
-        pixels = {kind.name: given.get(kind.pixels) for kind in images}
         own_loop = given.get("custom_generate") is not None  # which may encode for itself
-        generation = Generation(lease, _rows(given), _ids(given), pixels=pixels, encodes=not own_loop)
+        generation = Generation(lease, _rows(given), _ids(given), encodes=not own_loop)
         with (
             running(call_in_progress, None),
             running(encoding_in_progress, None),
@@ -73,6 +73,7 @@ def guard_generate(
                 kwargs["mm_encoder_outputs"] = _decided(features, family, vision, generation)
             return original(*args, **kwargs)
 
+    ENTRIES.add(generate.__code__)
     return generate
 
 

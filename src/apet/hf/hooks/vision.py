@@ -41,6 +41,7 @@ from apet.hf.state import (
     Encoded,
     Encoding,
     call_in_progress,
+    called_by_entry,
     encoding_in_progress,
     generation_in_progress,
     running,
@@ -88,13 +89,13 @@ class VisionHooks(Hooks):
         rest = arguments.pop("kwargs", {})
         arguments = Given({**arguments, **rest})
         modality = self._modality(modalities, arguments)
-        pixels = arguments.get(modality.pixels)
         scopes = [
             scope
             for scope in (call_in_progress.get(), generation_in_progress.get())
             if scope is not None and scope.lease is self.lease
         ]
-        if not scopes or encoding_of(self.lease) or not scopes[0].takes(modality.name, pixels):
+        scopes = [scope for scope in scopes if getattr(scope, "encodes", True)]
+        if not scopes or encoding_of(self.lease) or not called_by_entry():
             return self._apart(original, modality, arguments, args, kwargs)
         encoding = self._encoding(modality, arguments)
         with Clock(torch.device("cpu")) as clock:

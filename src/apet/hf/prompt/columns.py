@@ -35,8 +35,8 @@ def weights_of(call: Call, method: Method) -> Tensor:
             weights = weights.masked_fill(found, 0)
     for one in call.placed:
         stage = call.stages[one.number]
+        weights[one.row, one.columns] = int(stage is None)  # also of columns that the caller's mask hides
         if stage is not None:
-            weights[one.row, one.columns] = 0
             weights[one.row, one.columns[0]] = len(stage.indices)
     return weights
 

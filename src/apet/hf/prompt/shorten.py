@@ -52,6 +52,7 @@ def shorten(
     weights = weights_of(call, method)
     if all(stage is None for stage in call.stages):
         call.prompt = _whole(kwargs, call, method, weights, before, seen)
+        _hide(call.prompt, call)
         return kwargs
     embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
     rows, length, _ = embeds.shape
@@ -126,9 +127,15 @@ def _packed(
         samples=call.samples,
         lengths=read_lengths(kwargs),
     )
-    if any(not bool(call.real[one.row, one.columns].all()) for one in call.placed):
-        call.prompt.hidden = take(~call.real.to(embeds.device), index, 1) & (index >= 0)
+    _hide(call.prompt, call)
     return call.prompt, keep
+
+
+def _hide(prompt: Prompt, call: Call) -> None:
+    """Note which slots are tokens of an image that the caller's mask hides."""
+    if any(not bool(call.real[one.row, one.columns].all()) for one in call.placed):
+        real = call.real.to(prompt.index.device)
+        prompt.hidden = take(~real, prompt.index, 1) & prompt.valid
 
 
 def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, config: Any) -> None:
