@@ -287,11 +287,21 @@ def test_an_image_that_the_mask_hides(name, stage):
 
 @pytest.mark.parametrize("at", ["projector_input", "projector_output"])
 @pytest.mark.parametrize(
-    "where", ["language_model", "language_model.layers.2", "vision_tower", "multi_modal_projector"]
+    "where",
+    [
+        "",
+        "language_model",
+        "language_model.embed_tokens",
+        "language_model.layers.2",
+        "vision_tower",
+        "multi_modal_projector",
+    ],
 )
-def test_features_for_oneself_within_a_call(llava, where, at):
-    """Encoded by a hook, of other pixels: they are whole, and the pass keeps its own."""
+@pytest.mark.parametrize("same", [False, True])
+def test_features_for_oneself_within_a_call(llava, where, at, same):
+    """Encoded by a hook, of other pixels or of the same: they are whole, and the pass keeps its own."""
     inputs, more = prompts(PROMPTS["ragged"]), prompts(PROMPTS["ragged"], seed=5)["pixel_values"]
+    more = inputs["pixel_values"] if same else more
     plain = llava.get_image_features(more, return_dict=True).pooler_output
     seen = []
 

@@ -188,11 +188,20 @@ class Around(torch.nn.Module):
     def forward(self, *args, **kwargs):
         return self.inside(*args, **kwargs)
 
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inside"), name)
 
-def test_layers_inside_of_wrappers(llava):
+
+def test_parts_inside_of_wrappers(llava):
     model, inputs = tiny_llava(), prompts(PROMPTS["ragged"])
     text = model.model.language_model
     for number, layer in enumerate(text.layers):
         text.layers[number] = Around(layer)
+    text.rotary_emb = Around(text.rotary_emb)
+    model.model.language_model = Around(text)
+    model.model.multi_modal_projector = Around(model.model.multi_modal_projector)
     with compressing(llava, method("both")), compressing(model, method("both")):
         assert torch.equal(model(**inputs).logits, llava(**inputs).logits)
