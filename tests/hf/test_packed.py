@@ -52,7 +52,7 @@ def samples(recipe: Recipe, model: Any) -> tuple[dict[str, Any], list[dict[str, 
     begin = alone[0]["input_ids"].shape[1]
     try:
         gap = gap_of(model, together, alone, begin)
-    except ValueError:  # a model that takes no row of text before its axes
+    except (ValueError, RuntimeError):  # a model that takes no row of text before its axes
         return None
     return (together, alone, begin) if gap < TOLERANCE else None
 
