@@ -9,6 +9,7 @@ import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     CLIPVisionConfig,
+    Dinov2Config,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -89,6 +90,13 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlavaForCo
         image_size=SIZE,
         patch_size=PATCH,
     )
+    return llava_around(vision, tokenizer, vision_feature_layer=-1)
+
+
+def llava_around(
+    vision: CLIPVisionConfig | Dinov2Config, tokenizer: PreTrainedTokenizerFast, vision_feature_layer: int
+) -> LlavaForConditionalGeneration:
+    """A LLaVA of the small decoder around an encoder of pictures of ``SIZE``; all weights are random."""
     text = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=256,
@@ -107,7 +115,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlavaForCo
         text_config=text,
         image_token_index=SPECIAL.index("<image>"),
         image_seq_length=(SIZE // PATCH) ** 2,
-        vision_feature_layer=-1,
+        vision_feature_layer=vision_feature_layer,
         vision_feature_select_strategy="default",
         tie_word_embeddings=False,
     )

@@ -6,8 +6,6 @@ import torch
 from transformers import (
     CLIPImageProcessorPil,
     Dinov2Config,
-    LlamaConfig,
-    LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedTokenizerFast,
 )
@@ -16,7 +14,7 @@ from apet.scenes.object_questions import OBJECT_TEMPLATES
 from apet.scenes.objects import GROUPS, OBJECTS, plural
 from apet.scenes.scene import PATCH, SIZE
 from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES, EASY_WORDS
-from training.architecture import SPECIAL, build_tokenizer
+from training.architecture import build_tokenizer, llava_around
 
 WIDTH = 384
 """Width of DINOv2-small's features."""
@@ -51,26 +49,5 @@ def build_eye(tokenizer: PreTrainedTokenizerFast, layers: int = 12) -> LlavaForC
     vision = Dinov2Config(
         hidden_size=WIDTH, num_hidden_layers=layers, num_attention_heads=6, image_size=518, patch_size=PATCH
     )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=640,
-        num_hidden_layers=8,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        tie_word_embeddings=False,
-    )
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=SPECIAL.index("<image>"),
-        image_seq_length=(SIZE // PATCH) ** 2,
-        vision_feature_layer=LAYER - 13,  # counted from the end, as LLaVA does
-        vision_feature_select_strategy="default",
-        tie_word_embeddings=False,
-    )
-    return LlavaForConditionalGeneration(config)
+    # Counted from the end, as LLaVA does.
+    return llava_around(vision, tokenizer, vision_feature_layer=LAYER - 13)

@@ -10,7 +10,7 @@ import numpy as np
 
 from apet.scenes.collage import Collage
 from apet.scenes.objects import GROUPS, OBJECTS, Thing, plural
-from apet.scenes.questions import DIRECTIONS, Named, Question, ask, has_clear_place
+from apet.scenes.questions import DIRECTIONS, Named, Question, ask, different, has_clear_place
 from apet.scenes.scene import region_name
 
 __all__ = ["OBJECT_SKILLS", "OBJECT_TEMPLATES", "ask_collage"]
@@ -136,15 +136,8 @@ def ask_collage(
         Different questions, in random order.
     """
     names = [*OBJECT_SKILLS, "photo_shapes", "photo_read"]
-    weights = np.asarray([1.0 if skills is None else skills.get(name, 0.0) for name in names])
-    found: dict[str, Question] = {}
-    for skill in rng.choice(names, size=3 * number, p=weights / weights.sum()):
-        if len(found) == number:
-            break
-        question = _ask_one(rng, collage, str(skill))
-        if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+    weights = {name: 1.0 if skills is None else skills.get(name, 0.0) for name in names}
+    return different(rng, number, weights, lambda skill: _ask_one(rng, collage, skill))
 
 
 def _ask_one(rng: np.random.Generator, collage: Collage, skill: str) -> Question | None:

@@ -12,7 +12,7 @@ import numpy as np
 from apet.scenes.scene import SIZE, Scene, Shape, region_name
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
-__all__ = ["DIRECTIONS", "SKILLS", "TEMPLATES", "Named", "Question", "ask", "has_clear_place"]
+__all__ = ["DIRECTIONS", "SKILLS", "TEMPLATES", "Named", "Question", "ask", "different", "has_clear_place"]
 
 
 class Named(Protocol):
@@ -187,19 +187,36 @@ def ask(
     Returns:
         Different questions, in random order.
     """
-    names = list(skills or SKILLS)
-    weights = np.asarray([(skills or {}).get(n, 1.0) for n in names])
-    found: dict[str, Question] = {}
-    for skill in rng.choice(names, size=3 * number, p=weights / weights.sum()):
-        if len(found) == number:
-            break
-        if not scene.shapes and skill != "read":
-            continue
-        made = SKILLS[skill](rng, scene)
+
+    def one(skill: str) -> Question | None:
+        made = SKILLS[skill](rng, scene) if scene.shapes or skill == "read" else None
         if made is None:
-            continue
+            return None
         kind, a, b, answer, shapes = made
         text = _pick(rng, list(TEMPLATES[kind])).format(a=a, b=b)
         named = tuple(zip((a, b), shapes, strict=False))
-        found.setdefault(text, Question(str(skill), text, answer, named, DIRECTIONS.get(kind, (0, 0))))
+        return Question(skill, text, answer, named, DIRECTIONS.get(kind, (0, 0)))
+
+    return different(rng, number, dict(skills) if skills else dict.fromkeys(SKILLS, 1.0), one)
+
+
+def different(
+    rng: np.random.Generator, number: int, skills: dict[str, float], one: Callable[[str], Question | None]
+) -> list[Question]:
+    """Draws different questions, in random order.
+
+    Args:
+        rng: Source of randomness.
+        number: How many at most.
+        skills: Weight of each skill.
+        one: Makes a question of a skill; None where the picture gives none.
+    """
+    weights = np.asarray(list(skills.values()))
+    found: dict[str, Question] = {}
+    for skill in rng.choice(list(skills), size=3 * number, p=weights / weights.sum()):
+        if len(found) == number:
+            break
+        question = one(str(skill))
+        if question is not None:
+            found.setdefault(question.text, question)
     return list(found.values())

@@ -109,21 +109,22 @@ class TextHooks(Hooks):
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Give the rotary embedding the kept tokens' real positions."""
-        call = self.current()
-        if call is None or call.prompt is None or call.prompt.positions is None:
-            return None
-        if "position_ids" in kwargs:
-            return args, {**kwargs, "position_ids": call.prompt.positions}
-        return (args[0], call.prompt.positions, *args[2:]), kwargs
+        positions = self._positions()
+        if positions is None or "position_ids" in kwargs:
+            return None if positions is None else (args, {**kwargs, "position_ids": positions})
+        return (args[0], positions, *args[2:]), kwargs
 
     def layer(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Give a layer that scales its queries by their positions the real ones, too."""
+        positions = self._positions()
+        return None if positions is None else (args, {**kwargs, "position_ids": positions})
+
+    def _positions(self) -> Tensor | None:
+        """The kept tokens' real positions in the running pass, where they are not the plain count."""
         call = self.current()
-        if call is None or call.prompt is None or call.prompt.positions is None:
-            return None
-        return args, {**kwargs, "position_ids": call.prompt.positions}
+        return None if call is None or call.prompt is None else call.prompt.positions
 
     def _after(self, call: Call, output: Any) -> Any:
         """Bring ``last_hidden_state`` back to the caller's length, and mark the cache as compressed."""
