@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
-from apet.evaluation.statistics import ALL, Row, Summary
+from apet.evaluation.statistics import ALL, REFERENCE, Row, Summary
 
 __all__ = ["brief", "notes", "tables", "to_markdown"]
 
@@ -30,7 +30,14 @@ def _overall(summary: Summary) -> list[str]:
     if row.method != FULL and summary.retention_interval is not None:
         retained += " ({:.1f} to {:.1f})".format(*summary.retention_interval)
     spread = "" if summary.seeds == 1 else "{:.1f} to {:.1f}".format(*(100 * x for x in summary.spread))
-    times = [row.select_ms, row.prefill_s, row.total_s]
+    ahead = (
+        ""
+        if summary.ahead is None
+        else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in summary.ahead))
+    )
+    times = ["" if time is None else f"{time:.3g}" for time in (row.select_ms, row.prefill_s, row.total_s)]
+    if row.timed_tokens is not None and abs(row.timed_tokens - row.kept_tokens) > 0.01 * row.kept_tokens:
+        times[1] += f" at {row.timed_tokens:.0f} tokens"
     return [
         row.method,
         "" if row.keep is None else f"{row.keep}",
@@ -38,17 +45,18 @@ def _overall(summary: Summary) -> list[str]:
         f"{row.kept_tokens:.1f}",
         f"{100 * row.accuracy:.1f} ({100 * low:.1f} to {100 * high:.1f})",
         retained,
+        ahead,
         f"{100 * row.changed:.1f}",
         spread,
-        *("" if time is None else f"{time:.3g}" for time in times),
+        *times,
     ]
 
 
 def tables(result: Evaluation) -> tuple[Table, Table]:
     """The two tables of a report: all questions together, and accuracy by task."""
     overall = [summary for summary in result.summaries if summary.row.task == ALL]
-    head = ["method", "budget", "tokens by layer", "mean tokens", "accuracy %", "retention %", "changed %"]
-    head += ["seeds", "select ms", "first token s", "in all s"]
+    head = ["method", "budget", "tokens by layer", "mean tokens", "accuracy %", "retention %"]
+    head += [f"points beside {REFERENCE}", "changed %", "seeds", "select ms", "first token s", "in all s"]
     names = list(dict.fromkeys(s.row.task for s in result.summaries if s.row.task != ALL))
     untrained = result.untrained()
     by_task: dict[tuple[object, ...], dict[str, Row]] = {}
@@ -102,11 +110,14 @@ def notes(result: Evaluation) -> list[str]:
         f"`{result.wanted.split}` ({asked}); an answer is right if it is the same but for case, spaces and a "
         "full stop.",
         "In brackets: 95% bootstrap intervals, drawing pictures with all their questions. Retention is "
-        "accuracy in percent of the uncompressed model's. Changed: answers that differ from its answers, "
-        "right or wrong. Seeds: least and largest accuracy among the seeds of a method that draws by chance.",
+        f"accuracy in percent of the uncompressed model's. Points beside {REFERENCE}: how far accuracy is "
+        "above that method's at the same budget, question by question, with the interval of that difference. "
+        "Changed: answers that differ from the uncompressed model's, right or wrong. Seeds: least and "
+        "largest accuracy among the seeds of a method that draws by chance.",
         f"Tokens per question; their mean is over the {result.layers} decoder layers. A budget of stage 2 "
         "`paper` is that mean: half as many again up to the middle layer, half as many behind it.",
-        "Times are medians over a few questions asked alone through plain `generate` calls, on "
+        "Times are medians over a few questions asked alone through plain `generate` calls (where these kept "
+        "another number of tokens on average, it stands beside the time), on "
         f"{'; '.join(result.machines) or 'no machine'}. "
         f"{result.same[0]} of these {result.same[1]} answers are those that the tables count.",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,10 +17,10 @@ from apet.evaluation.tasks import Case
 from apet.evaluation.timing import time_one
 from apet.evaluation.workers import answer_in_processes, check_workers
 
-__all__ = ["TIMED", "configuration_key", "run"]
+__all__ = ["TIMED", "configuration_key", "run", "spread"]
 
-TIMED = 8
-"""Questions that are also asked alone and timed, under every configuration."""
+TIMED = 16
+"""Questions, about as many contents, that are also asked alone and timed under every configuration."""
 
 _VERSION = 2
 _PICTURES = 16
@@ -64,7 +65,7 @@ def run(
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     records = Records(store.lines)
-    timed = _spread(cases, TIMED)
+    timed = spread(cases, TIMED)
     groups = _missing(keys, configurations, cases, records)
     pieces = len(configurations) * sum(1 for _ in _chunks(cases))
     total = pieces + len(configurations) * len(timed)
@@ -148,10 +149,20 @@ def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
         yield part
 
 
-def _spread(cases: Sequence[Case], number: int) -> list[Case]:
-    """So many cases, one of each task in turn."""
-    tasks: dict[str, list[Case]] = {}
+def spread(cases: Sequence[Case], number: int) -> list[Case]:
+    """So many cases, each about a content of its own, evenly over all of them, and of the tasks by turns.
+
+    Budgets that follow the picture would otherwise be timed on one picture and counted on others.
+    """
+    contents: dict[str, list[Case]] = {}
     for case in cases:
-        tasks.setdefault(case.task, []).append(case)
-    turns = [part[round_] for round_ in range(number) for part in tasks.values() if round_ < len(part)]
-    return turns[:number]
+        contents.setdefault(case.group, []).append(case)
+    groups = list(contents.values())
+    count = min(number, len(groups))
+    used: Counter[str] = Counter()
+    found = []
+    for place in range(count):
+        case = min(groups[place * len(groups) // count], key=lambda one: used[one.task])
+        used[case.task] += 1
+        found.append(case)
+    return found

@@ -35,9 +35,7 @@ def is_blind(method: Method | None) -> bool:
 
 def can_share(subject: Subject, case: Case) -> bool:
     """Whether a case can be answered from a shared prefill: one picture, one turn, LLaVA-1.5's layout."""
-    config = subject.model.config
-    plain = config.model_type == "llava" and config.vision_config.model_type == "clip_vision_model"
-    return plain and case.kind == "image" and len(case.turns) == 1
+    return subject.picture_tokens is not None and case.kind == "image" and len(case.turns) == 1
 
 
 class Shared:

@@ -15,10 +15,13 @@ from apet.evaluation.replies import mean_tokens
 from apet.evaluation.tasks import TASKS, Case
 from apet.hf.results import Schedule
 
-__all__ = ["ALL", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
+__all__ = ["ALL", "REFERENCE", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
 
 ALL = "all"
 """Name of the task that is the mean over all questions."""
+
+REFERENCE = "apet"
+"""What other methods' accuracy is compared with, question by question."""
 
 Floats = NDArray[np.float64]
 _DRAWS = 1000
@@ -42,6 +45,7 @@ class Row:
         select_ms: Milliseconds of selecting, for one question alone.
         prefill_s: Seconds to the first token, for one question alone: vision, selection and prefill.
         total_s: Seconds of its whole answer. Times are medians over the timed questions of all tasks.
+        timed_tokens: ``kept_tokens`` of the questions that were timed; None if none was.
         interval: 95% bootstrap interval of the accuracy, drawing pictures with all their questions.
         schedule: Visual tokens by decoder layer, ``[[first layer, tokens], ..]``, averaged over questions.
     """
@@ -59,6 +63,7 @@ class Row:
     select_ms: float | None
     prefill_s: float | None
     total_s: float | None
+    timed_tokens: float | None
     interval: tuple[float, float]
     schedule: list[tuple[int, float]]
 
@@ -76,17 +81,20 @@ class Summary:
         seeds: Number of seeds.
         spread: Least and largest accuracy among them.
         retention_interval: 95% bootstrap interval of the retention; None where there is no retention.
+        ahead: Accuracy less that of `REFERENCE` at the same budget, and the paired 95% bootstrap interval of
+            that difference; None for itself and where it was not run.
     """
 
     row: Row
     seeds: int
     spread: tuple[float, float]
     retention_interval: tuple[float, float] | None
+    ahead: tuple[float, float, float] | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as an object of plain types."""
         rest = {"seeds": self.seeds, "spread": self.spread, "retention_interval": self.retention_interval}
-        return {**self.row.as_json(), **rest}
+        return {**self.row.as_json(), **rest, "ahead": self.ahead}
 
 
 def bootstrap(values: Floats, groups: NDArray[Any], base: Floats | None = None) -> tuple[float, float]:
@@ -157,9 +165,31 @@ class _Table:
             select_ms=_median(times, "select", 1000),
             prefill_s=_median(times, "first", 1),
             total_s=_median(times, "total", 1),
+            timed_tokens=self._timed_tokens(numbers, layers),
             interval=bootstrap(scores, self.groups[asked]),
             schedule=_mean_schedule(schedules),
         )
+
+    def _timed_tokens(self, numbers: list[int], layers: int) -> float | None:
+        found = []
+        for number in numbers:
+            key = self.keys[number]
+            timed = [case for case in self.cases if self.records.is_timed(key, case)]
+            found += [mean_tokens(schedule, layers) for schedule in self.records.schedules(key, timed)]
+        return float(np.mean(found)) if found else None
+
+    def _ahead(self, numbers: list[int], asked: NDArray[np.bool_]) -> tuple[float, float, float] | None:
+        """By how much the accuracy is above that of `REFERENCE` at the same budget, with its interval."""
+        own = self.configurations[numbers[0]]
+        same = [
+            number
+            for number, one in enumerate(self.configurations)
+            if (one.method, one.keep, one.stage2) == (REFERENCE, own.keep, own.stage2)
+        ]
+        if not same or own.method == REFERENCE:
+            return None
+        difference = (self.scores[numbers].mean(0) - self.scores[same[0]])[asked]
+        return float(difference.mean()), *bootstrap(difference, self.groups[asked])
 
     def summary(self, numbers: list[int], task: str, layers: int) -> Summary:
         """The row over seeds, with their spread."""
@@ -171,7 +201,8 @@ class _Table:
             ratio = (100 * low, 100 * high)
         per_seed = each.mean(1)
         spread = (float(per_seed.min()), float(per_seed.max()))
-        return Summary(self.row(numbers, task, layers), len(numbers), spread, ratio)
+        row = self.row(numbers, task, layers)
+        return Summary(row, len(numbers), spread, ratio, self._ahead(numbers, asked))
 
 
 def _median(times: list[dict[str, Any]], name: str, factor: float) -> float | None:
