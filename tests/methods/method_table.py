@@ -6,17 +6,19 @@ example is among the others.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from apet.methods import (
     METHODS,
     ApET,
-    Attended,
     Attention,
+    Context,
     Downsample,
     Greedy,
     Grid,
     NoImage,
+    Places,
     Pool,
     Random,
 )
@@ -47,9 +49,18 @@ CONFIGURATIONS = {
 
 
 def decide(method, tokens, keep):
-    """``method.select``, with attention made up from the tokens where the method decides by it."""
-    if not isinstance(method, Attended):
-        return method.select(tokens, keep)
+    """``method.select``, with a context made up from the tokens where the method asks for one."""
     if tokens.dim() != 3 or not tokens.is_floating_point():
-        return method.select(tokens, keep, None)
-    return method.select(tokens, keep, Attention(tokens.double().sum(-1).sin(), tokens.flip(-1)))
+        return method.decided(tokens, keep)
+    return method.decided(tokens, keep, context=context_of(method, tokens))
+
+
+def context_of(method, tokens):
+    """What a method needs: places in a raster as nearly square as can be, a prompt, attention."""
+    batch, total, _ = tokens.shape
+    rows = next((rows for rows in range(math.isqrt(total), 0, -1) if total % rows == 0), 1)
+    places = Places.raster(rows, total // rows, batch=batch, device=tokens.device)
+    prompt = tokens[:, :: max(total // 5, 1)].flip(-1) + 0.5
+    attention = Attention(tokens.double().sum(-1).sin(), tokens.flip(-1))
+    every = {"places": places, "prompt": prompt, "attention": attention}
+    return Context(**{name: every[name] for name in method.needs})

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apet.core import ApETError
-from apet.methods import Attention, FastV, PyramidDrop, Stage2, VisionZip
+from apet.methods import Attention, Context, FastV, PyramidDrop, Stage2, VisionZip
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def attention():
 
 
 def test_fastv_keeps_what_receives_most(tokens, attention):
-    decision = FastV(9).select(tokens, 9, attention)
+    decision = FastV(9).select(tokens, 9, Context(attention=attention))
     for image in range(3):
         ranked = sorted(range(40), key=lambda i: -float(attention.received[image, i]))
         assert decision.indices[image].tolist() == sorted(ranked[:9])
@@ -45,7 +45,7 @@ def test_pyramiddrop_drops_the_same_share_each_time(keep, counts):
 def test_visionzip_splits_as_published(keep, contextual):
     x = torch.randn(1, 196, 8, generator=torch.Generator().manual_seed(0))
     given = Attention(torch.rand(1, 196, generator=torch.Generator().manual_seed(1)), x)
-    decision = VisionZip(keep).select(x, keep, given)
+    decision = VisionZip(keep).select(x, keep, Context(attention=given))
     sizes = decision.assignment[0].bincount(minlength=keep)
     dominant = given.received[0].topk(keep - contextual).indices
     assert set(dominant.tolist()) <= set(decision.indices[0].tolist())
@@ -56,7 +56,7 @@ def test_visionzip_splits_as_published(keep, contextual):
 
 @pytest.mark.parametrize("keep", [2, 9, 39, 40])
 def test_visionzip_against_a_restatement(tokens, attention, keep):
-    decision = VisionZip(keep).select(tokens, keep, attention)
+    decision = VisionZip(keep).select(tokens, keep, Context(attention=attention))
     merged = decision.apply(tokens)
     contextual = min(max(round(keep * 10 / 64), 1), keep - 1)
     for image in range(3):
@@ -84,7 +84,7 @@ def test_without_attention_they_cannot_decide(tokens, attention, method):
     with pytest.raises(ApETError, match=rf"^{name}: got no attention; expected the attention weights"):
         method.select(tokens, 9)
     with pytest.raises(ApETError, match=rf"^{name}: got attention of \(3, 40\)"):
-        method.select(tokens[:, :30], 9, attention)
+        method.select(tokens[:, :30], 9, Context(attention=attention))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_errors(build, message):
 
 def test_visionzip_needs_keys(tokens, attention):
     with pytest.raises(ApETError, match="no keys"):
-        VisionZip(9).select(tokens, 9, Attention(attention.received))
+        VisionZip(9).select(tokens, 9, Context(attention=Attention(attention.received)))
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def test_a_config_that_says_nothing_or_too_much(options, monkeypatch):
         server_method(SimpleNamespace())
 
 
+@pytest.mark.parametrize(
+    ("name", "told"), [("fastv", "the prompt"), ("pyramiddrop", "the prompt"), ("visionzip", "attention")]
+)
+def test_methods_that_are_told_more_are_refused_by_name(name, told):
+    with pytest.raises(apet.ApETError, match=f"method='{name}', which is told {told}; expected"):
+        server_method(config(keep=0.5, method=name))
+
+
 def test_a_request_s_own_budget():
     server = apet.ApET(0.5, merge=False)
     assert method_of_request(server, {}) == server

@@ -17,6 +17,7 @@ from apet.core import Segment, Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from apet.hf.choice.stage1 import compress_segments
+from apet.hf.choice.told import Told, places_of
 from apet.hf.families import FAMILIES, takes_videos
 from apet.hf.results import ImageResult
 from apet.methods import Method
@@ -77,7 +78,13 @@ class Look:
             )
             for result, tokens, end in zip(self.results, self.tokens, ends, strict=True)
         ]
-        done = compress_segments(method, torch.cat(self.tokens), segments, counts=ends[-1:])
+        places = (
+            [places_of(result.segment, result.grids) for result in self.results]
+            if "places" in method.needs
+            else []
+        )
+        told = Told(places)
+        done = compress_segments(method, torch.cat(self.tokens), segments, counts=ends[-1:], told=told)
         return tuple(
             replace(result, stage1=stage, stage2=None)
             for result, stage in zip(self.results, done.stages, strict=True)

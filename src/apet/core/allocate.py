@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,6 +46,7 @@ def allocate(
     measure: Measure,
     even: Sequence[int] = (),
     groups: Sequence[Sequence[int]] | None = None,
+    kinds: Sequence[Hashable] = (),
 ) -> Allocation:
     """Works out how many tokens each segment keeps, where that depends on their errors.
 
@@ -65,6 +66,7 @@ def allocate(
         even: Tokens that ``keep`` gives each of them; empty under a tolerance.
         groups: Numbers of the segments that share a bound or a total; None for all. Not looked at under a
             budget for each.
+        kinds: What has to be equal of segments that are measured together; empty for nothing.
 
     Returns:
         The numbers, and what they were worked out from.
@@ -79,7 +81,7 @@ def allocate(
     if groups is None:
         groups = [range(len(segments))]
 
-    measured, known, errors, norms, always, apart = _read_once(segments, about, limits, measure)
+    measured, known, errors, norms, always, apart = _read_once(segments, about, limits, measure, kinds)
     floors = [max(floor, found.basis.shape[1]) for floor, found in zip(floors, measured, strict=True)]
     unit = norms.amax(dim=1)
     if shared:
@@ -114,7 +116,11 @@ def allocate(
 
 
 def _read_once(
-    segments: Sequence[Tensor], about: Sequence[Segment], limits: Sequence[int], measure: Measure
+    segments: Sequence[Tensor],
+    about: Sequence[Segment],
+    limits: Sequence[int],
+    measure: Measure,
+    kinds: Sequence[Hashable],
 ) -> tuple[list[Measured], Reading, Tensor, Tensor, Tensor, Tensor | None]:
     """Measures all segments, and reads what ranks their tokens.
 
@@ -128,7 +134,7 @@ def _read_once(
     known = how_to_read()
     for how in (known,) if known != "look" or segments[0].device.type == "cpu" else ("ordinary", "look"):
         with reading(how):
-            measured, planes, apart = _measure(segments, about, limits, measure)
+            measured, planes, apart = _measure(segments, about, limits, measure, kinds)
         errors, norms, basis = planes
         peak = norms.amax(dim=1)
         if how != "ordinary" or bool(((peak > SMALL) & (peak < LARGE)).all()):
@@ -138,13 +144,17 @@ def _read_once(
 
 
 def _measure(
-    segments: Sequence[Tensor], about: Sequence[Segment], limits: Sequence[int], measure: Measure
+    segments: Sequence[Tensor],
+    about: Sequence[Segment],
+    limits: Sequence[int],
+    measure: Measure,
+    kinds: Sequence[Hashable],
 ) -> tuple[list[Measured], Tensor, Tensor | None]:
     """What was found of each segment; on the host errors, norms and basis ``(3, S, W)``, and `distances`."""
     width = max(segment.tokens for segment in about)
     measured: dict[int, Measured] = {}
     planes = []
-    for numbers in group_segments(segments, limits):
+    for numbers in group_segments(segments, limits, kinds):
         found = measure(numbers, torch.stack([segments[number] for number in numbers]), limits[numbers[0]])
         measured.update(zip(numbers, found.unbatch(), strict=True))
         errors, norms = found.in_given_unit()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from torch import Tensor
 
@@ -12,19 +12,22 @@ __all__ = ["group_segments"]
 _CPU_BYTES, _OTHER_BYTES = 1 << 22, 1 << 28
 
 
-def group_segments(segments: Sequence[Tensor], kept: Sequence[int]) -> list[list[int]]:
+def group_segments(
+    segments: Sequence[Tensor], kept: Sequence[int], kinds: Sequence[Hashable] = ()
+) -> list[list[int]]:
     """Groups segments that can share a dense batch: those of the same length and the same kept count.
 
     Args:
         segments: Tensors ``(n_i, d)`` of one width, dtype and device.
         kept: Tokens to keep of each.
+        kinds: What else has to be equal; empty for nothing.
 
     Returns:
         Segment numbers per batch, ascending in each, batches of bounded size.
     """
-    groups: dict[tuple[int, int], list[int]] = {}
+    groups: dict[Hashable, list[int]] = {}
     for number, (segment, count) in enumerate(zip(segments, kept, strict=True)):
-        groups.setdefault((len(segment), count), []).append(number)
+        groups.setdefault((len(segment), count, *kinds[number : number + 1]), []).append(number)
     batches = []
     for numbers in groups.values():
         first = segments[numbers[0]]

@@ -21,7 +21,7 @@ from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf.arguments import cache_name, cache_out
 from apet.hf.results import ImageResult, schedule_of
-from apet.methods import Attended, Method
+from apet.methods import Method
 
 __all__ = ["Shared", "can_share", "is_blind"]
 
@@ -30,7 +30,7 @@ _ROWS = 64
 
 def is_blind(method: Method | None) -> bool:
     """Whether a method does not look at the question."""
-    return not (isinstance(method, Attended) and method.reads == "text")
+    return method is None or method.blind
 
 
 def can_share(subject: Subject, case: Case) -> bool:

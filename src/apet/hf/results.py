@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from apet.core import Selection
+from apet.core import Segment, Selection
 from apet.hf.clock import Clock
 from apet.hf.grid import Grid
 from apet.methods import Method
@@ -107,6 +107,11 @@ class ImageResult:
     part: int = 0
     rows: Tensor | None = field(default=None, repr=False)
     grids: tuple[Grid, ...] = field(default=(), repr=False)
+
+    @property
+    def segment(self) -> Segment:
+        """The image, tile or frame, as a callable budget is told it."""
+        return Segment(self.modality, self.image, self.part, self.tokens, rows=self.rows)
 
     @property
     def tokens_stage1(self) -> int:

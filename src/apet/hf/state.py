@@ -70,6 +70,7 @@ class Generation:
         lease: The compression that the call belongs to.
         rows: Rows that the caller passed, or None if that is not known.
         ids: The new ids among the caller's ``input_ids``, or None if that is not known.
+        real: Which of them are no padding; None for all.
         encoded: Decisions on what ``generate`` encoded before the prefill, by modality.
         encodes: Whether it may still encode images itself: not behind the first forward pass.
         chunk: Number of the running chunk of a chunked prefill.
@@ -78,6 +79,7 @@ class Generation:
     lease: Lease
     rows: int | None
     ids: Tensor | None = None
+    real: Tensor | None = None
     chunk: int = 0
     encoded: dict[str, Encoded] = field(default_factory=dict)
     encodes: bool = True
@@ -90,7 +92,7 @@ class Encoding:
     Attributes:
         lease: The compression that the call belongs to.
         modality: What is encoded.
-        sizes: The call's ``image_sizes``, if it has any.
+        arguments: What the feature method was called with, by name.
         around: The prompts that the features belong to, or None if these are not known.
         apart: Whether nobody waits for the features who would drop placeholders: they stay whole then, and
             the projector's input is kept for a forward pass that may be given them.
@@ -105,7 +107,7 @@ class Encoding:
 
     lease: Lease
     modality: str
-    sizes: Any = None
+    arguments: dict[str, Any] = field(default_factory=dict)
     around: Around | None = None
     apart: bool = False
     inputs: list[Tensor] = field(default_factory=list)

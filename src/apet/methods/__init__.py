@@ -2,15 +2,16 @@
 
 A new method touches three places:
 
-1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, or
-   from `Method` and has `select`.
+1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, from
+   `Informed` if it has to know more than the tokens, or from `Method` and has `select`.
 2. A row in ``registry.py``: commands and the page list it, and every shared test runs on it.
 3. A row in the documentation's list of methods, in ``docs/evaluation.md``.
 """
 
 from apet.methods.apet import ApET
-from apet.methods.attended import Attended, Attention
+from apet.methods.attended import Attended
 from apet.methods.base import At, Method, Positions, Stage2
+from apet.methods.context import Attention, Context, Places
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
 from apet.methods.downsample import Downsample
@@ -19,7 +20,7 @@ from apet.methods.greedy import Greedy
 from apet.methods.grid import Grid
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
-from apet.methods.picker import Picked, Picker
+from apet.methods.picker import Informed, Picked, Picker
 from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
@@ -34,16 +35,19 @@ __all__ = [
     "At",
     "Attended",
     "Attention",
+    "Context",
     "DivPrune",
     "Downsample",
     "FastV",
     "Greedy",
     "Grid",
+    "Informed",
     "Method",
     "NoImage",
     "Norm",
     "Picked",
     "Picker",
+    "Places",
     "Pool",
     "Positions",
     "PyramidDrop",

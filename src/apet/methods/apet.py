@@ -24,6 +24,7 @@ from apet.core.measure import Measured, score
 from apet.core.merge import nearest_kept
 from apet.core.selection import Selection
 from apet.methods.base import Method, Stage2
+from apet.methods.context import Context
 
 __all__ = ["ApET"]
 
@@ -85,12 +86,14 @@ class ApET(Method):
         """Decides by approximation error; see `apet.core.compress` and `Method.select`."""
         return self.choose(tokens, keep, None)
 
-    def choose(self, tokens: Tensor, keep: int, measured: Measured | None) -> Selection:
+    def choose(
+        self, tokens: Tensor, keep: int, measured: Measured | None, context: Context | None = None
+    ) -> Selection:
         """Decides by errors that were found already; see `Method.choose`."""
         selection = select(tokens, keep, measured=measured, **self._options)
         return selection if self.merge_basis else _spare_basis(tokens, selection)
 
-    def measure(self, tokens: Tensor, limit: int) -> Measured:
+    def measure(self, tokens: Tensor, limit: int, context: Context | None = None) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
         return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured
 

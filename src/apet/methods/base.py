@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -15,6 +16,7 @@ from apet.core.errors import ApETError
 from apet.core.measure import Measured
 from apet.core.precision import unaffected
 from apet.core.selection import Selection
+from apet.methods.context import NEEDS, Context
 
 __all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
 
@@ -97,9 +99,16 @@ class Method(ABC):
     """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
     basis. A method that sets it takes a tolerance and a shared budget."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What `select` has to be told besides the tokens, names of fields of `apet.methods.Context`:
+    ``"places"``, ``"prompt"``, ``"attention"``. A method that names some gets the context as a third
+    argument. One that is told the prompt decides behind the projector, in the space of the text."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         """Lets nothing that is set around a call reach what a subclass computes, gradients included."""
         super().__init_subclass__(**options)
+        if not cls.needs <= frozenset(NEEDS):
+            raise ApETError(cls.__name__, f"needs={sorted(cls.needs)}", "names out of " + ", ".join(NEEDS))
         for name in ("select", "measure", "choose"):
             if name in vars(cls):
                 setattr(cls, name, unaffected(torch.no_grad()(vars(cls)[name])))
@@ -119,8 +128,42 @@ class Method(ABC):
             value, choices = getattr(self, field), get_args(literal)
             if value not in choices:
                 raise ApETError(name, f"{field}={value!r}", "one of " + ", ".join(map(repr, choices)))
+        if "prompt" in self.needs and self.at == "projector_input":
+            raise ApETError(
+                name, "at='projector_input'", "at='auto' or 'projector_output', in the text's space"
+            )
         if self.stage2 is not None:
             self._check_stage2(self.stage2, name)
+
+    @property
+    def blind(self) -> bool:
+        """Whether the decision depends on the image alone, whatever the prompt asks.
+
+        Then it can be made before the prompt is known, and a KV cache that holds the image serves every
+        question about it. Elsewhere a cache holds what was chosen for the question it was filled with.
+        """
+        return "prompt" not in self.needs
+
+    @property
+    def early(self) -> bool:
+        """Whether stage 1 comes before the projector, where the model's projector allows it."""
+        return self.at != "projector_output" and not self.replaces and "prompt" not in self.needs
+
+    def decided(
+        self, tokens: Tensor, keep: int, measured: Measured | None = None, context: Context | None = None
+    ) -> Selection:
+        """Decides by whatever the method takes: what was measured, and a context where it asks for one.
+
+        Args:
+            tokens: As in `select`.
+            keep: As in `select`.
+            measured: As in `choose`.
+            context: What is known besides the tokens; not looked at by a method that asks for nothing.
+        """
+        if measured is not None:
+            return self.choose(tokens, keep, measured, context)
+        select: Callable[..., Selection] = self.select
+        return select(tokens, keep, context) if self.needs else select(tokens, keep)
 
     def _check_budget(self, name: str) -> None:
         allowance = self.allowance
@@ -147,23 +190,26 @@ class Method(ABC):
 
     @unaffected
     @torch.no_grad()
-    def measure(self, tokens: Tensor, limit: int) -> Measured:
+    def measure(self, tokens: Tensor, limit: int, context: Context | None = None) -> Measured:
         """Finds approximation errors, for a tolerance or a shared budget; for methods that have them.
 
         Args:
             tokens: Visual tokens ``(B, N, d)``.
             limit: Most tokens that will be kept of each image, 1 to N.
+            context: As in `select`.
 
         Raises:
             ApETError: If the tokens are not finite.
         """
-        decision = self.select(tokens, limit)
+        decision = self.decided(tokens, limit, context=context)
         norms = torch.linalg.vector_norm(
             tokens, dim=-1, dtype=torch.promote_types(tokens.dtype, torch.float32)
         )
         return Measured(decision.errors, norms, decision.basis)
 
-    def choose(self, tokens: Tensor, keep: int, measured: Measured | None) -> Selection:
+    def choose(
+        self, tokens: Tensor, keep: int, measured: Measured | None, context: Context | None = None
+    ) -> Selection:
         """Decides as `select`, where `measure` has found errors: a method that can use them overrides this.
 
         Args:
@@ -171,8 +217,9 @@ class Method(ABC):
             keep: As in `select`.
             measured: What `measure` found of the same tokens (`Measured.batch` puts images side by side);
                 None for nothing.
+            context: As in `select`.
         """
-        return self.select(tokens, keep)
+        return self.decided(tokens, keep, context=context)
 
     def stage1(self, total: int) -> int | None:
         """Tokens that stage 1 keeps of a unit of ``total``, for methods whose budget is not that of stage 1.
@@ -207,7 +254,8 @@ class Method(ABC):
     def select(self, tokens: Tensor, keep: int) -> Selection:
         """Decides which tokens of each image stay.
 
-        An image gets the same decision alone, twice in a batch and beside others.
+        An image gets the same decision alone, twice in a batch and beside others. A method with `needs` has a
+        third argument, ``context: Context | None = None``, and checks it (`apet.methods.context.complete`).
 
         Args:
             tokens: Visual tokens ``(B, N, d)`` of any float dtype; they are not changed.

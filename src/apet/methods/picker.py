@@ -14,8 +14,9 @@ from apet.core.check import check_tokens
 from apet.core.merge import adjacent_kept, nearest_kept
 from apet.core.selection import Selection
 from apet.methods.base import Method
+from apet.methods.context import Context, complete
 
-__all__ = ["Picked", "Picker", "in_given_unit"]
+__all__ = ["Informed", "Picked", "Picker", "in_given_unit"]
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,25 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Picker(Method):
-    """A method that picks tokens and, by default, only prunes: kept tokens stay as they are.
-
-    With ``merge=True`` dropped tokens go to the kept token of highest cosine similarity, as in ApET. Pruning
-    does not look for it, so it costs no more than the choice itself.
-    """
+class _Picking(Method):
+    """What `Picker` and `Informed` share."""
 
     _: KW_ONLY
     merge: bool = False
 
     @abstractmethod
-    def pick(self, tokens: Tokens, kept: int) -> Picked:
-        """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``."""
+    def _picked(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        """What was picked, whoever picks."""
 
-    def select(self, tokens: Tensor, keep: int) -> Selection:
+    def select(self, tokens: Tensor, keep: int, context: Context | None = None) -> Selection:
         """Picks the kept tokens; see `Method.select`."""
         name = type(self).__name__
         check_tokens(tokens, name, ndims=(3,))
         total = tokens.shape[1]
         kept = resolve_keep(keep, total, name)
+        context = complete(context, self.needs, tokens, name)
         read = read_tokens(tokens, check_finite=True, operation=name)
-        picked = self.pick(read, kept)
+        picked = self._picked(read, kept, context)
         scores, basis, assignment = picked.scores, picked.basis, picked.assignment
         if assignment is None and self.merge:
             assignment = nearest_kept(read, picked.indices)
@@ -67,6 +65,34 @@ class Picker(Method):
             errors=torch.zeros_like(read.norms) if scores is None else scores,
             basis=picked.indices[:, :0] if basis is None else basis,
         )
+
+
+@dataclass(frozen=True)
+class Picker(_Picking):
+    """A method that picks tokens and, by default, only prunes: kept tokens stay as they are.
+
+    With ``merge=True`` dropped tokens go to the kept token of highest cosine similarity, as in ApET. Pruning
+    does not look for it, so it costs no more than the choice itself.
+    """
+
+    @abstractmethod
+    def pick(self, tokens: Tokens, kept: int) -> Picked:
+        """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``."""
+
+    def _picked(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        return self.pick(tokens, kept)
+
+
+@dataclass(frozen=True)
+class Informed(_Picking):
+    """As `Picker`, for a method that is told more than the tokens: it says in `needs` what."""
+
+    @abstractmethod
+    def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        """Picks ``kept`` tokens, 1 to N, of every image of ``(B, N, d)``; what it needs is in the context."""
+
+    def _picked(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        return self.pick(tokens, kept, context)
 
 
 def in_given_unit(tokens: Tokens, values: Tensor) -> Tensor:

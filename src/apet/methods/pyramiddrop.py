@@ -9,8 +9,9 @@ from apet.core.blocks import Tokens
 from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
-from apet.methods.attended import Attended, Attention
+from apet.methods.attended import Attended
 from apet.methods.base import Stage2
+from apet.methods.context import Attention
 from apet.methods.picker import Picked
 
 __all__ = ["PyramidDrop"]
@@ -86,6 +87,6 @@ class PyramidDrop(Attended):
         share: float = (kept / total) ** done
         return max(kept, round(total * share))
 
-    def pick(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
+    def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Ranks the tokens by the attention that they receive."""
         return Picked(top_rows(attention.received, kept))

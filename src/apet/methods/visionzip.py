@@ -12,7 +12,8 @@ from apet.core.blocks import Tokens, product
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
-from apet.methods.attended import Attended, Attention
+from apet.methods.attended import Attended
+from apet.methods.context import Attention
 from apet.methods.picker import Picked
 
 __all__ = ["VisionZip"]
@@ -51,7 +52,7 @@ class VisionZip(Attended):
         if not isinstance(self.contextual, float) or not 0 < self.contextual < 1:
             raise ApETError("VisionZip", f"contextual={self.contextual!r}", "a float between 0 and 1")
 
-    def pick(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
+    def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Picks the dominant tokens, then the contextual ones among the rest."""
         batch, total = tokens.norms.shape
         if attention.keys is None:

@@ -83,7 +83,14 @@ def server_method(config: Any) -> Method:
     unknown = sorted(set(options) - known)
     if unknown:
         raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", "one of " + ", ".join(sorted(known)))
-    return METHODS[name](**options)
+    method = METHODS[name](**options)
+    if not method.blind or method.needs:
+        told = "the prompt" if not method.blind else " and ".join(sorted(method.needs))
+        expected = (
+            "a method that decides by the visual tokens alone: the server keeps an image for every prompt"
+        )
+        raise ApETError("apet.vllm", f"method={name!r}, which is told {told}", expected)
+    return method
 
 
 def method_of_request(method: Method, options: Mapping[str, object]) -> Method:

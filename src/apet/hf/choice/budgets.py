@@ -11,12 +11,13 @@ from torch import Tensor
 from apet.core.allocate import Allocation, allocate
 from apet.core.errors import ApETError
 from apet.core.finite import how_to_read
+from apet.core.measure import Measured
 from apet.core.segment import Segment
 from apet.hf.prompt.parts import rows_of
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
-from apet.methods import Method, Stage2
+from apet.methods import Context, Method, Stage2
 
-__all__ = ["check_counts", "later_count", "stage1_counts"]
+__all__ = ["check_counts", "later_count", "prompt_numbers", "stage1_counts"]
 
 
 def stage1_counts(
@@ -25,6 +26,7 @@ def stage1_counts(
     segments: Sequence[Segment],
     total: int,
     counts: Sequence[int] | None,
+    contexts: Sequence[Context] = (),
 ) -> Allocation:
     """The tokens that stage 1 keeps of every segment; of one with fewer tokens than its count, all.
 
@@ -36,6 +38,7 @@ def stage1_counts(
         segments: What they are.
         total: Feature rows of the call.
         counts: How many of these belong to each prompt; needed for a shared budget.
+        contexts: What the method is told about every segment; empty if it asks for nothing.
 
     Raises:
         ApETError: If a budget does not fit a segment, or stage 2 asks for more than stage 1 leaves.
@@ -52,19 +55,39 @@ def stage1_counts(
     if not segments:
         return Allocation([], [], how_to_read())
     groups = _groups(segments, total, counts) if budget.sharing == "shared" else None
-    return allocate(budget, tokens, segments, lambda _, own, limit: method.measure(own, limit), even, groups)
+    kinds = [context.kind for context in contexts]
+
+    def measure(numbers: list[int], own: Tensor, limit: int) -> Measured:
+        return method.measure(own, limit, Context.stack([contexts[n] for n in numbers]) if contexts else None)
+
+    return allocate(budget, tokens, segments, measure, even, groups, kinds)
 
 
 def _groups(segments: Sequence[Segment], total: int, counts: Sequence[int] | None) -> list[list[int]]:
     """The numbers of the segments in each prompt: models fill placeholders with features in order."""
     if counts is None:
         raise outside_a_prompt("budget='shared'")
+    rows = prompt_numbers(segments, total, counts)
+    return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
+
+
+def prompt_numbers(segments: Sequence[Segment], total: int, counts: Sequence[int]) -> list[int]:
+    """The number of the prompt that each segment stands in.
+
+    Args:
+        segments: The segments.
+        total: Feature rows of the call.
+        counts: How many of these belong to each prompt.
+
+    Raises:
+        ApETError: If they do not match.
+    """
     ends = list(itertools.accumulate(counts))
     rows = [bisect.bisect_right(ends, int(rows_of(segment)[0])) for segment in segments]
     last = [bisect.bisect_right(ends, int(rows_of(segment)[-1])) for segment in segments]
     if ends[-1] != total or rows != last:
         raise mismatch(segments[0].modality, list(counts), total, len(segments))
-    return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
+    return rows
 
 
 def check_counts(method: Method, tokens: int, operation: str) -> None:

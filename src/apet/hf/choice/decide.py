@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from apet.core.finite import look_once, reading
 from apet.core.measure import Measured
 from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
-from apet.methods import Attended, Attention, Method
+from apet.methods import Context, Method
 
 __all__ = ["Decision", "decide"]
 
@@ -47,7 +47,7 @@ def decide(
     keeps: Sequence[int],
     *,
     candidates: Sequence[Tensor | None] | None = None,
-    attention: Attention | None = None,
+    contexts: Sequence[Context] = (),
     measured: Sequence[Measured] = (),
 ) -> Decision | None:
     """Decide which tokens of every segment stay, and merge the others into them.
@@ -60,7 +60,7 @@ def decide(
             decision on the first of them. All segments have equally many copies.
         keeps: How many tokens each segment keeps.
         candidates: What the segments' tokens are called in the answer, ``(C,)`` ascending; None: 0 to C - 1.
-        attention: What attention says about every token, for a method that decides by it.
+        contexts: What the method is told about every segment; empty if it asks for nothing.
         measured: What was found of every segment already; empty for nothing.
 
     Returns:
@@ -69,10 +69,11 @@ def decide(
     Raises:
         ApETError: If the method refuses the tokens (NaN, infinite) or the budget.
     """
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, int, Hashable], list[int]] = defaultdict(list)
     for number, (copies, keep) in enumerate(zip(places, keeps, strict=True)):
         if keep < len(copies[0]):
-            groups[len(copies[0]), keep].append(number)
+            kind = contexts[number].kind if contexts else None
+            groups[len(copies[0]), keep, kind].append(number)
     if not groups:
         return None
     stages: list[StageSelection | None] = [None] * len(places)
@@ -85,14 +86,11 @@ def decide(
     ]
     owns = [tokens[0][where[0]] for where in wheres]
     known = look_once(owns, "forward", "image")
-    for ((length, keep), members), where, own in zip(groups.items(), wheres, owns, strict=True):
+    for ((length, keep, _), members), where, own in zip(groups.items(), wheres, owns, strict=True):
         with torch.no_grad(), reading(known), Clock(own.device) as clock:
-            if isinstance(method, Attended):
-                selection = method.select(own.detach(), keep, _of(attention, where[0]))
-            else:
-                found = Measured.batch([measured[number] for number in members]) if measured else None
-                asked = own.detach(), keep
-                selection = method.select(*asked) if found is None else method.choose(*asked, found)
+            told = Context.stack([contexts[number] for number in members]) if contexts else None
+            found = Measured.batch([measured[number] for number in members]) if measured else None
+            selection = method.decided(own.detach(), keep, found, told)
         stays = [copy.gather(1, selection.indices) for copy in where]
         lost += [copy.flatten() for copy in where]
         kept += [copy.flatten() for copy in stays]
@@ -130,11 +128,3 @@ def _named(
         return plain.expand(len(members), -1)
     own = [candidates[number] for number in members]
     return torch.stack([plain if names is None else names.to(device) for names in own])
-
-
-def _of(attention: Attention | None, where: Tensor) -> Attention | None:
-    """What attention says about the tokens of a group."""
-    if attention is None:
-        return None
-    keys = attention.keys
-    return Attention(attention.received[where], None if keys is None else keys[where])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from apet.core.segment import Segment
 from apet.hf.families import Modality
 from apet.hf.families.family import Visual
+from apet.hf.families.layouts import entries
 from apet.hf.grid import Grid
 from apet.methods import Method
 
-__all__ = ["grids_of", "segments_of"]
+__all__ = ["grids_of", "grids_of_entries", "segments_of"]
 
 
 def segments_of(method: Method, modality: str, images: Sequence[Sequence[Tensor]]) -> list[Segment]:
@@ -48,3 +50,19 @@ def grids_of(
     if modality.grids is None:
         return ()
     return tuple(tuple(grids) for grids in modality.grids(visual, images))
+
+
+def grids_of_entries(
+    modality: Modality, base: Any, arguments: dict[str, Any], segments: Sequence[Segment]
+) -> tuple[tuple[Grid, ...], ...]:
+    """The same where every segment is an entry of the features, one behind the other.
+
+    Args:
+        modality: What is encoded.
+        base: The base model.
+        arguments: What the feature method was called with, by name.
+        segments: The segments.
+    """
+    visual = Visual(base, arguments, tuple((segment.tokens,) for segment in segments))
+    with torch.device("cpu"):
+        return grids_of(modality, visual, entries(visual))

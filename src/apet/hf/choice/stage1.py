@@ -12,10 +12,11 @@ from apet.core.finite import reading
 from apet.core.segment import Segment
 from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.decide import decide
+from apet.hf.choice.told import Told
 from apet.hf.clock import Clock
 from apet.hf.prompt.parts import rows_of
 from apet.hf.results import StageSelection
-from apet.methods import Attention, Method
+from apet.methods import Method
 
 __all__ = ["Compressed", "compress_segments"]
 
@@ -44,7 +45,7 @@ def compress_segments(
     segments: Sequence[Segment],
     deep: tuple[Tensor, ...] = (),
     counts: Sequence[int] | None = None,
-    attention: Attention | None = None,
+    told: Told = Told(),  # noqa: B008 (frozen)
 ) -> Compressed:
     """Compress every segment of a call.
 
@@ -54,7 +55,7 @@ def compress_segments(
         segments: What has a budget of its own; they do not overlap.
         deep: Features of the same rows for later layers, which get the same decision.
         counts: How many of the rows belong to each prompt, in order; None if that is not known.
-        attention: What attention says about the rows, for a method that decides by it.
+        told: What the method is told about the segments.
 
     Returns:
         The decisions and the rows that are left.
@@ -71,14 +72,15 @@ def compress_segments(
     others = places.pop()
     with Clock(rows.device) as counting:
         tokens = [_tokens(rows, *pair) for pair in zip(own, places, strict=True)]
-        keeps = stage1_counts(method, tokens, segments, len(rows), counts)
+        contexts = told.contexts(method, places)
+        keeps = stage1_counts(method, tokens, segments, len(rows), counts, contexts)
     with reading(keeps.reading):
         found = decide(
             method,
             [rows, *deep],
             [(place,) for place in places],
             keeps.counts,
-            attention=attention,
+            contexts=contexts,
             measured=keeps.measured,
         )
     if found is None:

@@ -199,7 +199,7 @@ def parts_of(base: Any, family: Family, method: Method) -> dict[str, Any]:
     """The parts of a base model that a compression relies on, by name, as they stand there."""
     text = family.text_of(base)
     parts = {family.text: text}
-    if family.projector is not None and method.at != "projector_output":
+    if family.projector is not None and method.early:
         parts[family.projector] = getattr(base, family.projector)
     for name, child in text.named_children():
         if name.startswith("rotary_emb"):

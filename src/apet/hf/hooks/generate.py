@@ -30,7 +30,7 @@ from apet.hf.state import (
     generation_in_progress,
     running,
 )
-from apet.methods import Attended, Method
+from apet.methods import Method
 
 __all__ = ["guard_generate", "wrap_prepare"]
 
@@ -62,7 +62,8 @@ def guard_generate(
             _check_placeholders(head(), family, _ids(given))
         session.begin()
         own_loop = given.get("custom_generate") is not None  # which may encode for itself
-        generation = Generation(lease, _rows(given), _ids(given), encodes=not own_loop)
+        ids = _ids(given)
+        generation = Generation(lease, _rows(given), ids, _real(given, ids), encodes=not own_loop)
         with (
             running(call_in_progress, None),
             running(encoding_in_progress, None),
@@ -129,17 +130,17 @@ def check_options(model: Any, family: Family, given: dict[str, Any], options: _O
 
 
 def check_last_token(options: _Options, method: Method) -> None:
-    """Refuse chunks where a method reads the attention of the prompt's last token, which comes too late.
+    """Refuse chunks where a method looks at the prompt, which comes in parts.
 
     Raises:
         ApETError: If it does.
     """
     chunk = options("prefill_chunk_size")
-    if chunk is not None and isinstance(method, Attended) and method.reads == "text":
+    if chunk is not None and not method.blind:
         raise ApETError(
             "generate",
             f"prefill_chunk_size={chunk} under {type(method).__name__}",
-            "prefill_chunk_size=None: it reads the attention of the prompt's last token",
+            "prefill_chunk_size=None: it looks at the whole prompt",
         )
 
 
@@ -175,6 +176,14 @@ def _ids(given: dict[str, Any]) -> Tensor | None:
             whole = mask is None or mask.shape[1] == ids.shape[1]
             return ids[:, held:] if whole else ids
     return None
+
+
+def _real(given: dict[str, Any], ids: Tensor | None) -> Tensor | None:
+    """Which of the new ids are no padding, as far as a mask tells."""
+    mask = given.get("attention_mask")
+    if ids is None or not isinstance(mask, Tensor) or mask.dim() != 2:
+        return None
+    return mask[:, mask.shape[1] - ids.shape[1] :] != 0
 
 
 def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., Any]:

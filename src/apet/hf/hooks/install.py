@@ -24,6 +24,7 @@ from apet.hf.hooks.layers import LayerHooks
 from apet.hf.hooks.projector import ProjectorHooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
+from apet.hf.hooks.told import check_told
 from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import base_of, uncompiled
 from apet.hf.sessions import Session
@@ -72,6 +73,7 @@ def check_fits(model: nn.Module, family: Family, method: Method, operation: str)
     check_names(text, f"a {type(text).__name__}", operation, "attention_mask", "inputs_embeds")
     check_shrinks(base, family, method, operation)
     check_attention(base, family, method, operation)
+    check_told(base, family, method, operation)
     if not method.later:
         return
     if family.one_stage is not None:
@@ -154,7 +156,7 @@ class Installed:
 
         if vision.early:
             projector = uncompiled(getattr(base, family.projector or ""))
-            early = ProjectorHooks(method, lease, base)
+            early = ProjectorHooks(method, lease, family, base)
             hooks.append(projector.register_forward_pre_hook(early.before).remove)
             hooks.append(projector.register_forward_hook(early.after).remove)
             hooks.append(refuse_copies(projector))

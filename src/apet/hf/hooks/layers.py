@@ -16,15 +16,15 @@ from apet.hf.cache.masks import remap
 from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.choice.budgets import later_count
 from apet.hf.choice.decide import decide
-from apet.hf.hooks.attention import from_last_token
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
+from apet.hf.hooks.told import names_of, told_inside
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
 from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import make_record
 from apet.hf.state import Call
-from apet.methods import Attended, Method, Stage2
+from apet.methods import Method, Stage2
 
 __all__ = ["LayerHooks"]
 
@@ -100,13 +100,14 @@ class LayerHooks(Hooks):
             later_count(self.method, stage, call.segments[number], len(slots[places[0]]))
             for number, places in copies.items()
         ]
+        first = {number: slots[places[0]] for number, places in copies.items()}
         found = decide(
             self.method,
             [hidden.flatten(0, 1)],
             [[slots[place] for place in places] for places in copies.values()],
             keeps,
-            candidates=[_names(call, prompt, number) for number in copies],
-            attention=from_last_token(prompt, device) if isinstance(self.method, Attended) else None,
+            candidates=[names_of(call, prompt, number) for number in copies],
+            contexts=told_inside(self.method, hidden, call, prompt, first),
         )
         if found is None:
             return hidden
@@ -214,13 +215,6 @@ class LayerHooks(Hooks):
             memo = (mask, fit_step(self.config, number, hidden, mask, cache, record, behind.index))
             record.memo[behind.layer] = memo
         return args, {**kwargs, "attention_mask": memo[1]}
-
-
-def _names(call: Call, prompt: Prompt, number: int) -> Tensor | None:
-    """The numbers of a segment's tokens that are left, among its N; None where all are."""
-    earlier = prompt.stages.get(number)
-    last = earlier[-1] if earlier else call.stages[number]
-    return None if last is None else last.indices
 
 
 def _rotary(given: Any, index: Tensor) -> Any:

@@ -14,9 +14,13 @@ from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.cache.record import Lease
 from apet.hf.choice.features import spread
+from apet.hf.choice.segments import grids_of_entries
 from apet.hf.choice.stage1 import compress_segments
+from apet.hf.families import Family
+from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.hooks import Hooks
+from apet.hf.hooks.told import told_at_stage1
 from apet.hf.prompt.parts import rows_of
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Method
@@ -33,8 +37,9 @@ def encoding_of(lease: Lease) -> Encoding | None:
 class ProjectorHooks(Hooks):
     """Hooks of one projector: shorten its input, and bring its output back to the expected length."""
 
-    def __init__(self, method: Method, lease: Lease, base: nn.Module) -> None:
+    def __init__(self, method: Method, lease: Lease, family: Family, base: nn.Module) -> None:
         super().__init__(method, lease)
+        self.family = family
         self.base = weakref.ref(base)
 
     def before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -55,7 +60,17 @@ class ProjectorHooks(Hooks):
         segments = self._segments(features, encoding)
         rows = features.reshape(-1, features.shape[-1])
         counts = None if encoding.around is None or self.method.budget != "shared" else encoding.around.counts
-        done = compress_segments(self.method, rows, segments, counts=counts, attention=attention_of(encoding))
+        told = told_at_stage1(
+            self.method,
+            self.base(),
+            self.family,
+            segments,
+            self._grids(segments, encoding),
+            encoding.around,
+            rows,
+            attention_of(encoding),
+        )
+        done = compress_segments(self.method, rows, segments, counts=counts, told=told)
         before = sum(segment.tokens for segment in encoding.segments)
         encoding.segments += [replace(segment, rows=rows_of(segment) + before) for segment in segments]
         encoding.stages += done.stages
@@ -79,13 +94,21 @@ class ProjectorHooks(Hooks):
         encoding.shape = encoding.rows = None
         return full.view(*outer, width)
 
+    def _grids(self, segments: list[Segment], encoding: Encoding) -> tuple[tuple[Grid, ...], ...]:
+        """Where the segments' tokens lie, for a method that asks for it."""
+        if "places" not in self.method.needs:
+            return ()
+        kind = next(kind for kind in self.family.modalities if kind.name == encoding.modality)
+        return grids_of_entries(kind, self.base(), encoding.arguments, segments)
+
     def _segments(self, features: Tensor, encoding: Encoding) -> list[Segment]:
         """One segment per image, over the projector's input ``(B, N, d)``."""
         lengths = [features.shape[1]] * features.shape[0]
-        if encoding.sizes is not None:
+        given = encoding.arguments.get("image_sizes")
+        if given is not None:
             base: Any = self.base()
             tower = base.vision_tower
-            sizes = torch.as_tensor(encoding.sizes, device="cpu")
+            sizes = torch.as_tensor(given, device="cpu")
             lengths = (sizes // tower.patch_size).prod(dim=-1).tolist()
             if sum(lengths) != features.shape[0] * features.shape[1]:
                 raise ApETError(

@@ -17,7 +17,7 @@ from apet.hf.arguments import Given
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import place_small
 from apet.hf.choice.features import Features, spread, versions
-from apet.hf.choice.segments import grids_of, segments_of
+from apet.hf.choice.segments import grids_of, grids_of_entries, segments_of
 from apet.hf.choice.stage1 import Compressed, compress_segments
 from apet.hf.clock import Clock
 from apet.hf.families import Family, Modality
@@ -28,6 +28,7 @@ from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.compiled import outside_compiled_code
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.projector import encoding_of
+from apet.hf.hooks.told import told_at_stage1
 from apet.hf.hooks.travelling import (
     Source,
     attach,
@@ -65,8 +66,7 @@ class VisionHooks(Hooks):
         super().__init__(method, lease)
         self.family = family
         self._base = weakref.ref(base)
-        early = family.projector is not None and method.at != "projector_output"
-        self.early = early and not method.replaces
+        self.early = family.projector is not None and method.early
         self._originals: dict[str, Callable[..., Any]] = {}
 
     @property
@@ -120,7 +120,7 @@ class VisionHooks(Hooks):
         kwargs: dict[str, Any],
     ) -> Any:
         """All features as they are, with what a forward pass needs to decide on them later."""
-        encoding = Encoding(self.lease, modality.name, arguments.get("image_sizes"), apart=True)
+        encoding = Encoding(self.lease, modality.name, arguments, apart=True)
         with running(encoding_in_progress, encoding):
             output = original(*args, **kwargs)
         source = Source(
@@ -166,7 +166,7 @@ class VisionHooks(Hooks):
 
     def _encoding(self, modality: Modality, arguments: Given) -> Encoding:
         around = around_of(self.base, self.family, modality, self.method, self.lease)
-        return Encoding(self.lease, modality.name, arguments.get("image_sizes"), around)
+        return Encoding(self.lease, modality.name, arguments, around)
 
     def _decided(
         self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
@@ -175,10 +175,8 @@ class VisionHooks(Hooks):
         if not self.early:
             return self._behind(output, modality, arguments, encoding)
         segments = encoding.segments
-        visual = Visual(self.base, arguments, tuple((segment.tokens,) for segment in segments))
         total = sum(segment.tokens for segment in segments)
-        with torch.device("cpu"):
-            grids = grids_of(modality, visual, entries(visual))
+        grids = grids_of_entries(modality, self.base, arguments, segments)
         return output, Encoded(
             self.lease, modality.name, total, tuple(segments), tuple(encoding.stages), grids
         )
@@ -221,8 +219,17 @@ class VisionHooks(Hooks):
         segments = segments_of(self.method, modality.name, images)
         shared = self.method.budget == "shared" and around is not None
         counts = around.counts if shared and around is not None else None
-        attention = attention_of(encoding)
-        done = compress_segments(self.method, features.rows, segments, features.deep, counts, attention)
+        told = told_at_stage1(
+            self.method,
+            self.base,
+            self.family,
+            segments,
+            grids,
+            around,
+            features.rows,
+            attention_of(encoding),
+        )
+        done = compress_segments(self.method, features.rows, segments, features.deep, counts, told)
         encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(segments), done.stages, grids)
         return _filled(features, encoded, done), encoded
 

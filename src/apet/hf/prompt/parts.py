@@ -31,11 +31,13 @@ class Around:
         ids: ``(B, L)``, or None where the caller brought embeddings.
         samples: ``(B, L)`` long on the CPU, the number of the sample that a token belongs to, where several
             are packed into a row; else None.
+        real: ``(B, L)`` bool on the CPU, which tokens are no padding; None for all.
     """
 
     placeholders: Tensor
     ids: Tensor | None
     samples: Tensor | None = None
+    real: Tensor | None = None
 
     @property
     def counts(self) -> list[int]:

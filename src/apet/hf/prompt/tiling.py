@@ -30,14 +30,15 @@ def around_of(base: Any, family: Family, modality: Modality, method: Method, lea
         asked = f"unit='whole' with a {modality.name} for {family.title}: {modality.no_whole}"
         raise ApETError("forward", asked, "unit='part'")
     found, call, generation = None, call_in_progress.get(), generation_in_progress.get()
-    needed = method.budget == "shared" or modality.begins is not None
+    needed = method.budget == "shared" or modality.begins is not None or "prompt" in method.needs
     if not needed:
         return None
     if call is not None and call.lease is lease and modality.name in call.placeholders:
-        found = Around(call.placeholders[modality.name], call.ids, call.samples)
+        found = Around(call.placeholders[modality.name], call.ids, call.samples, call.real)
     elif generation is not None and generation.lease is lease and generation.ids is not None:
         ids = generation.ids.cpu()
-        found = Around(torch.eq(ids, getattr(base.config, modality.placeholder)), ids)
+        places = torch.eq(ids, getattr(base.config, modality.placeholder))
+        found = Around(places, ids, real=None if generation.real is None else generation.real.cpu())
     if found is None and method.budget == "shared":
         raise outside_a_prompt("budget='shared'")
     if modality.begins is None or (found is not None and found.ids is not None):
