@@ -90,8 +90,9 @@ class Family:
         text: Attribute of the text model, whose ``layers`` are the decoder layers.
         projector: Attribute of a projector that maps every token by itself and whose output is the features:
             stage 1 can then come before it. None where there is none.
-        encoder: Attribute of the vision encoder's layers, where ``config.vision_feature_layer`` says which of
-            them gives the features, all its patches in order; None where that is not so.
+        encoder: Attribute of the module that holds the vision encoder's layers, where
+            ``config.vision_feature_layer`` says which of them gives the features, all its patches in order;
+            None where that is not so.
         base_masks: Whether the base model, not the text model, builds the layers' masks.
         tiles: Whether images are cut into tiles, each an image to the budget.
         note: What users of this family alone have to know.

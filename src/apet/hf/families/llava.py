@@ -34,7 +34,7 @@ ROWS = (
         ("LlavaForConditionalGeneration",),
         (replace(drawn(IMAGE, sized(lambda base: int(base.vision_tower.patch_size))), shrink=INTERPOLATED),),
         projector="multi_modal_projector",
-        encoder="vision_tower.encoder.layers",
+        encoder="vision_tower.encoder",
         checkpoints=("llava-hf/llava-1.5-7b-hf", "llava-hf/llava-1.5-13b-hf"),
     ),
     Family(

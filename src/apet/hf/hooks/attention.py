@@ -106,13 +106,17 @@ def _encoder_attention(base: Any, family: Family) -> list[Any]:
     layer = getattr(base.config, "vision_feature_layer", None)
     if family.encoder is None or not isinstance(layer, int) or layer == 0:
         return []
-    layers: Any = reduce(lambda owner, name: getattr(owner, name, None), family.encoder.split("."), base)
+    encoder: Any = reduce(lambda owner, name: getattr(owner, name, None), family.encoder.split("."), base)
+    if not isinstance(encoder, nn.Module):
+        return []
+    layers = next((part for part in encoder.children() if isinstance(part, nn.ModuleList)), ())
     # Hidden states begin with the embeddings: number f comes out of layer f - 1.
     number = layer if layer < 0 else layer - 1
-    if layers is None or not -len(layers) <= number < len(layers):
+    if not -len(layers) <= number < len(layers):
         return []
-    module = getattr(layers[number], "self_attn", None)
-    return [module] if isinstance(getattr(module, "k_proj", None), nn.Linear) else []
+    return [
+        part for part in layers[number].children() if isinstance(getattr(part, "k_proj", None), nn.Linear)
+    ]
 
 
 def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
