@@ -8,6 +8,7 @@ import warnings
 import pytest
 import torch
 from tests.global_settings import NEW_PRECISION, SETTINGS, everything_set, precision
+from tests.selections import tensors_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from apet.core import Segment, compress, compress_ragged
@@ -38,7 +39,7 @@ def decisions(x):
         *compress_ragged([x[:30], x[30:], x[40:70]], 9, budget="shared"),
         *compress_ragged(frames, tolerance=0.1, budget="shared", about=about, basis_size=3),
     ]
-    return [value for result in results for value in vars(result).values()] + [
+    return [value for result in results for value in tensors_of(result).values()] + [
         results[0].apply(x.double()),
         results[0].apply(x.half()),
         results[0].apply(torch.arange(120, device="cpu"), dim=0, merge=False),

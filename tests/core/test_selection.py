@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from tests.selections import tensors_of
 
 from apet.core import ApETError, Selection, compress, select
 
@@ -23,8 +24,8 @@ def test_select_is_the_decision_of_compress(draw):
     x = draw(3, 40, 16)
     decision, result = select(x, 9), compress(x, 9)
     assert type(decision) is Selection
-    for field in dataclasses.fields(Selection):
-        assert torch.equal(getattr(decision, field.name), getattr(result, field.name))
+    for name, value in tensors_of(decision).items():
+        assert torch.equal(value, getattr(result, name))
 
 
 def test_other_widths_and_places_of_the_tokens(draw):
@@ -80,8 +81,8 @@ def test_unbatch(draw):
     for image, part in enumerate(parts):
         alone = compress(x[image], 9)
         assert type(part) is type(alone)
-        for field in dataclasses.fields(part):
-            assert torch.equal(getattr(part, field.name), getattr(alone, field.name))
+        for name, value in tensors_of(part).items():
+            assert torch.equal(value, getattr(alone, name))
         assert part.unbatch() == [part]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.selections import tensors_of
 from tests.simulated_device import DEVICE, to_device, to_host, watching
 
 from apet.core import ApETError, Segment, compress, compress_ragged, select
@@ -15,7 +16,7 @@ ONE_BY_ONE = [Segment("video", 0, part, 20) for part in range(6)]
 
 
 def assert_same(device, host):
-    for name, value in vars(host).items():
+    for name, value in tensors_of(host).items():
         assert torch.equal(to_host(getattr(device, name)), value), name
 
 
@@ -172,7 +173,7 @@ def test_scores_can_be_batched_anew(draw):
     joined = type(scored[0]).batch(scored)
     expected = select(x, 9)
     found = select(x, 9, measured=joined)
-    for name, value in vars(expected).items():
+    for name, value in tensors_of(expected).items():
         assert torch.equal(getattr(found, name), value), name
     assert type(joined).batch([scored[0], score(x[:1], 4).measured]) is None
 

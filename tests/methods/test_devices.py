@@ -6,6 +6,7 @@ import pytest
 import torch
 from method_table import CONFIGURATIONS, decide
 from tests.deterministic import Operations
+from tests.selections import tensors_of
 from tests.simulated_device import to_device, to_host, watching
 
 from apet.core import ApETError
@@ -23,7 +24,7 @@ def test_a_decision_waits_once(build, tokens, keep):
     assert not log.mismatches
     assert operations.refused == set()
     expected = decide(build(keep), tokens, keep)
-    for name, value in vars(expected).items():
+    for name, value in tensors_of(expected).items():
         assert torch.equal(to_host(getattr(found, name)), value), name
     torch.testing.assert_close(to_host(merged), expected.apply(tokens), rtol=1e-5, atol=1e-6)
 
@@ -56,7 +57,7 @@ def test_choosing_is_selecting(tokens, name, limit, scale):
     expected = method.select(tokens, 9)
     for measured in (Measured.batch(parts), method.measure(tokens, limit), None):
         chosen = method.choose(tokens, 9, measured)
-        for field, value in vars(expected).items():
+        for field, value in tensors_of(expected).items():
             assert torch.equal(getattr(chosen, field), value), field
 
 

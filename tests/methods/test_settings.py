@@ -9,6 +9,7 @@ import pytest
 import torch
 from method_table import CONFIGURATIONS, decide
 from tests.global_settings import SETTINGS, everything_set
+from tests.selections import tensors_of
 
 from apet.core import Selection
 from apet.methods import Method
@@ -32,10 +33,10 @@ def every_decision(tokens):
     found = []
     for make in (*CONFIGURATIONS.values(), Careless):
         selection = decide(make(9), tokens, 9)
-        found += [*vars(selection).values(), selection.apply(tokens)]
+        found += [*tensors_of(selection).values(), selection.apply(tokens)]
         if make(9).measures:
             measured = make(9).measure(tokens, 20)
-            found += [*measured.in_given_unit(), *vars(make(9).choose(tokens, 9, measured)).values()]
+            found += [*measured.in_given_unit(), *tensors_of(make(9).choose(tokens, 9, measured)).values()]
     return found
 
 
@@ -69,5 +70,5 @@ def test_threads_and_the_global_generator(tokens, build):
         found = decide(build(9), tokens, 9)
     finally:
         torch.set_num_threads(threads)
-    for name, value in vars(expected).items():
+    for name, value in tensors_of(expected).items():
         assert torch.equal(getattr(found, name), value), name

@@ -8,7 +8,7 @@ from torch import Tensor
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 from apet.core.dispatch import kernels_for
 
-__all__ = ["adjacent_kept", "merge_rows", "nearest_kept", "top_rows"]
+__all__ = ["adjacent_kept", "merge_rows", "mix_rows", "nearest_kept", "top_rows"]
 
 
 def top_rows(scores: Tensor, count: int, always: Tensor | None = None) -> Tensor:
@@ -108,6 +108,21 @@ def merge_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:
     for images, rows in row_blocks(batch, total, width, x.device):
         sums.index_add_(0, slots[images, rows].flatten(), x[images, rows].flatten(0, 1).to(accumulate))
     return sums.div_(counts.unsqueeze(1)).view(batch, kept, width).to(x.dtype)
+
+
+def mix_rows(x: Tensor, mix: Tensor) -> Tensor:
+    """Mixes rows by given weights; differentiable in ``x``.
+
+    Args:
+        x: Rows ``(B, N, w)`` of a float dtype.
+        mix: Weights ``(B, K, N)`` float32.
+
+    Returns:
+        ``(B, K, w)`` in the dtype of ``x``, summed in float32, or float64 for float64.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    mixed = [product(own[None].to(wide), rows[None].to(wide)) for own, rows in zip(mix, x, strict=True)]
+    return torch.cat(mixed).to(x.dtype)
 
 
 def _bags(x: Tensor, slots: Tensor, kept: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from apet.core.blocks import take_rows
 from apet.core.errors import ApETError
-from apet.core.merge import merge_rows
+from apet.core.merge import merge_rows, mix_rows
 from apet.core.precision import unaffected
 
 __all__ = ["Compression", "Selection"]
@@ -30,12 +30,15 @@ class Selection:
             unit of the tokens, or the score that the method's own text names (a norm, an attention weight).
             Zeros for a method that has no score per token.
         basis: Basis tokens in the order picked, ``(.., M)`` int64. M is 0 for a method that has none.
+        mix: What each kept token becomes in merging, as weights of all tokens, ``(.., K, N)`` float32, where
+            that is no plain mean of the tokens assigned to it; None where it is.
     """
 
     indices: Tensor
     assignment: Tensor
     errors: Tensor
     basis: Tensor
+    mix: Tensor | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -78,7 +81,10 @@ class Selection:
         rows = rows if self.batched else rows.unsqueeze(0)
         lead, rest = rows.shape[:2], rows.shape[2:]
         indices = self.indices if self.batched else self.indices.unsqueeze(0)
-        if merge:
+        if merge and self.mix is not None:
+            flat = mix_rows(rows.reshape(*lead, math.prod(rest)), self.mix.reshape(-1, *self.mix.shape[-2:]))
+            out = flat.reshape(lead[0], self.num_kept, *rest)
+        elif merge:
             assignment = self.assignment if self.batched else self.assignment.unsqueeze(0)
             flat = merge_rows(rows.reshape(*lead, math.prod(rest)), assignment, self.num_kept)
             out = flat.reshape(lead[0], self.num_kept, *rest)
@@ -86,13 +92,22 @@ class Selection:
             out = take_rows(rows, indices)
         return (out if self.batched else out.squeeze(0)).movedim(target, source)
 
+    def weights(self) -> Tensor:
+        """What each kept token becomes in merging, as weights of all tokens, ``(.., K, N)`` float32."""
+        if self.mix is not None:
+            return self.mix
+        slots = torch.arange(self.num_kept, device=self.indices.device)
+        members = (self.assignment.unsqueeze(-2) == slots.unsqueeze(-1)).to(torch.float32)
+        return members / members.sum(dim=-1, keepdim=True)
+
     def unbatch(self) -> list[Self]:
         """Splits a batch into decisions of one image, sharing memory; a single decision gives itself."""
         if not self.batched:
             return [self]
-        names = [field.name for field in dataclasses.fields(self)]
+        found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         parts: list[dict[str, Any]] = [
-            {name: getattr(self, name)[image] for name in names} for image in range(len(self.indices))
+            {name: None if value is None else value[image] for name, value in found.items()}
+            for image in range(len(self.indices))
         ]
         return [type(self)(**part) for part in parts]
 
@@ -123,4 +138,4 @@ class Compression(Selection):
         tokens: The kept tokens, merged or not, ``(.., K, d)`` in the dtype of the input.
     """
 
-    tokens: Tensor
+    tokens: Tensor = dataclasses.field(kw_only=True)

@@ -31,6 +31,7 @@ class StageSelection:
         errors: ``(C,)`` float32: approximation error of each candidate.
         basis: ``(M,)`` long: the basis tokens, counted in the original N, in the order they were chosen.
         tokens: ``(K, d)``, detached: the kept tokens as they went on, merged or not.
+        mix: ``(K, C)`` float32, or None; see `apet.Selection`.
         earlier: The selections inside the text model before this one, where a method has several there; it
             then speaks of all of them together, its errors and basis being those of the first.
     """
@@ -42,6 +43,7 @@ class StageSelection:
     basis: Tensor
     tokens: Tensor
     clock: Clock = field(repr=False)
+    mix: Tensor | None = field(default=None, repr=False)
     share: int = field(default=1, repr=False)
     counting: tuple[Clock, int] | None = field(default=None, repr=False)
     earlier: tuple[StageSelection, ...] = field(default=(), repr=False)
@@ -65,6 +67,7 @@ class StageSelection:
             later,
             candidates=self.candidates,
             assignment=later.assignment[self.assignment],
+            mix=_mixed(self, later),
             errors=self.errors,
             basis=self.basis[torch.isin(self.basis, later.indices)],
             earlier=(*self.earlier, self),
@@ -78,7 +81,15 @@ class StageSelection:
             assignment=self.assignment,
             errors=self.errors,
             basis=torch.searchsorted(self.candidates, self.basis),
+            mix=self.mix,
         )
+
+
+def _mixed(first: StageSelection, later: StageSelection) -> Tensor | None:
+    """The weights of two selections one behind the other; None where both take plain means."""
+    if first.mix is None and later.mix is None:
+        return None
+    return later.selection.weights() @ first.selection.weights()
 
 
 @dataclass(frozen=True)
@@ -136,11 +147,11 @@ class ImageResult:
             everything = torch.arange(self.tokens)
             none = everything.new_empty(0)
             return Selection(everything, everything, torch.zeros(self.tokens), none)
-        assignment = first.assignment
-        if self.stage1 is not None and self.stage2 is not None:
-            assignment = self.stage2.assignment[assignment]
-        last = self.stage2 or first
-        return Selection(last.indices, assignment, first.errors, first.basis)
+        if self.stage1 is None or self.stage2 is None:
+            return Selection(first.indices, first.assignment, first.errors, first.basis, first.mix)
+        assignment = self.stage2.assignment[first.assignment]
+        mix = _mixed(first, self.stage2)
+        return Selection(self.stage2.indices, assignment, first.errors, first.basis, mix)
 
     @property
     def indices(self) -> Tensor:

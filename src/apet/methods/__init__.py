@@ -10,7 +10,7 @@ A new method touches three places:
 
 from apet.methods.apet import ApET
 from apet.methods.attended import Attended
-from apet.methods.base import At, Method, Positions, Stage2
+from apet.methods.base import At, Method, Positions
 from apet.methods.context import Attention, Context, Places
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
@@ -25,6 +25,7 @@ from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
 from apet.methods.registry import METHODS, named
+from apet.methods.stage2 import Stage2
 from apet.methods.tome import ToMe
 from apet.methods.visionzip import VisionZip
 

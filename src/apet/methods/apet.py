@@ -23,8 +23,9 @@ from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
 from apet.core.merge import nearest_kept
 from apet.core.selection import Selection
-from apet.methods.base import Method, Stage2
+from apet.methods.base import Method
 from apet.methods.context import Context
+from apet.methods.stage2 import Stage2
 
 __all__ = ["ApET"]
 

@@ -10,46 +10,20 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import torch
 from torch import Tensor
 
-from apet.core.budget import Budget, Keep, Sharing, check_keep, fit_keep
+from apet.core.budget import Budget, Keep, Sharing, fit_keep
 from apet.core.check import check_flag
 from apet.core.errors import ApETError
 from apet.core.measure import Measured
 from apet.core.precision import unaffected
 from apet.core.selection import Selection
 from apet.methods.context import NEEDS, Context
+from apet.methods.stage2 import Stage2
 
 __all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
 
 Positions = Literal["own", "contiguous"]
 At = Literal["auto", "projector_input", "projector_output"]
 Granularity = Literal["part", "whole"]
-
-
-@dataclass(frozen=True)
-class Stage2:
-    """A second compression inside the language model, in prefill only.
-
-    Attributes:
-        layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
-            the paper's choice for 32 layers.
-        keep: Visual tokens per unit after it: an int, or a share in (0, 1] of the unit's *original* tokens,
-            those before stage 1. Of a unit with fewer left an int keeps all. A share has to be at most what
-            stage 1 keeps; behind a tolerance or a shared budget, which decide for themselves, it is cut to
-            that.
-    """
-
-    layer: int
-    keep: int | float
-
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
-            raise ApETError("Stage2", f"layer={self.layer!r}", "an int of at least 1")
-        object.__setattr__(self, "keep", check_keep(self.keep, "Stage2"))
 
 
 @dataclass(frozen=True)
@@ -94,6 +68,12 @@ class Method(ABC):
     stage2: Stage2 | None = None
     at: At = "auto"
     unit: Granularity = "part"
+
+    published: ClassVar[str] = ""
+    """Where the method was published; empty for one of this library's own and for controls."""
+
+    departs: ClassVar[str] = ""
+    """What is not as published; empty where nothing is known to differ."""
 
     measures: ClassVar[bool] = False
     """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
@@ -239,6 +219,14 @@ class Method(ABC):
 
         Args:
             num_layers: Decoder layers of the language model.
+        """
+        return self
+
+    def inside(self, stage: Stage2) -> Self:
+        """The method as it decides in a stage inside the language model; itself, unless it is to differ.
+
+        Args:
+            stage: One of `later`.
         """
         return self
 

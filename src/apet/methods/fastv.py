@@ -10,9 +10,9 @@ from apet.core.budget import check_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Attended
-from apet.methods.base import Stage2
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
+from apet.methods.stage2 import Stage2
 
 __all__ = ["FastV"]
 

@@ -28,12 +28,15 @@ class Picked:
         scores: ``(B, N)`` float32, what they were picked by; None for zeros.
         basis: ``(B, M)`` int64, tokens that the others are compared with, in the order picked; None for none.
         assignment: ``(B, N)`` int64, where each token goes, if the method says that itself.
+        mix: ``(B, K, N)`` float32, what kept tokens become in merging, if that is no mean; see
+            `apet.Selection`.
     """
 
     indices: Tensor
     scores: Tensor | None = None
     basis: Tensor | None = None
     assignment: Tensor | None = None
+    mix: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class _Picking(Method):
             assignment=adjacent_kept(picked.indices, total) if assignment is None else assignment,
             errors=torch.zeros_like(read.norms) if scores is None else scores,
             basis=picked.indices[:, :0] if basis is None else basis,
+            mix=picked.mix,
         )
 
 

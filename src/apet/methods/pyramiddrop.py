@@ -10,9 +10,9 @@ from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Attended
-from apet.methods.base import Stage2
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
+from apet.methods.stage2 import Stage2
 
 __all__ = ["PyramidDrop"]
 
@@ -29,9 +29,6 @@ class PyramidDrop(Attended):
     lowest index. Every stage keeps the same share of what it finds, so that the last one leaves ``keep``.
     With ``keep=0.125`` that is a half each time: 50%, 25% and 12.5%, the paper's.
 
-    The authors' code ranks by the next layer's queries and keys, computed apart; here they are the weights
-    that eager attention gives out.
-
     Attributes:
         keep: Visual tokens of each unit behind the last stage. Averaged over all layers they are several
             times as many: 262 of 576 with ``keep=64``.
@@ -42,6 +39,11 @@ class PyramidDrop(Attended):
     _: KW_ONLY
     layers: tuple[int, ...] | None = None
     reads: ClassVar[Literal["vision", "text"]] = "text"
+    published: ClassVar[str] = "PyramidDrop, arXiv 2410.17247"
+    departs: ClassVar[str] = (
+        "the authors' code ranks by the queries and keys of the layer to come, computed apart; here by the "
+        "weights of the layer just run"
+    )
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -81,11 +83,11 @@ class PyramidDrop(Attended):
         return tuple(Stage2(layer, check_keep(self.keep)) for layer in self.depths)
 
     def behind(self, stage: Stage2, total: int) -> int:
-        """The even shares' product so far, rounded to the nearest integer."""
+        """The even shares' product so far, rounded down."""
         kept = fit_keep(check_keep(self.keep), total, "PyramidDrop")
         done = (self.depths.index(stage.layer) + 1) / len(self.depths)
         share: float = (kept / total) ** done
-        return max(kept, round(total * share))
+        return max(kept, int(total * share + 1e-9))  # a half as a root of an eighth is a little less
 
     def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Ranks the tokens by the attention that they receive."""

@@ -25,22 +25,25 @@ class VisionZip(Attended):
 
     The dominant tokens receive most attention in the encoder layer whose output the model uses: from the CLS
     token where there is one, else from all tokens on average. They stay as they are. Of the others every
-    n-th is a contextual token, into which the rest is averaged by the cosine similarity of the keys in that
-    layer. Ties go to the lowest index.
-
-    The paper keeps 54 and 10 of LLaVA-1.5's tokens at 64, and gives the CLS token to the language model in
-    addition; transformers' LLaVA has no place for it. ``merge=False`` leaves contextual tokens unmerged.
+    n-th is a contextual token; each of the rest goes to the contextual one whose key in that layer is most
+    like its own by cosine. A contextual token becomes itself plus the mean of those that go to it. Ties go to
+    the lowest index. ``merge=False`` leaves contextual tokens as they are.
 
     Attributes:
         contextual: Share of the kept tokens that are contextual, in (0, 1), rounded; the paper's is 10 of
-            64. At least one is, and at least one token is dominant, unless only one is kept: that is
-            dominant, and everything else is averaged into it.
+            64. At least one is, and at least one token is dominant, unless only one is kept: everything else
+            goes to that one.
     """
 
     _: KW_ONLY
     merge: bool = True
     contextual: float = 10 / 64
     reads: ClassVar[Literal["vision", "text"]] = "vision"
+    published: ClassVar[str] = "VisionZip, arXiv 2412.04467"
+    departs: ClassVar[str] = (
+        "the published 64 are CLS, 53 dominant and 10 contextual tokens; here 54 and 10, since transformers' "
+        "LLaVA has no place for CLS; contextual tokens keep their places instead of the prompt's end"
+    )
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -62,7 +65,8 @@ class VisionZip(Attended):
         taken = torch.zeros((batch, total), dtype=torch.uint8, device=dominant.device)
         rest = taken.scatter(1, dominant, 1).argsort(dim=1, stable=True)[:, : total - dominant.shape[1]]
         if count == 0:
-            return Picked(dominant, assignment=torch.zeros_like(attention.received, dtype=torch.int64))
+            alone = torch.zeros_like(attention.received, dtype=torch.int64)
+            return Picked(dominant, assignment=alone, mix=_added(alone, dominant))
         step = max(rest.shape[1] // count, 1)
         contextual = rest[:, ::step][:, :count]
         indices = torch.cat((dominant, contextual), dim=1).sort(dim=1).values
@@ -72,7 +76,17 @@ class VisionZip(Attended):
         nearest = contextual.gather(1, _most_similar(attention.keys, rest, contextual))
         slot_of.scatter_(1, rest, slot_of.gather(1, nearest))
         # Written again: a contextual token goes to itself, whatever equals it.
-        return Picked(indices, assignment=slot_of.scatter(1, indices, slots))
+        slot_of = slot_of.scatter(1, indices, slots)
+        return Picked(indices, assignment=slot_of, mix=_added(slot_of, indices))
+
+
+def _added(slot_of: Tensor, indices: Tensor) -> Tensor:
+    """Weights ``(B, K, N)``: every kept token itself, plus the mean of the others that go to it."""
+    slots = torch.arange(indices.shape[1], device=indices.device)
+    own = torch.zeros((*indices.shape, slot_of.shape[1]), device=indices.device, dtype=torch.float32)
+    own.scatter_(2, indices.unsqueeze(2), 1.0)
+    others = (slot_of.unsqueeze(1) == slots.unsqueeze(1)).to(torch.float32) - own
+    return own + others / others.sum(dim=2, keepdim=True).clamp(min=1.0)
 
 
 def _most_similar(keys: Tensor, rest: Tensor, contextual: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,7 @@ def decide(
         for number, ours in zip(members, zip(*stays, strict=True), strict=True):
             slots[number] = tuple(ours)
         names = _named(candidates, members, length, own.device)
+        mixes = [None] * len(members) if selection.mix is None else selection.mix
         parts = zip(
             names.gather(1, selection.indices),
             names,
@@ -111,10 +113,11 @@ def decide(
             selection.errors,
             names.gather(1, selection.basis),
             values[0][-len(where)].detach(),
-            strict=True,
+            itertools.repeat(clock),
+            mixes,
         )
         for number, part in zip(members, parts, strict=True):
-            stages[number] = StageSelection(*part, clock=clock, share=len(members))  # type: ignore[misc]
+            stages[number] = StageSelection(*part, share=len(members))  # type: ignore[misc]
     flat = tuple(torch.cat([part.flatten(0, 1) for part in each]) for each in values)
     return Decision(tuple(stages), torch.cat(lost), torch.cat(kept), flat, tuple(slots))
 

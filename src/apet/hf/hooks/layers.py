@@ -102,7 +102,7 @@ class LayerHooks(Hooks):
         ]
         first = {number: slots[places[0]] for number, places in copies.items()}
         found = decide(
-            self.method,
+            self.method.inside(stage),
             [hidden.flatten(0, 1)],
             [[slots[place] for place in places] for places in copies.values()],
             keeps,

@@ -1,0 +1,37 @@
+"""A second compression, inside the language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apet.core.budget import check_keep
+from apet.core.errors import ApETError
+
+__all__ = ["Stage2"]
+
+
+@dataclass(frozen=True)
+class Stage2:
+    """A second compression inside the language model, in prefill only.
+
+    Attributes:
+        layer: Decoder layers with index ``layer`` or more see the shorter sequence; at least 1. ``16`` is
+            the paper's choice for 32 layers.
+        keep: Visual tokens per unit after it: an int, or a share in (0, 1] of the unit's *original* tokens,
+            those before stage 1. Of a unit with fewer left an int keeps all. A share has to be at most what
+            stage 1 keeps; behind a tolerance or a shared budget, which decide for themselves, it is cut to
+            that.
+    """
+
+    layer: int
+    keep: int | float
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
+            raise ApETError("Stage2", f"layer={self.layer!r}", "an int of at least 1")
+        object.__setattr__(self, "keep", check_keep(self.keep, "Stage2"))
