@@ -61,3 +61,28 @@ def tome(x, keep):
         gone = {a for _, a, _ in merged}
         groups = [group for number, group in enumerate(groups) if number not in gone]
     return groups
+
+
+def spread(x, keep, rounds, places=None, weight=0.0, reach=0.125, extents=None):
+    """Tokens in the order picked, and how alike each token is to its most similar picked one."""
+
+    def alike(i, j):
+        value = cosine(x[i], x[j])
+        if places is None:
+            return value
+        steps = (places[i] - places[j]) / (reach * np.asarray(extents))
+        return value - weight * (1 - np.exp(-0.5 * float(steps @ steps)))
+
+    n, rounds = len(x), rounds or keep
+    picked = [int(np.argmax(np.linalg.norm(x, axis=1)))]
+    for done in range(rounds):
+        nearest = [max(alike(i, j) for j in picked) for i in range(n)]
+        count = int(np.ceil((keep - len(picked)) / (rounds - done)))
+        rest = [i for i in range(n) if i not in picked]
+        few = sorted(sorted(rest, key=lambda i: (nearest[i], i))[: 4 * count])
+        for _ in range(count):
+            new = min((i for i in few if i not in picked), key=lambda i: (nearest[i], i))
+            picked.append(new)
+            for i in few:
+                nearest[i] = max(nearest[i], alike(i, new))
+    return picked, np.array([1.0 if i in picked else max(alike(i, j) for j in picked) for i in range(n)])

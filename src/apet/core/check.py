@@ -57,12 +57,24 @@ def check_basis_size(basis_size: object, operation: str) -> int:
 
 def check_ridge(ridge: object, operation: str) -> float:
     """Returns a ridge, finite and not negative."""
-    expected = "a finite float of at least 0"
-    if isinstance(ridge, bool) or not isinstance(ridge, numbers.Real):
-        raise ApETError(operation, f"ridge={ridge!r}", expected)
-    if not 0.0 <= float(ridge) < float("inf"):
-        raise ApETError(operation, f"ridge={ridge!r}", expected)
-    return float(ridge)
+    return check_weight("ridge", ridge, operation)
+
+
+def check_weight(name: str, value: object, operation: str) -> float:
+    """Returns a finite float that is not negative."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0.0 <= float(value) < float("inf"):  # type: ignore[arg-type]
+        raise ApETError(operation, f"{name}={value!r}", "a finite float of at least 0")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_rounds(rounds: object, operation: str) -> int | None:
+    """Returns a number of rounds, or None for one token at a time."""
+    if rounds is None:
+        return None
+    if isinstance(rounds, bool) or not isinstance(rounds, numbers.Integral) or rounds < 1:
+        raise ApETError(operation, f"rounds={rounds!r}", "None or an int of at least 1")
+    return int(rounds)
 
 
 def check_seed(seed: object, operation: str) -> int:

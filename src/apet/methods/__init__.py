@@ -25,6 +25,7 @@ from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
 from apet.methods.registry import METHODS, named
+from apet.methods.spread import PlacedSpread, Spread
 from apet.methods.stage2 import Stage2
 from apet.methods.tome import ToMe
 from apet.methods.visionzip import VisionZip
@@ -48,11 +49,13 @@ __all__ = [
     "Norm",
     "Picked",
     "Picker",
+    "PlacedSpread",
     "Places",
     "Pool",
     "Positions",
     "PyramidDrop",
     "Random",
+    "Spread",
     "Stage2",
     "ToMe",
     "VisionZip",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apet.core.basis import farthest_points
 from apet.core.blocks import Tokens, product
-from apet.core.errors import ApETError
+from apet.core.check import check_rounds
 from apet.core.merge import top_rows
 from apet.core.residual import approximation_errors
 from apet.methods.picker import Picked, Picker, in_given_unit
@@ -59,9 +59,7 @@ class Greedy(Picker):
             ApETError: If a field is not valid.
         """
         super().__post_init__()
-        rounds = self.rounds
-        if rounds is not None and (isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1):
-            raise ApETError("Greedy", f"rounds={rounds!r}", "None or an int of at least 1")
+        check_rounds(self.rounds, "Greedy")
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` pivots."""

@@ -20,6 +20,7 @@ from apet.methods.norm import Norm
 from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
+from apet.methods.spread import PlacedSpread, Spread
 from apet.methods.tome import ToMe
 from apet.methods.visionzip import VisionZip
 
@@ -27,6 +28,8 @@ __all__ = ["METHODS", "named"]
 
 METHODS: dict[str, type[Method]] = {
     "apet": ApET,
+    "spread": Spread,
+    "spread-place": PlacedSpread,
     "greedy": Greedy,
     "random": Random,
     "grid": Grid,

@@ -1,0 +1,184 @@
+"""Spread: keep tokens that point in directions as different as can be, and merge the others into them."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import Tokens, product, take_rows
+from apet.core.check import check_rounds, check_weight
+from apet.core.errors import ApETError
+from apet.methods.context import Context, Places
+from apet.methods.picker import Informed, Picked, Picker
+
+__all__ = ["PlacedSpread", "Spread"]
+
+_CANDIDATES = 4
+"""Candidates of a round for each token that it picks."""
+
+
+@dataclass(frozen=True)
+class Spread(Picker):
+    """Farthest points on directions, in rounds, with the dropped tokens merged into them.
+
+    The rule is DivPrune's (arXiv 2503.02175): each next token is the one whose most similar kept token, by
+    cosine, is least similar. Three things differ. It begins with the token of largest norm, as ApET does, so
+    that no pair of tokens has to be compared for the start. Dropped tokens are averaged into the kept token
+    of highest cosine similarity, as in ApET, which the search has found on the way. And tokens are picked in
+    rounds: the tokens least similar to all that are kept, four times as many as the round picks, are compared
+    with each other and picked from one by one; then all tokens are compared with what was picked, in one
+    product. So it takes ``rounds`` passes over the tokens instead of K, and time grows with N.
+
+    Ties go to the lowest index. A token of zero norm is similar to none. ``Selection.errors`` are cosine
+    distances, ``1 - cosine``, to the most similar kept token: what merging will blur.
+
+    Attributes:
+        rounds: Rounds in which to pick, at least 1; None for one token at a time.
+    """
+
+    _: KW_ONLY
+    merge: bool = True
+    rounds: int | None = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        super().__post_init__()
+        check_rounds(self.rounds, "Spread")
+
+    def pick(self, tokens: Tokens, kept: int) -> Picked:
+        """Picks ``kept`` tokens."""
+        return _farthest(tokens, kept, self.rounds, None, 0.0)
+
+
+@dataclass(frozen=True)
+class PlacedSpread(Informed):
+    """`Spread` with a token's place beside its direction: the plane, or the video, is covered as well.
+
+    From the cosine of two tokens ``place`` times ``1 - g`` is taken off, where ``g`` is a Gaussian of their
+    distance in the picture and, in a video, in time: near tokens are more alike than far ones, and beyond
+    a few ``reach`` all are as far.
+
+    Attributes:
+        rounds: As for `Spread`.
+        place: Weight of the place, at least 0; with 0 it is `Spread`.
+        reach: The Gaussian's deviation as a share of the grid's height and width and of the video's length.
+    """
+
+    _: KW_ONLY
+    merge: bool = True
+    rounds: int | None = 8
+    place: float = 0.05
+    reach: float = 0.125
+
+    needs: ClassVar[frozenset[str]] = frozenset({"places"})
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        super().__post_init__()
+        check_rounds(self.rounds, "PlacedSpread")
+        check_weight("place", self.place, "PlacedSpread")
+        if not check_weight("reach", self.reach, "PlacedSpread"):
+            raise ApETError("PlacedSpread", f"reach={self.reach!r}", "more than 0")
+
+    def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        """Picks ``kept`` tokens."""
+        assert context.places is not None
+        return _farthest(tokens, kept, self.rounds, _coordinates(context.places, self.reach), self.place)
+
+
+def _coordinates(places: Places, reach: float) -> Tensor:
+    """``(B, N, 3)``: time, row and column of every token, in deviations of the Gaussian."""
+    extents = torch.tensor(places.extents, dtype=torch.float32, device=places.index.device)
+    grid, own = places.index[..., 0], places.index[..., 1:].to(torch.float32)
+    # Tiles are pictures of their own: as far from each other as can be.
+    length = float(places.frames) * reach if places.video else 1e-6
+    return torch.cat((grid[..., None] / length, own / (extents[grid] * reach)), dim=-1)
+
+
+def _farthest(tokens: Tokens, kept: int, rounds: int | None, places: Tensor | None, weight: float) -> Picked:
+    batch, device = len(tokens.norms), tokens.norms.device
+    # Images one by one on a CPU, for the reason given in `row_blocks`.
+    step = 1 if device.type == "cpu" else batch
+    parts = []
+    for start in range(0, batch, step):
+        images = slice(start, start + step)
+        norms = tokens.norms[images]
+        unit = tokens.block(images, slice(None)) / torch.where(norms > 0, norms, torch.inf)[..., None]
+        likeness = _Likeness(unit, None if places is None else places[images], weight)
+        parts.append(_in_rounds(likeness, norms.argmax(dim=1, keepdim=True), kept, rounds or kept))
+    picked, nearest, slots = (torch.cat(part) for part in zip(*parts, strict=True))
+    indices, order = picked.sort(dim=1)
+    ranks = torch.empty_like(order).scatter_(1, order, torch.arange(kept, device=device).expand(batch, -1))
+    # Written again: a kept token goes to itself, whatever equals it.
+    assignment = ranks.gather(1, slots).scatter(1, picked, ranks)
+    return Picked(indices, scores=1 - nearest.scatter(1, picked, 1.0), basis=picked, assignment=assignment)
+
+
+@dataclass(frozen=True, eq=False)
+class _Likeness:
+    """How alike tokens are: the cosine of their directions, less what their places are worth.
+
+    Attributes:
+        unit: ``(B, N, d)``, directions.
+        places: ``(B, N, 3)``, coordinates in deviations; None for none.
+        weight: What a distant place takes off.
+    """
+
+    unit: Tensor
+    places: Tensor | None
+    weight: float
+
+    def of(self, right: Tensor, left: Tensor | None = None) -> Tensor:
+        """Between the tokens ``left (B, l)``, all if None, and ``right (B, r)``: ``(B, l, r)``."""
+        alike = product(self._rows(self.unit, left), take_rows(self.unit, right).mT)
+        if self.places is None:
+            return alike
+        left_places, right_places = self._rows(self.places, left), take_rows(self.places, right)
+        apart = torch.cdist(left_places, right_places, compute_mode="donot_use_mm_for_euclid_dist")
+        return alike.sub_(apart.square_().mul_(-0.5).exp_().sub_(1).mul_(-self.weight))
+
+    @staticmethod
+    def _rows(x: Tensor, indices: Tensor | None) -> Tensor:
+        return x if indices is None else take_rows(x, indices)
+
+
+def _in_rounds(likeness: _Likeness, first: Tensor, kept: int, rounds: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What is picked, in order ``(B, K)``; how alike each token is to its nearest one, and which that is."""
+    picked = first
+    nearest = likeness.of(first)[..., 0]
+    slots = torch.zeros_like(nearest, dtype=torch.int64)
+    for done in range(rounds):
+        count = -(-(kept - picked.shape[1]) // (rounds - done))
+        if count == 0:
+            break
+        left = nearest.scatter(1, picked, torch.inf)
+        few = min(_CANDIDATES * count, left.shape[1] - picked.shape[1])
+        candidates = left.sort(dim=1, stable=True).indices[:, :few].sort(dim=1).values
+        among = _one_by_one(left.gather(1, candidates), likeness.of(candidates, candidates), count)
+        new = candidates.gather(1, among)
+        alike, place = likeness.of(new).max(dim=-1)
+        slots = torch.where(alike > nearest, place + picked.shape[1], slots)
+        nearest = torch.maximum(nearest, alike)
+        picked = torch.cat((picked, new), dim=1)
+    return picked, nearest, slots
+
+
+def _one_by_one(nearest: Tensor, alike: Tensor, count: int) -> Tensor:
+    """Farthest points among candidates ``(B, C)`` that are this much alike each other: ``(B, count)``."""
+    picked = []
+    for _ in range(count):
+        picked.append(nearest.argmin(dim=1, keepdim=True))
+        row = alike.take_along_dim(picked[-1][:, None], dim=1)[:, 0]
+        nearest = torch.maximum(nearest, row).scatter_(1, picked[-1], torch.inf)
+    return torch.cat(picked, dim=1)
