@@ -14,6 +14,7 @@ from apet.methods import (
     ApET,
     Attention,
     Context,
+    Decoder,
     Downsample,
     Greedy,
     Grid,
@@ -62,5 +63,9 @@ def context_of(method, tokens):
     places = Places.raster(rows, total // rows, batch=batch, device=tokens.device)
     prompt = tokens[:, :: max(total // 5, 1)].flip(-1) + 0.5
     attention = Attention(tokens.double().sum(-1).sin(), tokens.flip(-1))
-    every = {"places": places, "prompt": prompt, "attention": attention}
+    text = prompt.roll(1, dims=-1)
+    decoder = Decoder(
+        tokens.roll(3, dims=-1), tokens.double().sum(-1).cos(), text, text.double().sum(-1).cos()
+    )
+    every = {"places": places, "prompt": prompt, "attention": attention, "decoder": decoder}
     return Context(**{name: every[name] for name in method.needs})

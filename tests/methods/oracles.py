@@ -33,7 +33,7 @@ def divprune(x, keep):
     return sorted(picked)
 
 
-def dart(x, keep, pivots):
+def unlike(x, keep, pivots):
     norms = np.linalg.norm(x, axis=1)
     order = sorted(range(len(x)), key=lambda i: -norms[i])[: min(pivots, keep)]
     taken, rest = list(order), keep - len(order)
@@ -42,6 +42,19 @@ def dart(x, keep, pivots):
         others = [i for i in range(len(x)) if i not in taken]
         taken += sorted(others, key=lambda i: cosine(x[i], x[pivot]))[:share]
     return sorted(taken), order
+
+
+def dart(states, norms, text_states, text_norms, keep, pivots=4, text_pivots=4):
+    """By the published rule: pivots by the norms of keys, then what is least like each pivot in turn."""
+    heads = sorted(sorted(range(len(norms)), key=lambda i: -norms[i])[: min(pivots, keep)])
+    texts = sorted(sorted(range(len(text_norms)), key=lambda i: -text_norms[i])[:text_pivots])
+    vectors = [states[i] for i in heads] + [text_states[i] for i in texts]
+    taken, rest = list(heads), keep - len(heads)
+    for number, vector in enumerate(vectors):
+        share = rest // len(vectors) + (1 if number < rest % len(vectors) else 0)
+        others = [i for i in range(len(states)) if i not in taken]
+        taken += sorted(others, key=lambda i: cosine(states[i], vector))[:share]
+    return sorted(taken), heads
 
 
 def tome(x, keep):

@@ -11,13 +11,14 @@ A new method touches three places:
 from apet.methods.apet import ApET
 from apet.methods.attended import Attended
 from apet.methods.base import At, Method, Positions
-from apet.methods.context import Attention, Context, Places
+from apet.methods.context import Attention, Context, Decoder, Places
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
 from apet.methods.downsample import Downsample
 from apet.methods.fastv import FastV
 from apet.methods.greedy import Greedy
 from apet.methods.grid import Grid
+from apet.methods.inside import Inside
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.picker import Informed, Picked, Picker
@@ -27,6 +28,7 @@ from apet.methods.random import Random
 from apet.methods.registry import METHODS, named
 from apet.methods.stage2 import Stage2
 from apet.methods.tome import ToMe
+from apet.methods.unlike import Unlike
 from apet.methods.visionzip import VisionZip
 
 __all__ = [
@@ -37,12 +39,14 @@ __all__ = [
     "Attended",
     "Attention",
     "Context",
+    "Decoder",
     "DivPrune",
     "Downsample",
     "FastV",
     "Greedy",
     "Grid",
     "Informed",
+    "Inside",
     "Method",
     "NoImage",
     "Norm",
@@ -55,6 +59,7 @@ __all__ = [
     "Random",
     "Stage2",
     "ToMe",
+    "Unlike",
     "VisionZip",
     "named",
 ]

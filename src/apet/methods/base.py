@@ -81,7 +81,8 @@ class Method(ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What `select` has to be told besides the tokens, names of fields of `apet.methods.Context`:
-    ``"places"``, ``"prompt"``, ``"attention"``. A method that names some gets the context as a third
+    ``"places"``, ``"prompt"``, ``"attention"``, ``"decoder"``. A method that names some gets the context as a
+    third
     argument. One that is told the prompt decides behind the projector, in the space of the text."""
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -122,7 +123,7 @@ class Method(ABC):
         Then it can be made before the prompt is known, and a KV cache that holds the image serves every
         question about it. Elsewhere a cache holds what was chosen for the question it was filled with.
         """
-        return "prompt" not in self.needs
+        return not self.needs & {"prompt", "decoder"}
 
     @property
     def early(self) -> bool:

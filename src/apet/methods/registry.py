@@ -21,6 +21,7 @@ from apet.methods.pool import Pool
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
 from apet.methods.tome import ToMe
+from apet.methods.unlike import Unlike
 from apet.methods.visionzip import VisionZip
 
 __all__ = ["METHODS", "named"]
@@ -35,9 +36,10 @@ METHODS: dict[str, type[Method]] = {
     "downsample": Downsample,
     "none": NoImage,
     "divprune": DivPrune,
-    "dart": DART,
+    "unlike": Unlike,
     "tome": ToMe,
     "fastv": FastV,
+    "dart": DART,
     "visionzip": VisionZip,
     "pyramiddrop": PyramidDrop,
 }
