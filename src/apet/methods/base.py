@@ -69,6 +69,9 @@ class Method(ABC):
     at: At = "auto"
     unit: Granularity = "part"
 
+    takes: ClassVar[tuple[str, ...]] = ("image", "video")
+    """What the method can compress."""
+
     published: ClassVar[str] = ""
     """Where the method was published; empty for one of this library's own and for controls."""
 
@@ -76,8 +79,8 @@ class Method(ABC):
     """What is not as published; empty where nothing is known to differ."""
 
     measures: ClassVar[bool] = False
-    """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
-    basis. A method that sets it takes a tolerance and a shared budget."""
+    """Whether `select` tells approximation errors, independent of ``keep`` beyond the basis: it then takes a
+    tolerance and a shared budget."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What `select` has to be told besides the tokens, names of fields of `apet.methods.Context`:

@@ -86,10 +86,13 @@ class Attention:
     Attributes:
         received: ``(B, N)``, the attention weight that each token receives, averaged over the heads.
         keys: ``(B, N, k)``, the tokens' keys averaged over the heads, or None where none were read.
+        middle: ``(B, N)``, the weight that each token receives in an encoder layer further down, for a method
+            that compares two layers.
     """
 
     received: Tensor
     keys: Tensor | None = None
+    middle: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from apet.core.blocks import Tokens
 from apet.core.merge import top_rows
-from apet.methods.attended import Attended
+from apet.methods.attended import Asking, Attended
 from apet.methods.context import Attention
 from apet.methods.inside import Inside
 from apet.methods.picker import Picked
@@ -32,6 +32,7 @@ class FastV(Attended, Inside):
     """
 
     reads: ClassVar[Literal["vision", "text"]] = "text"
+    asking: ClassVar[Asking] = "last"
     published: ClassVar[str] = "FastV, arXiv 2403.06764"
 
     def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:

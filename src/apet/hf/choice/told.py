@@ -97,5 +97,5 @@ def _of(attention: Attention | None, where: Tensor) -> Attention | None:
     """What attention says about the tokens of a segment."""
     if attention is None:
         return None
-    keys = attention.keys
-    return Attention(attention.received[where][None], None if keys is None else keys[where][None])
+    parts = (attention.received, attention.keys, attention.middle)
+    return Attention(*(None if part is None else part[where][None] for part in parts))  # type: ignore[arg-type]

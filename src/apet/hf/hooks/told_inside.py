@@ -93,9 +93,7 @@ def keys_of(cache: Any, layer: int, held: int, count: int) -> Tensor:
     keys = getattr(layers[layer], "keys", None) if layer < len(layers) else None
     if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < held + count:
         got = "no KV cache" if cache is None else f"a cache without plain keys of layer {layer}"
-        raise ApETError(
-            "forward", f"a method that reads keys with {got}", "use_cache=True and a plain cache"
-        )
+        raise ApETError("forward", f"a method that reads keys with {got}", "use_cache=True and a plain cache")
     return keys[:, :, held : held + count].detach().to(torch.float32).abs().sum(dim=(1, 3))
 
 
