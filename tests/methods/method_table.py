@@ -10,10 +10,12 @@ import math
 from pathlib import Path
 
 from apet.methods import (
+    EVS,
     METHODS,
     ApET,
     Attention,
     Context,
+    Decoder,
     Downsample,
     Greedy,
     Grid,
@@ -59,8 +61,17 @@ def context_of(method, tokens):
     """What a method needs: places in a raster as nearly square as can be, a prompt, attention."""
     batch, total, _ = tokens.shape
     rows = next((rows for rows in range(math.isqrt(total), 0, -1) if total % rows == 0), 1)
-    places = Places.raster(rows, total // rows, batch=batch, device=tokens.device)
+    frames, columns = 1, total // rows
+    if "image" not in method.takes:  # one of a token a frame, or of two frames
+        frames = total if isinstance(method, EVS) or total % 2 else 2
+        rows, columns = 1, total // frames
+    places = Places.raster(rows, columns, frames=frames, batch=batch, device=tokens.device)
     prompt = tokens[:, :: max(total // 5, 1)].flip(-1) + 0.5
-    attention = Attention(tokens.double().sum(-1).sin(), tokens.flip(-1))
-    every = {"places": places, "prompt": prompt, "attention": attention}
+    total_of = tokens.double().sum(-1)
+    attention = Attention(total_of.sin(), tokens.flip(-1), total_of.cos())
+    text = prompt.roll(1, dims=-1)
+    decoder = Decoder(
+        tokens.roll(3, dims=-1), tokens.double().sum(-1).cos(), text, text.double().sum(-1).cos()
+    )
+    every = {"places": places, "prompt": prompt, "attention": attention, "decoder": decoder}
     return Context(**{name: every[name] for name in method.needs})

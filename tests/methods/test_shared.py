@@ -10,7 +10,7 @@ from method_table import CONFIGURATIONS, REPLACING, decide
 from tests.core.test_memory import Sizes
 
 from apet.core import ApETError, Selection
-from apet.methods import METHODS, Attended, Method, Stage2
+from apet.methods import METHODS, Attended, Inside, Method, Spread, Stage2
 
 FIELDS = ("indices", "assignment", "errors", "basis")
 
@@ -115,9 +115,10 @@ def test_it_is_frozen_hashable_and_comparable(build):
 
 def test_shared_fields_and_their_defaults(build):
     method = build(0.25)
-    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, "auto")
+    at = "projector_output" if isinstance(method, Spread) else "auto"
+    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, at)
     assert method.unit == "part"
-    stage2 = None if isinstance(method, Attended) else Stage2(4, 2)
+    stage2 = None if isinstance(method, Attended | Inside) else Stage2(4, 2)
     method = build(9, merge=True, positions="contiguous", stage2=stage2, at="projector_output")
     assert (method.merge, method.positions, method.stage2) == (True, "contiguous", stage2)
     assert method.at == "projector_output"

@@ -103,6 +103,7 @@ class Encoding:
         rows: Where the kept rows lie among the flattened tokens.
         received: ``(B, N)``, the attention that every token receives, for a method that asks for it.
         keys: ``(B, N, k)``, their keys, likewise.
+        middle: ``(B, N)``, the attention in a layer further down, likewise.
     """
 
     lease: Lease
@@ -117,6 +118,7 @@ class Encoding:
     rows: Tensor | None = None
     received: Tensor | None = None
     keys: Tensor | None = None
+    middle: Tensor | None = None
 
 
 @dataclass

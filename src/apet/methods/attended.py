@@ -13,7 +13,9 @@ from apet.core.errors import ApETError
 from apet.methods.context import Attention, Context
 from apet.methods.picker import Informed, Picked
 
-__all__ = ["Attended"]
+__all__ = ["Asking", "Attended"]
+
+Asking = Literal["first", "all", "joined", "last", "raters"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,17 @@ class Attended(Informed):
     Attributes:
         reads: Whose attention: that of the vision encoder, or of the text model before each of the stages in
             `later`. The latter depends on the prompt.
+        asking: Who attends. In the encoder ``"first"``: the CLS token where there is one, else all tokens on
+            average, in the layer of the features. ``"all"``: all tokens on average, there and in layer
+            `middle`. ``"joined"``: the first token in the layer behind, all heads as one. In the text model
+            ``"last"``: the prompt's last token. ``"raters"``: those tokens of the text behind the images that
+            the images point at.
     """
 
     _: KW_ONLY
     needs: ClassVar[frozenset[str]] = frozenset({"attention"})
     reads: ClassVar[Literal["vision", "text"]]
+    asking: ClassVar[Asking] = "first"
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -41,6 +49,14 @@ class Attended(Informed):
         name = type(self).__name__
         if self.stage2 is not None:
             raise ApETError(name, f"stage2={self.stage2!r}", "None: it sets its stages itself")
+
+    def middle(self, layers: int) -> int:
+        """The number, from 0, of the encoder layer further down, for a method that reads one.
+
+        Args:
+            layers: Layers of the encoder.
+        """
+        raise NotImplementedError
 
     @property
     def blind(self) -> bool:

@@ -69,6 +69,9 @@ class Method(ABC):
     at: At = "auto"
     unit: Granularity = "part"
 
+    takes: ClassVar[tuple[str, ...]] = ("image", "video")
+    """What the method can compress."""
+
     published: ClassVar[str] = ""
     """Where the method was published; empty for one of this library's own and for controls."""
 
@@ -76,18 +79,19 @@ class Method(ABC):
     """What is not as published; empty where nothing is known to differ."""
 
     measures: ClassVar[bool] = False
-    """Whether `select` tells approximation errors, which do not depend on ``keep`` once that is beyond the
-    basis. A method that sets it takes a tolerance and a shared budget."""
+    """Whether `select` tells approximation errors, independent of ``keep`` beyond the basis: it then takes a
+    tolerance and a shared budget."""
 
     needs: ClassVar[frozenset[str]] = frozenset()
     """What `select` has to be told besides the tokens, names of fields of `apet.methods.Context`:
-    ``"places"``, ``"prompt"``, ``"attention"``. A method that names some gets the context as a third
+    ``"places"``, ``"prompt"``, ``"attention"``, ``"decoder"``. A method that names some gets the context as a
+    third
     argument. One that is told the prompt decides behind the projector, in the space of the text."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Lets nothing that is set around a call reach what a subclass computes, gradients included."""
         super().__init_subclass__(**options)
-        if not cls.needs <= frozenset(NEEDS):
+        if isinstance(cls.needs, frozenset) and not cls.needs <= frozenset(NEEDS):
             raise ApETError(cls.__name__, f"needs={sorted(cls.needs)}", "names out of " + ", ".join(NEEDS))
         for name in ("select", "measure", "choose"):
             if name in vars(cls):
@@ -122,7 +126,7 @@ class Method(ABC):
         Then it can be made before the prompt is known, and a KV cache that holds the image serves every
         question about it. Elsewhere a cache holds what was chosen for the question it was filled with.
         """
-        return "prompt" not in self.needs
+        return not self.needs & {"prompt", "decoder"}
 
     @property
     def early(self) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["NEEDS", "Attention", "Context", "Places", "complete"]
+__all__ = ["NEEDS", "Attention", "Context", "Decoder", "Places", "complete"]
 
-NEEDS = ("places", "prompt", "attention")
+NEEDS = ("places", "prompt", "attention", "decoder")
 """What a method can ask for in ``Method.needs``: the names of `Context`'s fields."""
 
 
@@ -39,6 +40,22 @@ class Places:
     def frames(self) -> int:
         """Frames of the video; 1 for an image, a tile or a frame."""
         return len(self.extents) if self.video else 1
+
+    def clip(self, name: str) -> tuple[int, int, int]:
+        """Frames, rows and columns of a video whose frames are all there and of one size.
+
+        Args:
+            name: The method, for the error.
+
+        Raises:
+            ApETError: If it is no such video.
+        """
+        rows, columns = self.extents[0]
+        whole = len(set(self.extents)) == 1 and self.index.shape[1] == self.frames * rows * columns
+        if not self.video or not whole:
+            got = "an image" if not self.video else "a part of a video, or frames of several sizes"
+            raise ApETError(name, got, "a whole video (unit='whole') in stage 1")
+        return self.frames, rows, columns
 
     @classmethod
     def raster(
@@ -69,10 +86,30 @@ class Attention:
     Attributes:
         received: ``(B, N)``, the attention weight that each token receives, averaged over the heads.
         keys: ``(B, N, k)``, the tokens' keys averaged over the heads, or None where none were read.
+        middle: ``(B, N)``, the weight that each token receives in an encoder layer further down, for a method
+            that compares two layers.
     """
 
     received: Tensor
     keys: Tensor | None = None
+    middle: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """What the decoder layer before a stage made of the tokens of each image, and of the text behind it.
+
+    Attributes:
+        states: ``(B, N, d)``, hidden states of the tokens, through the language model's last norm.
+        norms: ``(B, N)``, the L1 norms of the tokens' keys over all heads, rotary positions included.
+        text_states: ``(B, T, d)``, states of the text behind the image.
+        text_norms: ``(B, T)``, its norms.
+    """
+
+    states: Tensor
+    norms: Tensor
+    text_states: Tensor
+    text_norms: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,19 +121,22 @@ class Context:
         prompt: ``(B, T, d)``, the text of the prompt, in the space of the tokens: in stage 1 its embeddings,
             inside the language model its hidden states. Visual tokens and padding are not among it.
         attention: Attention weights.
+        decoder: What the language model has made of tokens and text, in a stage inside it.
     """
 
     places: Places | None = None
     prompt: Tensor | None = None
     attention: Attention | None = None
+    decoder: Decoder | None = None
 
     @property
     def kind(self) -> Hashable:
         """What has to be equal for images to stand in one batch: their grids, the length of their prompts."""
-        places, prompt = self.places, self.prompt
+        places, prompt, decoder = self.places, self.prompt, self.decoder
         return (
             None if places is None else (places.extents, places.video),
             None if prompt is None else prompt.shape[1],
+            None if decoder is None else decoder.text_norms.shape[1],
         )
 
     @staticmethod
@@ -105,19 +145,28 @@ class Context:
         first = parts[0]
         if len(parts) == 1:
             return first
-        places, prompt, attention = first.places, first.prompt, first.attention
+        places, prompt = first.places, first.prompt
         if places is not None:
             index = torch.cat([part.places.index for part in parts if part.places is not None])
             places = replace(places, index=index)
         if prompt is not None:
             prompt = torch.cat([part.prompt for part in parts if part.prompt is not None])
-        if attention is not None:
-            each = [part.attention for part in parts if part.attention is not None]
-            keys = [one.keys for one in each if one.keys is not None]
-            attention = Attention(
-                torch.cat([one.received for one in each]), torch.cat(keys) if keys else None
-            )
-        return Context(places, prompt, attention)
+        attention = _joined(Attention, [part.attention for part in parts])
+        return Context(places, prompt, attention, _joined(Decoder, [part.decoder for part in parts]))
+
+
+_Part = TypeVar("_Part", Attention, Decoder)
+
+
+def _joined(kind: Callable[..., _Part], parts: Sequence[_Part | None]) -> _Part | None:
+    """The tensors of several images side by side; None where there are none."""
+    if parts[0] is None:
+        return None
+    found: dict[str, Tensor | None] = {}
+    for field in fields(parts[0]):
+        each = [getattr(part, field.name) for part in parts]
+        found[field.name] = None if each[0] is None else torch.cat(each)
+    return kind(**found)
 
 
 def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, name: str) -> Context:
@@ -148,7 +197,8 @@ def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, nam
             raise ApETError(name, f"{got} for {total} tokens", expected)
     if "prompt" in needs:
         prompt = context.prompt
-        if prompt is None or prompt.ndim != 3 or (len(prompt), prompt.shape[2]) != (batch, width):
+        fits = prompt is not None and prompt.ndim == 3 and prompt.numel() > 0
+        if prompt is None or not fits or (len(prompt), prompt.shape[2]) != (batch, width):
             got = "no prompt" if prompt is None else f"a prompt of shape {tuple(prompt.shape)}"
             raise ApETError(name, got, f"Context(prompt=..), text embeddings of shape ({batch}, T, {width})")
     if "attention" in needs:
@@ -158,4 +208,7 @@ def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, nam
             if attention is not None:
                 got = f"attention of {tuple(attention.received.shape)}"
             raise ApETError(name, got, "the attention weights that a model's eager attention gives out")
+    if "decoder" in needs and (context.decoder is None or context.decoder.norms.shape != (batch, total)):
+        got = "no decoder states" if context.decoder is None else "decoder states of other tokens"
+        raise ApETError(name, got, "a stage inside the language model, or Context(decoder=..)")
     return context

@@ -1,38 +1,52 @@
-"""DART: keep a few pivots and what duplicates them least."""
+"""DART: behind an early decoder layer, keep a few pivots and what duplicates them and the text least."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from apet.core.blocks import PRODUCT, Tokens, product
+from apet.core.blocks import Tokens, product
 from apet.core.check import check_basis_size
 from apet.core.errors import ApETError
-from apet.methods.picker import Picked, Picker
+from apet.methods.context import Context
+from apet.methods.inside import Inside
+from apet.methods.picker import Picked
 
 __all__ = ["DART"]
 
 
 @dataclass(frozen=True)
-class DART(Picker):
+class DART(Inside):
     """Duplication-aware reduction (DART, arXiv 2502.11494, section 4).
 
-    The pivots are the tokens of largest norm. Then each pivot in turn, largest first, takes its share of the
-    remaining budget: the tokens not taken yet whose cosine similarity to it is lowest. Shares differ by one
-    at most, the earlier pivots having the larger ones. Ties go to the lowest index.
+    Nothing is dropped before the text model. Behind its first ``layer`` layers the pivots are the visual
+    tokens whose keys in the last of these layers have the largest L1 norm, and so many tokens of the text
+    behind the image, by the same rule. Each pivot in turn, those of the image first and by place, takes its
+    share of the remaining budget: the tokens not taken yet whose states are least like its own by cosine, as
+    the language model's last norm leaves them. It prunes. Ties go to the lowest index.
 
-    The paper takes as many pivots again from the text, and norms of the keys of a decoder layer; text is not
-    seen here, and the norms are those of the tokens. It prunes, as published. The score of a token is one
-    minus its highest similarity to a pivot, and the basis are the pivots.
+    The choice depends on the prompt: one image is compressed anew for every question. No attention weights
+    are read, but keys are, from the KV cache.
 
     Attributes:
-        pivots: Pivots; cut to K where K is smaller.
+        keep: Visual tokens of each unit behind those layers.
+        layer: The paper's, 2.
+        pivots: Pivots of the image; cut to K where K is smaller.
+        text_pivots: Pivots of the text; fewer where that is shorter.
     """
 
     _: KW_ONLY
     pivots: int = 4
+    text_pivots: int = 4
+    needs: ClassVar[frozenset[str]] = frozenset({"decoder"})
+    published: ClassVar[str] = "DART, arXiv 2502.11494"
+    departs: ClassVar[str] = (
+        "shares of the pivots differ by one at most, so that exactly K tokens stay; the authors' code keeps "
+        "4 + 8 int(K / 8), and takes pivots in the order of a Python set"
+    )
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -41,32 +55,43 @@ class DART(Picker):
             ApETError: If a field is not valid.
         """
         super().__post_init__()
-        try:
-            check_basis_size(self.pivots, "DART")
-        except ApETError as error:
-            raise ApETError("DART", f"pivots={self.pivots!r}", error.expected) from None
+        for field in ("pivots", "text_pivots"):
+            value = getattr(self, field)
+            try:
+                check_basis_size(value, "DART")
+            except ApETError as error:
+                raise ApETError("DART", f"{field}={value!r}", error.expected) from None
 
-    def pick(self, tokens: Tokens, kept: int) -> Picked:
+    def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
         """Picks the pivots and their least similar tokens."""
-        count = min(self.pivots, kept)
-        pivots = tokens.norms.sort(dim=1, descending=True, stable=True).indices[:, :count]
-        similar = _similarity(tokens, pivots)
-        taken = torch.zeros_like(tokens.norms, dtype=torch.bool).scatter_(1, pivots, True)
+        decoder = context.decoder
+        assert decoder is not None  # asked for in `needs`
+        count, texts = min(self.pivots, kept), min(self.text_pivots, decoder.text_norms.shape[1])
+        pivots, others = _largest(decoder.norms, count), _largest(decoder.text_norms, texts)
+        heads = torch.cat((_rows(decoder.states, pivots), _rows(decoder.text_states, others)), dim=1)
+        similar = _cosine(decoder.states, heads)
+        taken = torch.zeros_like(decoder.norms, dtype=torch.bool).scatter(1, pivots, True)
         rest, chosen = kept - count, [pivots]
-        for number in range(count):
-            share = rest // count + (number < rest % count)
+        for number in range(count + texts):
+            share = rest // (count + texts) + (number < rest % (count + texts))
             ranked = similar[..., number].masked_fill(taken, torch.inf).sort(dim=1, stable=True).indices
             chosen.append(ranked[:, :share])
-            taken.scatter_(1, chosen[-1], True)
+            taken = taken.scatter(1, chosen[-1], True)
         indices = torch.cat(chosen, dim=1).sort(dim=1).values
         return Picked(indices, scores=1 - similar.amax(dim=-1), basis=pivots)
 
 
-def _similarity(tokens: Tokens, indices: Tensor) -> Tensor:
-    """Cosine similarity ``(B, N, P)`` of all tokens to some of them; 0 to or of a token of zero norm."""
-    length = torch.where(tokens.norms > 0, tokens.norms, torch.inf)
-    others = tokens.rows(indices) / length.gather(1, indices).unsqueeze(2)
-    similar = tokens.norms.new_empty((*tokens.norms.shape, indices.shape[1]))
-    for images, rows in tokens.blocks(PRODUCT):
-        similar[images, rows] = product(tokens.block(images, rows), others[images].mT)
-    return similar / length.unsqueeze(2)
+def _largest(norms: Tensor, count: int) -> Tensor:
+    """The tokens of largest norm ``(B, count)``, by place."""
+    return norms.sort(dim=1, descending=True, stable=True).indices[:, :count].sort(dim=1).values
+
+
+def _rows(x: Tensor, indices: Tensor) -> Tensor:
+    return x.gather(1, indices.unsqueeze(2).expand(-1, -1, x.shape[2]))
+
+
+def _cosine(states: Tensor, heads: Tensor) -> Tensor:
+    """Cosine similarity ``(B, N, P)`` of all states to some; image by image, for the same bits in a batch."""
+    unit = torch.nn.functional.normalize(states.to(torch.float32), dim=-1)
+    others = torch.nn.functional.normalize(heads.to(torch.float32), dim=-1)
+    return torch.cat([product(a[None], b.mT[None]) for a, b in zip(unit, others, strict=True)])

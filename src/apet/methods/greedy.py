@@ -14,7 +14,7 @@ from apet.core.merge import top_rows
 from apet.core.residual import approximation_errors
 from apet.methods.picker import Picked, Picker, in_given_unit
 
-__all__ = ["Greedy"]
+__all__ = ["Greedy", "pivots"]
 
 _ROUNDING = 2.0**-17
 """Share of a token's norm below which its residual is nothing but rounding (float32 has a step of 2**-23)."""
@@ -31,7 +31,8 @@ class Greedy(Picker):
 
     ApET scores every token once, against a few basis tokens. Here each picked token joins the basis before
     the next one is picked, so that a second copy of an outlier is worth nothing (pivoted Gram-Schmidt, the
-    choice of SPARE, arXiv 2606.18681, and ResPrune, arXiv 2603.21105). It reads the tokens K times where ApET
+    core of SPARE, arXiv 2606.18681, and ResPrune, arXiv 2603.21105, which add the text:
+    `apet.methods.SPARE`, `apet.methods.ResPrune`). It reads the tokens K times where ApET
     reads them M times. Dropped tokens are merged as in ApET unless ``merge=False``.
 
     The first token is the one of largest norm; ties go to the lowest index. A residual that float32 cannot
@@ -65,18 +66,33 @@ class Greedy(Picker):
         """Picks ``kept`` pivots."""
         if self.rounds is not None:
             return _in_rounds(tokens, kept, self.rounds)
-        batch, device = len(tokens.data), tokens.data.device
-        # Images one by one on a CPU, for the reason given in `row_blocks`.
-        step = 1 if device.type == "cpu" else batch
-        parts = [_pivots(tokens, slice(at, at + step), kept) for at in range(0, batch, step)]
-        picked, residuals = (torch.cat(part) for part in zip(*parts, strict=True))
+        picked, residuals = pivots(tokens, kept)
         return Picked(
             indices=picked.sort(dim=1).values, scores=in_given_unit(tokens, residuals), basis=picked
         )
 
 
-def _pivots(tokens: Tokens, images: slice, count: int) -> tuple[Tensor, Tensor]:
-    """Pivots in the order picked, ``(b, count)``, and what they leave of every token, ``(b, N)``.
+def pivots(tokens: Tokens, count: int, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Picks, again and again, the token of largest residual, or of largest residual times weight.
+
+    Args:
+        tokens: The tokens.
+        count: How many to pick of each image.
+        weights: ``(B, N)``, at least 0; None for ones.
+
+    Returns:
+        Pivots in the order picked, ``(B, count)``, and what they leave of every token, ``(B, N)``.
+    """
+    batch = len(tokens.data)
+    # Images one by one on a CPU, for the reason given in `row_blocks`.
+    step = 1 if tokens.data.device.type == "cpu" else batch
+    parts = [_pivots(tokens, slice(at, at + step), count, weights) for at in range(0, batch, step)]
+    picked, residuals = (torch.cat(part) for part in zip(*parts, strict=True))
+    return picked, residuals
+
+
+def _pivots(tokens: Tokens, images: slice, count: int, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same of some images.
 
     What is left is kept as vectors and then measured. As a difference of squared norms, the residual of a
     token near the span would be lost.
@@ -87,7 +103,8 @@ def _pivots(tokens: Tokens, images: slice, count: int) -> tuple[Tensor, Tensor]:
     length = norms.clone()
     is_picked = torch.zeros_like(norms, dtype=torch.bool)
     for step in range(count):
-        current = length.masked_fill(is_picked, -1.0).argmax(dim=1, keepdim=True)
+        ranked = length if weights is None else length * weights[images]
+        current = ranked.masked_fill(is_picked, -1.0).argmax(dim=1, keepdim=True)
         picked[:, step] = current[:, 0]
         is_picked.scatter_(1, current, True)
         scale = length.gather(1, current)

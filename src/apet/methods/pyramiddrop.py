@@ -9,7 +9,7 @@ from apet.core.blocks import Tokens
 from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
-from apet.methods.attended import Attended
+from apet.methods.attended import Asking, Attended
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
 from apet.methods.stage2 import Stage2
@@ -39,6 +39,7 @@ class PyramidDrop(Attended):
     _: KW_ONLY
     layers: tuple[int, ...] | None = None
     reads: ClassVar[Literal["vision", "text"]] = "text"
+    asking: ClassVar[Asking] = "last"
     published: ClassVar[str] = "PyramidDrop, arXiv 2410.17247"
     departs: ClassVar[str] = (
         "the authors' code ranks by the queries and keys of the layer to come, computed apart; here by the "

@@ -9,27 +9,35 @@ from apet.core.budget import Keep
 from apet.core.errors import ApETError
 from apet.methods.apet import ApET
 from apet.methods.base import Method
+from apet.methods.cdpruner import CDPruner
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
 from apet.methods.downsample import Downsample
+from apet.methods.evs import EVS
 from apet.methods.fastv import FastV
 from apet.methods.greedy import Greedy
 from apet.methods.grid import Grid
+from apet.methods.hiprune import HiPrune
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.pool import Pool
+from apet.methods.prumerge import PruMerge
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
-from apet.methods.spread import PlacedSpread, Spread
+from apet.methods.sparsevlm import SparseVLM
+from apet.methods.spread import Spread
+from apet.methods.textual import SPARE, ResPrune
 from apet.methods.tome import ToMe
+from apet.methods.unlike import Unlike
+from apet.methods.vidcom2 import VidCom2
 from apet.methods.visionzip import VisionZip
+from apet.methods.vispruner import VisPruner
 
 __all__ = ["METHODS", "named"]
 
 METHODS: dict[str, type[Method]] = {
     "apet": ApET,
     "spread": Spread,
-    "spread-place": PlacedSpread,
     "greedy": Greedy,
     "random": Random,
     "grid": Grid,
@@ -38,11 +46,21 @@ METHODS: dict[str, type[Method]] = {
     "downsample": Downsample,
     "none": NoImage,
     "divprune": DivPrune,
-    "dart": DART,
+    "unlike": Unlike,
     "tome": ToMe,
     "fastv": FastV,
+    "dart": DART,
     "visionzip": VisionZip,
     "pyramiddrop": PyramidDrop,
+    "cdpruner": CDPruner,
+    "resprune": ResPrune,
+    "spare": SPARE,
+    "vispruner": VisPruner,
+    "hiprune": HiPrune,
+    "prumerge+": PruMerge,
+    "sparsevlm": SparseVLM,
+    "evs": EVS,
+    "vidcom2": VidCom2,
 }
 """Every method by the name that commands and reports use."""
 

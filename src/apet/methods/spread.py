@@ -1,109 +1,97 @@
-"""Spread: keep tokens that point in directions as different as can be, and merge the others into them."""
+"""Spread: keep tokens that differ most in direction and place, and merge the others into them."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from apet.core.blocks import Tokens, product, take_rows
+from apet.core.blocks import Tokens, product, sent, take_rows
 from apet.core.check import check_rounds, check_weight
 from apet.core.errors import ApETError
+from apet.methods.base import At
 from apet.methods.context import Context, Places
-from apet.methods.picker import Informed, Picked, Picker
+from apet.methods.picker import Informed, Picked
 
-__all__ = ["PlacedSpread", "Spread"]
+__all__ = ["Spread"]
 
 _CANDIDATES = 4
 """Candidates of a round for each token that it picks."""
 
 
 @dataclass(frozen=True)
-class Spread(Picker):
-    """Farthest points on directions, in rounds, with the dropped tokens merged into them.
+class Spread(Informed):
+    """Farthest points on directions and places, in rounds, with the dropped tokens merged into them.
 
-    The rule is DivPrune's (arXiv 2503.02175): each next token is the one whose most similar kept token, by
-    cosine, is least similar. Three things differ. It begins with the token of largest norm, as ApET does, so
-    that no pair of tokens has to be compared for the start. Dropped tokens are averaged into the kept token
-    of highest cosine similarity, as in ApET, which the search has found on the way. And tokens are picked in
-    rounds: the tokens least similar to all that are kept, four times as many as the round picks, are compared
-    with each other and picked from one by one; then all tokens are compared with what was picked, in one
-    product. So it takes ``rounds`` passes over the tokens instead of K, and time grows with N.
+    What this project recommends: on both models that it measures it is ahead of every other attention-free
+    method at small budgets. The rule is DivPrune's (arXiv 2503.02175): each next token is the one that is
+    least like the kept token that it is most like. Four things differ:
 
-    Ties go to the lowest index. A token of zero norm is similar to none. ``Selection.errors`` are cosine
-    distances, ``1 - cosine``, to the most similar kept token: what merging will blur.
+    - *Places.* From the cosine of two tokens ``place`` times ``1 - g`` is taken off, where ``g`` is a
+      Gaussian of their distance in the picture and, in a video, in time. Near tokens count as more alike than
+      far ones, and beyond a few ``reach`` all are as far, as tiles of one picture are from each other.
+    - *Rounds.* The tokens least like all that are kept, four times as many as the round picks, are compared
+      with each other and picked from one by one; then all tokens are compared with what was picked, in one
+      product. So it takes ``rounds`` passes over the tokens instead of K, and time grows with N.
+    - *Start.* It is the token of largest norm, as in ApET, so that no pairs are compared for it.
+    - *Merging.* Dropped tokens are averaged into the kept token that they are most like, which the search
+      has found on the way.
+
+    It decides behind the projector, on what the language model will see. Ties go to the lowest index. A token
+    of zero norm is like none. ``Selection.errors`` are the distances, 1 less the likeness, to the kept token
+    that each is most like: what merging blurs.
 
     Attributes:
         rounds: Rounds in which to pick, at least 1; None for one token at a time.
-    """
-
-    _: KW_ONLY
-    merge: bool = True
-    rounds: int | None = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
-        super().__post_init__()
-        check_rounds(self.rounds, "Spread")
-
-    def pick(self, tokens: Tokens, kept: int) -> Picked:
-        """Picks ``kept`` tokens."""
-        return _farthest(tokens, kept, self.rounds, None, 0.0)
-
-
-@dataclass(frozen=True)
-class PlacedSpread(Informed):
-    """`Spread` with a token's place beside its direction: the plane, or the video, is covered as well.
-
-    From the cosine of two tokens ``place`` times ``1 - g`` is taken off, where ``g`` is a Gaussian of their
-    distance in the picture and, in a video, in time: near tokens are more alike than far ones, and beyond
-    a few ``reach`` all are as far.
-
-    Attributes:
-        rounds: As for `Spread`.
-        place: Weight of the place, at least 0; with 0 it is `Spread`.
+        place: Weight of the place, at least 0. With 0 places are not asked for: so it runs where a model's
+            family does not tell where tokens lie.
         reach: The Gaussian's deviation as a share of the grid's height and width and of the video's length.
+
+    Example:
+        >>> import torch
+        >>> tokens = torch.eye(16)[:, :8] + torch.arange(16)[:, None] / 100
+        >>> Spread(4).select(tokens[None], 4).indices.shape
+        torch.Size([1, 4])
     """
 
     _: KW_ONLY
     merge: bool = True
+    at: At = "projector_output"
     rounds: int | None = 8
-    place: float = 0.05
+    place: float = 0.1
     reach: float = 0.125
 
-    needs: ClassVar[frozenset[str]] = frozenset({"places"})
-
     def __post_init__(self) -> None:
         """Checks the fields.
 
         Raises:
             ApETError: If a field is not valid.
         """
+        check_weight("place", self.place, "Spread")
         super().__post_init__()
-        check_rounds(self.rounds, "PlacedSpread")
-        check_weight("place", self.place, "PlacedSpread")
-        if not check_weight("reach", self.reach, "PlacedSpread"):
-            raise ApETError("PlacedSpread", f"reach={self.reach!r}", "more than 0")
+        check_rounds(self.rounds, "Spread")
+        if not check_weight("reach", self.reach, "Spread"):
+            raise ApETError("Spread", f"reach={self.reach!r}", "more than 0")
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """Places, unless they have no weight."""
+        return frozenset({"places"}) if self.place else frozenset()
 
     def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
         """Picks ``kept`` tokens."""
-        assert context.places is not None
-        return _farthest(tokens, kept, self.rounds, _coordinates(context.places, self.reach), self.place)
+        places = None if context.places is None else _coordinates(context.places, self.reach)
+        return _farthest(tokens, kept, self.rounds, places if self.place else None, self.place)
 
 
 def _coordinates(places: Places, reach: float) -> Tensor:
     """``(B, N, 3)``: time, row and column of every token, in deviations of the Gaussian."""
-    extents = torch.tensor(places.extents, dtype=torch.float32, device=places.index.device)
+    extents = sent(torch.tensor(places.extents, dtype=torch.float32, device="cpu"), places.index.device)
     grid, own = places.index[..., 0], places.index[..., 1:].to(torch.float32)
     # Tiles are pictures of their own: as far from each other as can be.
     length = float(places.frames) * reach if places.video else 1e-6
-    return torch.cat((grid[..., None] / length, own / (extents[grid] * reach)), dim=-1)
+    return torch.cat((grid[..., None].to(torch.float32) / length, own / (extents[grid] * reach)), dim=-1)
 
 
 def _farthest(tokens: Tokens, kept: int, rounds: int | None, places: Tensor | None, weight: float) -> Picked:

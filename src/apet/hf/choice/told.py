@@ -12,7 +12,7 @@ from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.grid import Grid
 from apet.hf.prompt.parts import rows_of
-from apet.methods import Attention, Context, Method, Places
+from apet.methods import Attention, Context, Decoder, Method, Places
 
 __all__ = ["Told", "no_grid", "places_of"]
 
@@ -25,11 +25,13 @@ class Told:
         places: Where the tokens of each lie, on the CPU.
         prompts: The text of the prompt that each stands in, ``(1, T, d)``.
         attention: What attention says about all feature rows of the call, ``(R,)``.
+        decoders: What the language model has made of each, in a stage inside it.
     """
 
     places: Sequence[Places] = ()
     prompts: Sequence[Tensor] = ()
     attention: Attention | None = None
+    decoders: Sequence[Decoder] = ()
 
     def contexts(self, method: Method, where: Sequence[Tensor]) -> list[Context]:
         """One context per segment, its tokens at the rows ``where``; none if the method asks for none."""
@@ -37,9 +39,10 @@ class Told:
             return []
         places: Sequence[Places | None] = _moved(self.places, where) if self.places else [None] * len(where)
         prompts: Sequence[Tensor | None] = self.prompts or [None] * len(where)
+        decoders: Sequence[Decoder | None] = self.decoders or [None] * len(where)
         return [
-            Context(place, prompt, _of(self.attention, own))
-            for place, prompt, own in zip(places, prompts, where, strict=True)
+            Context(place, prompt, _of(self.attention, own), decoder)
+            for place, prompt, own, decoder in zip(places, prompts, where, decoders, strict=True)
         ]
 
 
@@ -79,7 +82,11 @@ def places_of(segment: Segment, grids: Sequence[Grid], among: Tensor | None = No
 
 def no_grid(operation: str, got: str) -> ApETError:
     """The error for a method that is told the places of tokens, where nothing tells them."""
-    return ApETError(operation, got, "a family that tells where its tokens lie, or a method without places")
+    return ApETError(
+        operation,
+        got,
+        "a family that tells where its tokens lie, or a method without places, as Spread(place=0)",
+    )
 
 
 def _moved(places: Sequence[Places], where: Sequence[Tensor]) -> list[Places]:
@@ -94,5 +101,5 @@ def _of(attention: Attention | None, where: Tensor) -> Attention | None:
     """What attention says about the tokens of a segment."""
     if attention is None:
         return None
-    keys = attention.keys
-    return Attention(attention.received[where][None], None if keys is None else keys[where][None])
+    parts = (attention.received, attention.keys, attention.middle)
+    return Attention(*(None if part is None else part[where][None] for part in parts))  # type: ignore[arg-type]

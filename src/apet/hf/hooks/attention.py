@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.families import Family
+from apet.hf.hooks.joined import drops_cls, note_joined
+from apet.hf.hooks.raters import note_raters
 from apet.hf.hooks.text import TextHooks
 from apet.hf.prompt.parts import Prompt
 from apet.hf.state import Encoding, encoding_in_progress
@@ -31,7 +33,7 @@ def check_attention(base: nn.Module, family: Family, method: Method, operation: 
     if method.reads == "text":
         modules, where = _decoder_attention(base, family, method), "decoder"
     else:
-        modules, where = _encoder_attention(base, family), "encoder"
+        modules, where = _encoder_attention(base, family, method), "encoder"
         if not modules:
             raise ApETError(
                 operation,
@@ -59,25 +61,33 @@ def hook_attention(base: nn.Module, family: Family, method: Method, text: TextHo
     if not isinstance(method, Attended):
         return []
     if method.reads == "text":
+        note_row = note_raters if method.asking == "raters" else _note_row
         modules = _decoder_attention(base, family, method)
         layers = [stage.layer - 1 for stage in method.later]
         return [
-            module.register_forward_hook(_note_row(text, layer))
+            module.register_forward_hook(note_row(text, layer))
             for module, layer in zip(modules, layers, strict=True)
         ]
-    (module,) = _encoder_attention(base, family)
-    return [
-        module.register_forward_hook(_note_received(base.config)),
+    module, *more = _encoder_attention(base, family, method)
+    if method.asking == "joined":
+        return note_joined(base.config, module)
+    hooks = [
+        module.register_forward_hook(_note_received(base.config, method.asking == "all")),
         module.k_proj.register_forward_hook(_note_keys(base.config, module.head_dim)),
     ]
+    return hooks + [further.register_forward_hook(_note_middle(base.config)) for further in more]
 
 
 def attention_of(encoding: Encoding) -> Attention | None:
     """What the hooks noted of an encoder's call, row by row; None if the method reads none of it."""
     if encoding.received is None:
         return None
-    keys = encoding.keys
-    return Attention(encoding.received.flatten(), None if keys is None else keys.flatten(0, -2))
+    keys, middle = encoding.keys, encoding.middle
+    return Attention(
+        encoding.received.flatten(),
+        None if keys is None else keys.flatten(0, -2),
+        None if middle is None else middle.flatten(),
+    )
 
 
 def from_last_token(prompt: Prompt, device: torch.device) -> Attention:
@@ -101,8 +111,11 @@ def _decoder_attention(base: nn.Module, family: Family, method: Method) -> list[
     return [getattr(layers[number], "self_attn", None) for number in numbers if number < len(layers)]
 
 
-def _encoder_attention(base: Any, family: Family) -> list[Any]:
-    """Attention of the encoder layer whose output are the features; nothing where that is not known."""
+def _encoder_attention(base: Any, family: Family, method: Attended) -> list[Any]:
+    """Attention of the encoder layers that a method reads; nothing where they are not known.
+
+    The first is that whose output are the features, or the one behind it.
+    """
     layer = getattr(base.config, "vision_feature_layer", None)
     if family.encoder is None or not isinstance(layer, int) or layer == 0:
         return []
@@ -114,9 +127,16 @@ def _encoder_attention(base: Any, family: Family) -> list[Any]:
     number = layer if layer < 0 else layer - 1
     if not -len(layers) <= number < len(layers):
         return []
-    return [
-        part for part in layers[number].children() if isinstance(getattr(part, "k_proj", None), nn.Linear)
-    ]
+    number %= len(layers)
+    numbers = [min(number + 1, len(layers) - 1) if method.asking == "joined" else number]
+    if method.asking == "all":
+        numbers.append(method.middle(len(layers)))
+    return [part for one in numbers for part in layers[one].children() if _has_keys(part)]
+
+
+def _has_keys(module: nn.Module) -> bool:
+    """Whether this is an attention, ``self_attn`` in CLIP and ``attention`` in DINOv2."""
+    return isinstance(getattr(module, "k_proj", None), nn.Linear)
 
 
 def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
@@ -140,24 +160,50 @@ def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
     return after
 
 
-def _note_received(config: Any) -> Callable[..., None]:
+def _note_received(config: Any, everyone: bool) -> Callable[..., None]:
     """While images are encoded, keep what each of their tokens receives: ``(B, N)``."""
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
         encoding = encoding_in_progress.get()
         if encoding is None:
             return
-        weights = output[1]
-        if weights is None:
-            raise ApETError(
-                "forward",
-                "an encoder layer that gave out no attention weights",
-                "attn_implementation='eager', unchanged since apply",
-            )
-        mean = weights.detach().float().mean(dim=1)
-        encoding.received = mean[:, 0, 1:] if _drops_cls(config) else mean.mean(dim=1)
+        mean = _weights_of(output)
+        first = drops_cls(config)
+        if first and not everyone:
+            encoding.received = mean[:, 0, 1:]
+        else:
+            encoding.received = mean.mean(dim=1)[:, 1:] if first else mean.mean(dim=1)
 
     return after
+
+
+def _note_middle(config: Any) -> Callable[..., None]:
+    """While images are encoded, keep what each of their tokens receives in a layer further down."""
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
+        encoding = encoding_in_progress.get()
+        if encoding is not None:
+            mean = _weights_of(output).mean(dim=1)
+            encoding.middle = mean[:, 1:] if drops_cls(config) else mean
+
+    return after
+
+
+def _weights_of(output: Sequence[Any]) -> Tensor:
+    """The weights of an encoder layer, averaged over the heads, ``(B, n, n)``.
+
+    Raises:
+        ApETError: If it gave out none.
+    """
+    weights = output[1]
+    if weights is None:
+        raise ApETError(
+            "forward",
+            "an encoder layer that gave out no attention weights",
+            "attn_implementation='eager', unchanged since apply",
+        )
+    mean: Tensor = weights.detach().float().mean(dim=1)
+    return mean
 
 
 def _note_keys(config: Any, width: int) -> Callable[..., None]:
@@ -168,11 +214,6 @@ def _note_keys(config: Any, width: int) -> Callable[..., None]:
         if encoding is None:
             return
         keys = output.detach().float().unflatten(-1, (-1, width)).mean(dim=-2)
-        encoding.keys = keys[:, 1:] if _drops_cls(config) else keys
+        encoding.keys = keys[:, 1:] if drops_cls(config) else keys
 
     return after
-
-
-def _drops_cls(config: Any) -> bool:
-    """Whether the encoder's first token is no visual token."""
-    return getattr(config, "vision_feature_select_strategy", None) == "default"

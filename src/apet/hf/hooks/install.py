@@ -173,7 +173,7 @@ class Installed:
             for layer in text.layers:
                 hooks.append(layer.register_forward_pre_hook(prompt.layer, with_kwargs=True).remove)
         if method.later:
-            layers = LayerHooks(method, prompt, text.config)
+            layers = LayerHooks(method, prompt, text.config, getattr(text, "norm", None))
             for number, layer in list(enumerate(text.layers))[method.later[0].layer :]:
                 put(uncompiled(layer), "forward", functools.partial(layers.wrap, number))
         for name in dict.fromkeys(modality.method for modality in family.modalities):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from apet.hf.choice.decide import decide
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
-from apet.hf.hooks.told import names_of, told_inside
+from apet.hf.hooks.told_inside import keys_of, names_of, told_inside
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
 from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import make_record
@@ -39,8 +40,9 @@ class LayerHooks(Hooks):
     tokens. In decode they only pick the columns of the mask.
     """
 
-    def __init__(self, method: Method, text: TextHooks, config: Any) -> None:
+    def __init__(self, method: Method, text: TextHooks, config: Any, norm: Any) -> None:
         super().__init__(method, text.lease)
+        self.norm: Callable[[], Any] = (lambda: None) if norm is None else weakref.ref(norm)
         self.stages = {stage.layer: stage for stage in method.later}
         self.text = text
         self.config = config
@@ -71,7 +73,7 @@ class LayerHooks(Hooks):
             return self._decode(number, args, kwargs)
         hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
         if number in self.stages:
-            hidden = self._select(hidden, call, prompt, self.stages[number])
+            hidden = self._select(hidden, call, prompt, self.stages[number], cache_in(kwargs))
         if not prompt.later or prompt.record is None:
             return self._decode(number, args, kwargs)
         index = prompt.later[-1].index
@@ -79,7 +81,7 @@ class LayerHooks(Hooks):
         rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
         return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
 
-    def _select(self, hidden: Tensor, call: Call, prompt: Prompt, stage: Stage2) -> Tensor:
+    def _select(self, hidden: Tensor, call: Call, prompt: Prompt, stage: Stage2, cache: Any) -> Tensor:
         """Select among the tokens that are left, once per segment; merge and gather in every copy of it.
 
         Args:
@@ -87,6 +89,7 @@ class LayerHooks(Hooks):
             call: The running call.
             prompt: Gets ``later``, ``stages`` and ``record``, and what it says of slots anew.
             stage: The stage.
+            cache: The KV cache.
 
         Returns:
             ``(B, n2, D)``, or ``hidden`` if nothing is dropped.
@@ -107,7 +110,9 @@ class LayerHooks(Hooks):
             [[slots[place] for place in places] for places in copies.values()],
             keeps,
             candidates=[names_of(call, prompt, number) for number in copies],
-            contexts=told_inside(self.method, hidden, call, prompt, first),
+            contexts=told_inside(
+                self.method, hidden, call, prompt, first, lambda: self._decoder(hidden, prompt, stage, cache)
+            ),
         )
         if found is None:
             return hidden
@@ -136,6 +141,14 @@ class LayerHooks(Hooks):
         if self.method.merge:
             short.view(-1, short.shape[-1]).index_copy_(0, slot_of[found.kept], found.values[0])
         return short
+
+    def _decoder(self, hidden: Tensor, prompt: Prompt, stage: Stage2, cache: Any) -> tuple[Tensor, Tensor]:
+        """States through the last norm, and norms of the keys of the layer just run, of every slot."""
+        norm, layer = self.norm(), stage.layer - 1
+        held = prompt.seen - prompt.before.dropped(layer)
+        keys = keys_of(cache, layer, held, hidden.shape[1]).to(hidden.device)
+        with torch.no_grad():
+            return (hidden if norm is None else norm(hidden)).detach(), keys
 
     @staticmethod
     def _behind(prompt: Prompt, layer: int, index: Tensor) -> Behind:

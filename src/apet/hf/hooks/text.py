@@ -20,6 +20,7 @@ from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import check_columns, check_even
 from apet.hf.prompt.packed import first_slots
 from apet.hf.prompt.parts import Prompt
+from apet.hf.prompt.raters import raters_of
 from apet.hf.prompt.shorten import final_index, make_record, shorten
 from apet.hf.results import ImageResult, StageSelection
 from apet.hf.sessions import Session
@@ -74,6 +75,8 @@ class TextHooks(Hooks):
                 return forward(**kwargs)
             before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
             kwargs = shorten(kwargs, call, self.method, before, tokens_in(cache), self.config)
+            if call.prompt is not None and getattr(self.method, "asking", None) == "raters":
+                call.prompt.raters = raters_of(call, call.prompt, kwargs["inputs_embeds"])
             return self._after(call, forward(**kwargs))
 
         return fitted

@@ -8,20 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apet.core.errors import ApETError
 from apet.core.segment import Segment
-from apet.hf.cache.index_map import take
 from apet.hf.choice.budgets import prompt_numbers
 from apet.hf.choice.told import Told, no_grid, places_of
 from apet.hf.families import Family
 from apet.hf.grid import Grid
-from apet.hf.hooks.attention import from_last_token
-from apet.hf.prompt.packed import sample_of_slots
-from apet.hf.prompt.parts import Around, Prompt
+from apet.hf.prompt.parts import Around
 from apet.hf.prompt.placing import outside_a_prompt
-from apet.hf.state import Call
-from apet.methods import Attention, Context, Method
+from apet.methods import Attention, Method
 
-__all__ = ["check_told", "names_of", "told_at_stage1", "told_inside"]
+__all__ = ["check_told", "told_at_stage1"]
 
 
 def check_told(base: nn.Module, family: Family, method: Method, operation: str) -> None:
@@ -33,6 +30,9 @@ def check_told(base: nn.Module, family: Family, method: Method, operation: str) 
     if "places" in method.needs and all(kind.grids is None for kind in family.modalities):
         got = f"{type(method).__name__} for {family.title}, which does not tell where its tokens lie"
         raise no_grid(operation, got)
+    if "decoder" in method.needs and not isinstance(getattr(family.text_of(base), "norm", None), nn.Module):
+        got = f"{type(method).__name__} for {family.title}, whose last norm is not known"
+        raise ApETError(operation, got, "a text model with a norm behind its layers")
 
 
 def told_at_stage1(
@@ -96,62 +96,3 @@ def _texts(base: Any, family: Family, around: Around, ids: Tensor) -> list[Tenso
         for row, own, sample in zip(ids, text, around.samples, strict=True)
         for number in range(int(sample.max()) + 1)
     ]
-
-
-def told_inside(
-    method: Method, hidden: Tensor, call: Call, prompt: Prompt, slots: dict[int, Tensor]
-) -> list[Context]:
-    """What a method is told about the segments where a stage inside the text model begins.
-
-    Args:
-        method: The method.
-        hidden: ``(B, n, D)`` hidden states.
-        call: The running call.
-        prompt: Its prompt.
-        slots: By number of the segment, where its tokens are, counted over all rows.
-
-    Raises:
-        ApETError: If something is not known.
-    """
-    if not method.needs:
-        return []
-    device, numbers = hidden.device, list(slots)
-    places, prompts, attention = [], [], None
-    if "places" in method.needs:
-        for number in numbers:
-            segment = call.segments[number]
-            grids = call.encoded[segment.modality].grids_of(segment)
-            left = names_of(call, prompt, number)
-            among = torch.arange(segment.tokens, device=device) if left is None else left.to(device)
-            places.append(places_of(segment, grids, among))
-    if "prompt" in method.needs:
-        rows = {one.number: one for one in reversed(call.placed)}
-        text, samples = _text_slots(call, prompt)
-        for number in numbers:
-            row = rows[number].row
-            own = text[row]
-            if samples is not None:
-                assert call.samples is not None
-                sample = int(call.samples[row, rows[number].columns[0]])
-                own = own & (samples[row].to(own.device) == sample)
-            prompts.append(hidden[row][own.to(device)].detach()[None])
-    if "attention" in method.needs:
-        attention = from_last_token(prompt, device)
-    return Told(places, prompts, attention).contexts(method, list(slots.values()))
-
-
-def _text_slots(call: Call, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
-    """``(B, n)`` which slots are text; and of packed samples the number of each slot's."""
-    columns = take(prompt.index, prompt.later[-1].index, 1) if prompt.later else prompt.index
-    visual = torch.stack(list(call.placeholders.values())).any(dim=0)
-    text = prompt.valid & ~take(visual.to(columns.device), columns, 1).to(prompt.valid.device)
-    if prompt.samples is None:
-        return text, None
-    return text, sample_of_slots(prompt.weights, prompt.samples, columns.shape[1])
-
-
-def names_of(call: Call, prompt: Prompt, number: int) -> Tensor | None:
-    """The numbers of a segment's tokens that are left, among its N; None where all are."""
-    earlier = prompt.stages.get(number)
-    last = earlier[-1] if earlier else call.stages[number]
-    return None if last is None else last.indices

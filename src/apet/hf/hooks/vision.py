@@ -153,6 +153,7 @@ class VisionHooks(Hooks):
         encoding = self._encoding(modality, arguments)
         if source.attention is not None:
             encoding.received, encoding.keys = source.attention.received, source.attention.keys
+            encoding.middle = source.attention.middle
         output = copy.copy(output)
         if self.early:
             projector = getattr(self.base, self.family.projector or "")

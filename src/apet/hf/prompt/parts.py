@@ -102,6 +102,7 @@ class Prompt:
             earlier turns included.
         moved: Inputs of the layers and what they became, so that all layers share one copy.
         built: The mask of the layers behind the last stage where none could be translated.
+        raters: ``(B, first)`` bool, the text that the images point at, for a method that asks for it.
         attention: ``(B, n)``, the last token's attention to every slot in the layer before the next
             stage, for a method that asks for it.
     """
@@ -126,6 +127,7 @@ class Prompt:
     moved: list[tuple[Any, Any]] = field(default_factory=list)
     built: Any = None
     attention: Tensor | None = None
+    raters: Tensor | None = None
 
     def seen_of(self, index: Tensor) -> Tensor:
         """``(B, n)`` bool: which slots of a map to those of ``index`` are tokens that the caller shows."""

@@ -1,0 +1,114 @@
+"""What a method is told where a stage inside the language model begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+from apet.hf.cache.index_map import take
+from apet.hf.choice.told import Told, places_of
+from apet.hf.hooks.attention import from_last_token
+from apet.hf.prompt.packed import sample_of_slots
+from apet.hf.prompt.parts import Prompt
+from apet.hf.state import Call
+from apet.methods import Context, Decoder, Method
+
+__all__ = ["keys_of", "names_of", "told_inside"]
+
+
+def told_inside(
+    method: Method,
+    hidden: Tensor,
+    call: Call,
+    prompt: Prompt,
+    slots: dict[int, Tensor],
+    decoder: Callable[[], tuple[Tensor, Tensor]],
+) -> list[Context]:
+    """What a method is told about the segments where a stage begins.
+
+    Args:
+        method: The method.
+        hidden: ``(B, n, D)`` hidden states.
+        call: The running call.
+        prompt: Its prompt.
+        slots: By number of the segment, where its tokens are, counted over all rows.
+        decoder: Gives what `Decoder` holds of all slots: states ``(B, n, D)`` and norms ``(B, n)``.
+
+    Raises:
+        ApETError: If something is not known.
+    """
+    if not method.needs:
+        return []
+    device, numbers = hidden.device, list(slots)
+    places, prompts, decoders, attention = [], [], [], None
+    if "places" in method.needs:
+        for number in numbers:
+            segment = call.segments[number]
+            grids = call.encoded[segment.modality].grids_of(segment)
+            left = names_of(call, prompt, number)
+            among = torch.arange(segment.tokens, device=device) if left is None else left.to(device)
+            places.append(places_of(segment, grids, among))
+    if method.needs & {"prompt", "decoder"}:
+        text, samples = _text_slots(call, prompt)
+        rows = {one.number: one for one in reversed(call.placed)}
+        owns = []
+        for number in numbers:
+            row = rows[number].row
+            own = text[row].to(device)
+            if samples is not None and call.samples is not None:
+                sample = int(call.samples[row, rows[number].columns[0]])
+                own = own & (samples[row].to(device) == sample)
+            owns.append((row, own))
+        if "prompt" in method.needs:
+            prompts = [hidden[row][own].detach()[None] for row, own in owns]
+        if "decoder" in method.needs:
+            states, norms = decoder()
+            order = torch.arange(hidden.shape[1], device=device)
+            for (row, own), where in zip(owns, slots.values(), strict=True):
+                behind = own & (order > where[-1] - row * hidden.shape[1])
+                mine = states.flatten(0, 1)[where][None], norms.flatten()[where][None]
+                decoders.append(Decoder(*mine, states[row][behind][None], norms[row][behind][None]))
+    if "attention" in method.needs:
+        attention = from_last_token(prompt, device)
+    return Told(places, prompts, attention, decoders).contexts(method, list(slots.values()))
+
+
+def keys_of(cache: Any, layer: int, held: int, count: int) -> Tensor:
+    """The L1 norms of the keys of this turn's tokens in a layer, ``(B, n)``.
+
+    Args:
+        cache: The KV cache.
+        layer: The layer, which has just run.
+        held: Columns of earlier turns that it holds.
+        count: Tokens of this turn.
+
+    Raises:
+        ApETError: If there is no cache, or the layer keeps no plain keys.
+    """
+    layers = getattr(cache, "layers", ())
+    keys = getattr(layers[layer], "keys", None) if layer < len(layers) else None
+    if not isinstance(keys, Tensor) or keys.dim() != 4 or keys.shape[2] < held + count:
+        got = "no KV cache" if cache is None else f"a cache without plain keys of layer {layer}"
+        raise ApETError("forward", f"a method that reads keys with {got}", "use_cache=True and a plain cache")
+    return keys[:, :, held : held + count].detach().to(torch.float32).abs().sum(dim=(1, 3))
+
+
+def _text_slots(call: Call, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
+    """``(B, n)`` which slots are text; and of packed samples the number of each slot's."""
+    columns = take(prompt.index, prompt.later[-1].index, 1) if prompt.later else prompt.index
+    visual = torch.stack(list(call.placeholders.values())).any(dim=0)
+    text = prompt.valid & ~take(visual.to(columns.device), columns, 1).to(prompt.valid.device)
+    if prompt.samples is None:
+        return text, None
+    return text, sample_of_slots(prompt.weights, prompt.samples, columns.shape[1])
+
+
+def names_of(call: Call, prompt: Prompt, number: int) -> Tensor | None:
+    """The numbers of a segment's tokens that are left, among its N; None where all are."""
+    earlier = prompt.stages.get(number)
+    last = earlier[-1] if earlier else call.stages[number]
+    return None if last is None else last.indices

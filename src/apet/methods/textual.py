@@ -1,0 +1,93 @@
+"""The greedy residual with a word from the prompt: SPARE and ResPrune."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from apet.core.blocks import Tokens
+from apet.core.errors import ApETError
+from apet.methods.context import Context
+from apet.methods.greedy import pivots
+from apet.methods.picker import Informed, Picked, in_given_unit
+from apet.methods.relevance import relevance, stretched
+
+__all__ = ["SPARE", "ResPrune"]
+
+_UNREAD = (
+    "how the text weighs on the residual is told in the abstract, and no formula could be read: here "
+    "the residual times the weight, the mean cosine similarity to the language model's embeddings of the "
+    "prompt, stretched to 0 to 1"
+)
+
+
+@dataclass(frozen=True)
+class _Textual(Informed):
+    """Pivoted residual as in `Greedy`, the residual of each token times a weight that the prompt gives it.
+
+    The first token is the one of largest weighted norm. The score of a token is its residual to everything
+    kept, in the unit of the tokens, and the basis are the picked tokens in the order picked. It prunes.
+
+    Attributes:
+        strength: Power to which the weight is raised; 0 is `Greedy` without merging.
+    """
+
+    _: KW_ONLY
+    strength: float = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+            ApETError: If a field is not valid.
+        """
+        super().__post_init__()
+        value = self.strength
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+            raise ApETError(type(self).__name__, f"strength={value!r}", "a finite number of at least 0")
+
+    @abstractmethod
+    def weigh(self, relevant: Tensor) -> Tensor:
+        """The weight of every token ``(B, N)``, given its relevance, 0 to 1."""
+
+    def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
+        """Picks ``kept`` pivots."""
+        assert context.prompt is not None  # asked for in `needs`
+        weights = self.weigh(stretched(relevance(tokens.data, context.prompt))) ** self.strength
+        picked, residuals = pivots(tokens, kept, weights)
+        return Picked(picked.sort(dim=1).values, scores=in_given_unit(tokens, residuals), basis=picked)
+
+
+@dataclass(frozen=True)
+class ResPrune(_Textual):
+    """Residuals times relevance (ResPrune, arXiv 2603.21105).
+
+    Tokens stay that the picked ones explain badly and that have to do with the prompt.
+    """
+
+    published: ClassVar[str] = "ResPrune, arXiv 2603.21105"
+    departs: ClassVar[str] = _UNREAD
+
+    def weigh(self, relevant: Tensor) -> Tensor:
+        """The relevance."""
+        return relevant
+
+
+@dataclass(frozen=True)
+class SPARE(_Textual):
+    """Residuals times irrelevance (SPARE, arXiv 2606.18681).
+
+    Its authors find that tokens of low relevance hold the context best.
+    """
+
+    published: ClassVar[str] = "SPARE, arXiv 2606.18681"
+    departs: ClassVar[str] = _UNREAD
+
+    def weigh(self, relevant: Tensor) -> Tensor:
+        """One minus the relevance, the least a little above 0."""
+        return torch.clamp(1 - relevant, min=1e-6)
