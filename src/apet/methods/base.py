@@ -34,6 +34,11 @@ class Stage2:
             those before stage 1. Of a unit with fewer left an int keeps all. A share has to be at most what
             stage 1 keeps; behind a tolerance or a shared budget, which decide for themselves, it is cut to
             that.
+
+    Examples:
+        >>> import apet
+        >>> apet.ApET(keep=96, stage2=apet.Stage2(layer=16, keep=32)).stage2.layer
+        16
     """
 
     layer: int
@@ -77,6 +82,14 @@ class Method(ABC):
             a video; ``"whole"``: each image and each video.
         replaces: Whether the method replaces the picture instead of choosing among its tokens, so that the
             rest of the prompt closes up behind what is left of it.
+
+    Examples:
+        >>> import apet, torch
+        >>> method = apet.methods.Greedy(keep=12, merge=False)
+        >>> isinstance(method, apet.Method), method == apet.methods.Greedy(12, merge=False)
+        (True, True)
+        >>> method.select(torch.randn(1, 40, 8), method.keep).indices.shape
+        torch.Size([1, 12])
     """
 
     replaces: ClassVar[bool] = False
