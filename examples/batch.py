@@ -3,7 +3,7 @@
 python examples/batch.py
 python examples/batch.py one.jpg two.jpg --model llava-hf/llava-1.5-7b-hf
 
-The small embedded model was trained on single pictures: its first answer is to be believed, the others are not.
+The small embedded model was trained on single pictures: believe its first answer only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A model of any supported family on your pictures, and on a video where it takes one.
 
     python examples/families.py
-    python examples/families.py photo.jpg other.jpg --model OpenGVLab/InternVL3-1B-hf --question "What changed?"
+    python examples/families.py photo.jpg --model OpenGVLab/InternVL3-1B-hf --question "What is this?"
     python examples/families.py --video clip.mp4 --keep 0.1 --model llava-hf/llava-onevision-qwen2-7b-ov-hf
 
 `apet models` lists the families, with a checkpoint of each. What a family's processor needs beyond
