@@ -1,4 +1,4 @@
-"""The examples run offline as they are; for Qwen, loading is replaced, of a processor that needs torchvision too."""
+"""The examples run offline as they are; for Qwen, whose processor needs torchvision, loading is replaced."""
 
 from __future__ import annotations
 
