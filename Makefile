@@ -9,7 +9,8 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-newest test-eval test-vllm check train train-eye reference results ablations performance test-web docs pictures clean
+.PHONY: install demo test test-oldest test-newest test-eval test-vllm test-installs test-installs-quick check train \
+	train-eye reference results ablations performance test-web docs pictures notebook clean
 
 install: $(VENV)/.installed
 
@@ -57,8 +58,14 @@ check: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-pictures: $(VENV)/.installed
+# Two photographs of the gallery are scikit-image's.
+pictures: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_gallery.py
+
+# Runs the notebook, which is kept with its outputs.
+notebook: $(VENV)/.installed-web
+	HF_HUB_OFFLINE=1 $(BIN)/python docs/run_notebook.py
 
 train: $(VENV)/.installed
 	$(BIN)/python -m training.train --recipe $(RECIPE) --workers $(WORKERS) --output runs/embedded --compile
@@ -104,6 +111,20 @@ performance: $(VENV)/.installed-dev
 # for PyTorch's CPU wheel that can be imported, and the tests need none.
 test-eval: $(LMMS)/.installed
 	$(LMMS)/bin/python -m pytest tests/lmms
+
+# What a stranger does: each install that pyproject.toml allows, in an empty environment and without constraints, then
+# its main command. On Linux an open torch is a CUDA build, 6 GB an environment; TORCH=torch==2.13.0 installs that one
+# before, a CPU wheel where pip finds one (PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS). lmms-eval and vLLM need torchvision,
+# which has to match torch, so they always take the index's own.
+INSTALLS ?= plain web kernels plot video reference
+TORCH ?=
+test-installs:
+	$(PYTHON) tests/install_check.py $(if $(TORCH),--torch $(TORCH)) $(INSTALLS)
+	$(PYTHON) tests/install_check.py eval vllm
+
+# The two that everybody starts with, on a CPU's torch: under four minutes.
+test-installs-quick:
+	$(PYTHON) tests/install_check.py --torch torch==2.13.0 plain web
 
 clean:
 	rm -rf $(VENV) $(LMMS) $(OLDEST) $(NEWEST) $(VLLM) build dist

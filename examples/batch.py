@@ -1,32 +1,43 @@
 """A batch of prompts with one picture, two pictures and none, of different length.
 
-python examples/batch.py one.jpg two.jpg
+python examples/batch.py
+python examples/batch.py one.jpg two.jpg --model llava-hf/llava-1.5-7b-hf
+
+The small embedded model was trained on single pictures: believe its first answer only.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+from pathlib import Path
 
 from PIL import Image
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 import apet
 
-NAME = "llava-hf/llava-1.5-7b-hf"
+QUESTIONS = [(1, "What does the text say?"), (2, "What differs between the two?"), (0, "Name a colour.")]
 
 
-def main(first: str, second: str) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print every row's answer, and how many of its visual tokens were kept."""
-    model = LlavaForConditionalGeneration.from_pretrained(NAME, dtype="auto", device_map="auto")
-    processor = AutoProcessor.from_pretrained(NAME)
+    parser = argparse.ArgumentParser(description="Ask LLaVA-1.5 three questions in one batch.")
+    parser.add_argument("first", nargs="?", default=Path(__file__).with_name("scene.png"))
+    parser.add_argument("second", nargs="?", default=Path(__file__).with_name("clip.webp"))
+    parser.add_argument("--model", default=apet.embedded.PATH, help="The small embedded model if not given.")
+    options = parser.parse_args(arguments)
+
+    model = LlavaForConditionalGeneration.from_pretrained(options.model, dtype="auto", device_map="auto")
+    processor = AutoProcessor.from_pretrained(options.model)
     processor.tokenizer.padding_side = "left"
-    prompts = [
-        "USER: <image>\nWhat is this? ASSISTANT:",
-        "USER: <image>\n<image>\nWhat differs between the two? ASSISTANT:",
-        "USER: Name a colour. ASSISTANT:",
-    ]
-    one, two = Image.open(first), Image.open(second)
-    inputs = processor(images=[[one], [one, two], []], text=prompts, padding=True, return_tensors="pt")
+    pictures = [Image.open(path).convert("RGB") for path in (options.first, options.second)]
+    prompts = []
+    for count, question in QUESTIONS:
+        content = [{"type": "image"}] * count + [{"type": "text", "text": question}]
+        conversation = [{"role": "user", "content": content}]
+        prompts.append(processor.apply_chat_template(conversation, add_generation_prompt=True))
+    images = [pictures[:count] for count, _ in QUESTIONS]
+    inputs = processor(images=images, text=prompts, padding=True, return_tensors="pt")
     inputs = inputs.to(model.device, model.dtype)
 
     with apet.compressing(model, apet.ApET(keep=64)) as session:
@@ -38,4 +49,4 @@ def main(first: str, second: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,16 +1,17 @@
-"""Any supported family on your pictures, and on a video where it takes one.
+"""A model of any supported family on your pictures, and on a video where it takes one.
 
-    python examples/families.py qwen2_5_vl photo.jpg other.jpg --question "What changed?"
-    python examples/families.py llava_onevision --video clip.mp4 --keep 0.1
-    python examples/families.py internvl photo.jpg --model OpenGVLab/InternVL3-1B-hf
+    python examples/families.py
+    python examples/families.py photo.jpg --model OpenGVLab/InternVL3-1B-hf --question "What is this?"
+    python examples/families.py --video clip.mp4 --keep 0.1 --model llava-hf/llava-onevision-qwen2-7b-ov-hf
 
-The model type picks an example checkpoint (`apet models` lists them); `--model` takes another one. What a
-family's processor needs beyond transformers stands in docs/models.md.
+`apet models` lists the families, with a checkpoint of each. What a family's processor needs beyond
+transformers stands in docs/models.md.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -20,24 +21,22 @@ import apet
 
 def main(arguments: list[str] | None = None) -> None:
     """Ask one question about all pictures and the video, with few visual tokens."""
-    families = {family.model_type: family for family in apet.supported_models()}
     parser = argparse.ArgumentParser(description="Ask a compressed model about pictures or a video.")
-    parser.add_argument("model_type", choices=sorted(families), metavar="MODEL_TYPE")
     parser.add_argument("pictures", nargs="*", metavar="PICTURE")
     parser.add_argument("--video")
-    parser.add_argument("--model", help="Checkpoint; an example of the family if not given.")
-    parser.add_argument("--question", default="Describe what you see.")
+    parser.add_argument("--model", default=apet.embedded.PATH, help="The small embedded model if not given.")
+    parser.add_argument("--question", default="What does the text say?")
     parser.add_argument("--keep", type=float, default=0.25, help="Share of each part's visual tokens.")
     options = parser.parse_args(arguments)
-    family = families[options.model_type]
-    if options.video and "video" not in family.inputs:
-        parser.error(f"{family.title} takes {' and '.join(family.inputs)} only")
-    if not options.model and not family.checkpoints:
-        parser.error(f"no example checkpoint of {family.title} is known; give one with --model")
+    if not options.pictures and not options.video:
+        options.pictures = [Path(__file__).with_name("scene.png")]
 
-    name = options.model or family.checkpoints[0]
-    processor = AutoProcessor.from_pretrained(name)
-    model = AutoModelForImageTextToText.from_pretrained(name, dtype="auto", device_map="auto")
+    processor = AutoProcessor.from_pretrained(options.model)
+    model = AutoModelForImageTextToText.from_pretrained(options.model, dtype="auto", device_map="auto")
+    families = {family.model_type: family for family in apet.supported_models()}
+    family = families.get(model.config.model_type)
+    if options.video and family and "video" not in family.inputs:
+        parser.error(f"{family.title} takes {' and '.join(family.inputs)} only")
     content = [{"type": "image", "image": Image.open(path)} for path in options.pictures]
     content += [{"type": "video", "path": options.video}] if options.video else []
     content.append({"type": "text", "text": options.question})

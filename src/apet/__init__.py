@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apet.methods import ApET, Method, Random, Stage2
     from apet.pictures import plot
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ApET",

@@ -98,6 +98,15 @@ def compress(
 
     Raises:
         ApETError: If an argument is not valid, or a token is not finite. The message names it.
+
+    Examples:
+        >>> import apet, torch
+        >>> tokens = torch.randn(576, 1024)
+        >>> found = apet.compress(tokens, keep=64)
+        >>> found.tokens.shape, found.indices.shape, found.errors.shape
+        (torch.Size([64, 1024]), torch.Size([64]), torch.Size([576]))
+        >>> apet.compress(torch.ones(576, 1024), tolerance=0.05).num_kept  # all alike: the basis is enough
+        10
     """
     check_flag("merge", merge, "compress")
     options: dict[str, Any] = {

@@ -15,6 +15,14 @@ class ApETError(ValueError):
         operation: What was being done, as the user would call it (``"compress"``, ``"apply"``).
         got: The value received, in words.
         expected: What would be right.
+
+    Examples:
+        >>> import apet, torch
+        >>> try:
+        ...     apet.compress(torch.randn(40, 8), keep=64)
+        ... except apet.ApETError as error:
+        ...     print(error)
+        compress: got keep=64 for 40 tokens; expected an int between 1 and 40
     """
 
     def __init__(self, operation: str, got: str, expected: str) -> None:

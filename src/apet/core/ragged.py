@@ -88,6 +88,14 @@ def compress_ragged(
 
     Raises:
         ApETError: As `compress`, naming the segment, and if segments differ in width, dtype or device.
+
+    Examples:
+        >>> import apet, torch
+        >>> tiles = [torch.randn(576, 64), torch.randn(144, 64)]
+        >>> [tile.num_kept for tile in apet.compress_ragged(tiles, keep=0.25)]
+        [144, 36]
+        >>> sum(tile.num_kept for tile in apet.compress_ragged(tiles, keep=64, budget="shared"))
+        128
     """
     if isinstance(segments, torch.Tensor) or not isinstance(segments, Sequence):
         raise ApETError(

@@ -22,6 +22,12 @@ class Segment:
             for a video whose frames are not known.
         rows: ``(N,)`` long, on the CPU, ascending: its rows among all feature rows of a model's call; None
             where there is no such call.
+
+    Examples:
+        >>> import apet, torch
+        >>> keep = lambda segment: 32 if segment.part else segment.tokens // 4
+        >>> keep(apet.Segment("image", image=0, part=0, tokens=576)), keep(apet.Segment("image", 0, 1, 576))
+        (144, 32)
     """
 
     modality: str

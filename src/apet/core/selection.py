@@ -32,6 +32,15 @@ class Selection:
         basis: Basis tokens in the order picked, ``(.., M)`` int64. M is 0 for a method that has none.
         mix: What each kept token becomes in merging, as weights of all tokens, ``(.., K, N)`` float32, where
             that is no plain mean of the tokens assigned to it; None where it is.
+
+    Examples:
+        The same tokens of another tensor, here their places in a picture of 24 x 24 patches:
+
+        >>> import apet, torch
+        >>> selection = apet.compress(torch.randn(576, 64), keep=64)
+        >>> places = torch.cartesian_prod(torch.arange(24), torch.arange(24))
+        >>> selection.apply(places, merge=False).shape
+        torch.Size([64, 2])
     """
 
     indices: Tensor
@@ -136,6 +145,12 @@ class Compression(Selection):
 
     Attributes:
         tokens: The kept tokens, merged or not, ``(.., K, d)`` in the dtype of the input.
+
+    Examples:
+        >>> import apet, torch
+        >>> found = apet.compress(torch.randn(2, 40, 8), keep=12)
+        >>> found.tokens.shape, found.assignment.shape
+        (torch.Size([2, 12, 8]), torch.Size([2, 40]))
     """
 
     tokens: Tensor = dataclasses.field(kw_only=True)

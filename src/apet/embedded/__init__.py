@@ -29,6 +29,12 @@ def load(path: Path | str = PATH) -> tuple[LlavaForConditionalGeneration, LlavaP
 
     Raises:
         ApETError: If the real eye's encoder was not fetched yet.
+
+    Examples:
+        >>> import apet
+        >>> model, processor = apet.embedded.load()
+        >>> model.config.model_type, model.config.text_config.num_hidden_layers
+        ('llava', 8)
     """
     import torch
     from transformers import AutoProcessor, LlavaForConditionalGeneration

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.installing import install
 
 __all__ = ["NAME", "TRAINED", "encoder_folder", "fetch_encoder", "locate"]
 
@@ -154,7 +155,7 @@ def _weights_of(graph: Path) -> dict[str, Any]:
     try:
         import onnx
     except ImportError as error:
-        raise ApETError("reference", "no onnx", "pip install 'apet[reference]', or --hub") from error
+        raise ApETError("reference", "no onnx", f"{install('reference')}, or --hub") from error
     import numpy as np
 
     read = onnx.load(str(graph)).graph

@@ -59,6 +59,19 @@ def apply(model: nn.Module, method: Method) -> Session:
     Raises:
         ApETError: If the model is not supported, another method is applied to it already, or the method does
             not fit it. The model is then as it was.
+
+    Examples:
+        >>> import apet
+        >>> from PIL import Image
+        >>> model, processor = apet.embedded.load()
+        >>> picture = Image.new("RGB", (336, 336), "white")
+        >>> inputs = processor(images=picture, text="<image>What is it?", return_tensors="pt")
+        >>> session = apet.apply(model, apet.ApET(keep=64))
+        >>> output = model.generate(**inputs, max_new_tokens=2)
+        >>> session.kept_stage1, session.visual_tokens
+        (64, 576)
+        >>> apet.remove(model)
+        True
     """
     if not isinstance(method, Method):
         got = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
@@ -100,6 +113,13 @@ def remove(model: nn.Module) -> bool:
 
     Returns:
         Whether there was something to remove. A model that is not compressed is left alone.
+
+    Examples:
+        >>> import apet
+        >>> model, _ = apet.embedded.load()
+        >>> session = apet.apply(model, apet.ApET(keep=64))
+        >>> apet.remove(model), session.active, apet.remove(model)
+        (True, False, False)
     """
     installed = _installed(model)
     if installed is None:
@@ -130,6 +150,17 @@ def compressing(model: nn.Module, method: Method) -> Iterator[Session]:
 
     Raises:
         ApETError: As for `apply`.
+
+    Examples:
+        >>> import apet
+        >>> from PIL import Image
+        >>> model, processor = apet.embedded.load()
+        >>> picture = Image.new("RGB", (336, 336), "white")
+        >>> inputs = processor(images=picture, text="<image>What is it?", return_tensors="pt")
+        >>> with apet.compressing(model, apet.ApET(keep=96, stage2=apet.Stage2(layer=4, keep=32))) as session:
+        ...     logits = model(**inputs).logits
+        >>> session.kept_stage1, session.kept_stage2, session.active
+        (96, 32, False)
     """
     outer = _installed(model)
     current = apply(model, method)
@@ -168,6 +199,12 @@ def session(model: nn.Module) -> Session:
 
     Raises:
         ApETError: If the model is not compressed.
+
+    Examples:
+        >>> import apet
+        >>> model, _ = apet.embedded.load()
+        >>> apet.apply(model, apet.ApET(keep=64)) is apet.session(model)
+        True
     """
     installed = _installed(model)
     if installed is None:

@@ -42,6 +42,19 @@ class Session:
     Attributes:
         method: The method that is applied.
         model_type: ``config.model_type`` of the model.
+
+    Examples:
+        >>> import apet
+        >>> from PIL import Image
+        >>> model, processor = apet.embedded.load()
+        >>> picture = Image.new("RGB", (336, 336), "white")
+        >>> inputs = processor(images=picture, text="<image>What is it?", return_tensors="pt")
+        >>> with apet.compressing(model, apet.ApET(keep=64)) as session:
+        ...     logits = model(**inputs).logits
+        >>> session.totals
+        Totals(prefills=1, images=1, tokens=576, kept_stage1=64, kept_stage2=64)
+        >>> session.images[0].indices.shape
+        torch.Size([64])
     """
 
     def __init__(self, method: Method, model_type: str) -> None:

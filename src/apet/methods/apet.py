@@ -44,6 +44,15 @@ class ApET(Method):
         merge_basis: Whether basis tokens take in dropped tokens, as all kept tokens do (so does the authors'
             code for Video-LLaVA). False: only the others do (their code for LLaVA and Qwen), unless only
             basis tokens are kept.
+
+    Examples:
+        >>> import apet
+        >>> apet.ApET(keep=64).keep
+        64
+        >>> apet.ApET.paper(64, num_layers=32).stage2  # 96 tokens before it: 64 on average
+        Stage2(layer=16, keep=32)
+        >>> apet.ApET(tolerance=0.4, min_keep=16, max_keep=0.5).keep is None
+        True
     """
 
     _: KW_ONLY

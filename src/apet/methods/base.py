@@ -53,6 +53,14 @@ class Method(ABC):
             a video; ``"whole"``: each image and each video.
         replaces: Whether the method replaces the picture instead of choosing among its tokens, so that the
             rest of the prompt closes up behind what is left of it.
+
+    Examples:
+        >>> import apet, torch
+        >>> method = apet.methods.Greedy(keep=12, merge=False)
+        >>> isinstance(method, apet.Method), method == apet.methods.Greedy(12, merge=False)
+        (True, True)
+        >>> method.select(torch.randn(1, 40, 8), method.keep).indices.shape
+        torch.Size([1, 12])
     """
 
     replaces: ClassVar[bool] = False

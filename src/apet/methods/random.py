@@ -22,6 +22,13 @@ class Random(Picker):
     Attributes:
         seed: Seed of the draw. The draw depends on it and on the number of tokens alone, so all images of a
             size keep the same positions; vary the seed for a spread.
+
+    Examples:
+        >>> import apet, torch
+        >>> draw = apet.Random(keep=4, seed=1)
+        >>> first, second = (draw.select(torch.randn(1, 40, 8), 4).indices for _ in range(2))
+        >>> torch.equal(first, second)  # whatever the tokens hold
+        True
     """
 
     _: KW_ONLY

@@ -21,6 +21,11 @@ class Stage2:
             those before stage 1. Of a unit with fewer left an int keeps all. A share has to be at most what
             stage 1 keeps; behind a tolerance or a shared budget, which decide for themselves, it is cut to
             that.
+
+    Examples:
+        >>> import apet
+        >>> apet.ApET(keep=96, stage2=apet.Stage2(layer=16, keep=32)).stage2.layer
+        16
     """
 
     layer: int

@@ -57,6 +57,13 @@ def plot(
 
     Raises:
         ApETError: If the tokens cannot be laid over the picture, or an argument is not valid.
+
+    Examples:
+        >>> import apet, torch
+        >>> from PIL import Image
+        >>> found = apet.compress(torch.randn(576, 64), keep=64)
+        >>> apet.plot(Image.new("RGB", (336, 336)), found, panels=["kept", "merged"], side=240).mode
+        'RGB'
     """
     if isinstance(side, bool) or not isinstance(side, int) or not 64 <= side <= 4096:
         raise ApETError("plot", f"side={side!r}", "an int between 64 and 4096")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from apet.core.errors import ApETError
+from apet.installing import install
 from apet.scenes.questions import Question
 from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES
 
@@ -70,5 +71,5 @@ def _questions(folder: str) -> dict[int, list[tuple[str, str]]]:
 def _data() -> Path:
     package = find_spec("easy_vqa")  # only its files are used, so it is not imported
     if package is None or package.origin is None:
-        raise ApETError("the easy_vqa tasks", "no easy-vqa", "pip install 'apet[reference]'")
+        raise ApETError("the easy_vqa tasks", "no easy-vqa", install("reference"))
     return Path(package.origin).parent / "data"

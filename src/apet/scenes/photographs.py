@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 from apet.core.errors import ApETError
+from apet.installing import install
 from apet.scenes.drawing import Pixels
 from apet.scenes.scene import SIZE
 
@@ -83,6 +84,6 @@ def draw_backdrop(backdrop: Backdrop) -> Pixels:
 def _photograph(name: str) -> Image.Image:
     package = find_spec("skimage")  # only its files are used, so it is not imported
     if package is None or package.origin is None:
-        raise ApETError("pictures with photographs", "no scikit-image", "pip install 'apet[reference]'")
+        raise ApETError("pictures with photographs", "no scikit-image", install("reference"))
     with Image.open(Path(package.origin).parent / "data" / name) as picture:
         return picture.convert("RGB")

@@ -38,7 +38,14 @@ FAMILIES: dict[str, Family] = {
 
 
 def supported_models() -> list[Family]:
-    """List the supported families, ordered by model type."""
+    """List the supported families, ordered by model type.
+
+    Examples:
+        >>> import apet
+        >>> families = {family.model_type: family for family in apet.supported_models()}
+        >>> families["qwen2_5_vl"].title, families["qwen2_5_vl"].inputs
+        ('Qwen2.5-VL', ('image', 'video'))
+    """
     return [FAMILIES[name] for name in sorted(FAMILIES)]
 
 
