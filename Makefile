@@ -84,7 +84,7 @@ train-eye: reference
 	$(BIN)/python -m training.eye.build --state runs/eye/state.pt --output runs/eye/checkpoint
 
 # Every method and budget on the embedded model, as a report; a killed run goes on.
-results: install
+results: $(VENV)/.installed-dev
 	$(BIN)/apet eval --output runs/results
 	cp runs/results/results.md docs/results.md
 	cp runs/results/results.html docs/results-plots.html

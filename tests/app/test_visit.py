@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from apet import embedded
-from apet.app.page.models import EMBEDDED, Models
+from apet.app.page.models import Models
 from apet.app.page.visit import (
     NOTHING,
     Visit,
@@ -27,7 +27,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def visit(models):
-    return scene_visit(Visit(), EMBEDDED, models)
+    return scene_visit(Visit(), models)
 
 
 def test_what_can_be_compared_decides_by_tokens_alone():
@@ -37,7 +37,7 @@ def test_what_can_be_compared_decides_by_tokens_alone():
 
 
 def test_scenes_follow_each_other_with_their_questions(visit, models):
-    other = scene_visit(visit, EMBEDDED, models)
+    other = scene_visit(visit, models)
     assert (visit.scenes, other.scenes) == (1, 2)
     assert visit.pictures[0].tobytes() != other.pictures[0].tobytes()
     assert visit.questions
@@ -79,6 +79,19 @@ def test_answers_are_told_step_by_step(visit, models):
     assert sorted(steps) == steps
 
 
+def test_a_model_that_cannot_be_had_costs_none_that_can(models, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    held = []
+    for name in models.offered:
+        with models.running(name) as one:
+            held.append(one)
+    with pytest.raises(ApETError, match="no/such"), models.running("no/such"):
+        pass
+    for name, before in zip(models.offered, held, strict=True):
+        with models.running(name) as one:
+            assert one is before
+
+
 def test_another_model_looks_at_the_same_picture(visit, models):
     other = again(visit, str(embedded.PATH), models)
     assert other.pictures == visit.pictures
@@ -100,17 +113,17 @@ def test_a_broken_upload_does_not_tell_its_folder(models, tmp_path):
     path = tmp_path / "broken.png"
     path.write_text("no picture")
     with pytest.raises(ApETError, match=r"broken\.png") as caught:
-        upload_visit(Visit(), [str(path)], EMBEDDED, models)
+        upload_visit(Visit(), [str(path)], models)
     assert str(tmp_path) not in str(caught.value)
     Image.new("RGB", (40, 30)).save(path)
-    assert upload_visit(Visit(), [str(path)], EMBEDDED, models).seen[0].size == (336, 336)
+    assert upload_visit(Visit(), [str(path)], models).seen[0].size == (336, 336)
 
 
 def test_several_uploads_are_the_frames_of_a_video(models, tmp_path):
     for number in (10, 9, 1):
         Image.new("RGB", (336, 336), (20 * number, 0, 0)).save(tmp_path / f"{number}.png")
     paths = [str(tmp_path / f"{number}.png") for number in (10, 9, 1)]
-    visit = upload_visit(Visit(), paths, EMBEDDED, models)
+    visit = upload_visit(Visit(), paths, models)
     assert [picture.getpixel((0, 0))[0] for picture in visit.pictures] == [20, 180, 200], "in order of names"
     assert visit.most == 576
     methods = methods_of(visit, 64, None, "random")

@@ -2,16 +2,18 @@
 
 import json
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
 from apet.evaluation import Wanted, evaluate, write_report
+from apet.evaluation import page as pages
+from apet.evaluation.charts import Chart, Series, draw_chart
 from apet.evaluation.markdown import tables
+from apet.evaluation.page import to_html
 from apet.evaluation.runner import spread
-from apet.evaluation.svg import Chart, Series, draw_chart
 from apet.evaluation.tasks import draw_cases
 
 
@@ -53,19 +55,79 @@ def test_the_page_is_whole_and_alone(written):
     assert len(drawings) == 3 + 2  # retention in all and by task; kept share and score by place
     for drawing in drawings:
         ElementTree.fromstring(drawing)
-    assert not re.search(r'(src|href)="|url\(|@import', page)
+    assert not re.search(r'(src|href)="[^#]|url\([^#]|@import|<style[^<]*\*\s*{', page)
+    kept = [set(re.findall(r'id="([^"]+)"', drawing)) for drawing in drawings]
+    for drawing, ids in zip(drawings, kept, strict=True):
+        assert set(re.findall(r"[#]([mp]\w+)", drawing)) <= ids, "a drawing refers to itself alone"
 
 
-def test_points_lie_inside_the_frame():
-    series = Series("a < b", [(32, 50.0), (192, 101.5)], "red", [(40.0, 60.0), (100.0, 103.0)])
-    drawn = draw_chart(Chart("t", "x", "y", log=True), [series])
-    root = ElementTree.fromstring(drawn)
-    circles = root.findall("{http://www.w3.org/2000/svg}circle")
-    assert len(circles) == 2
-    xs, ys = ([float(circle.get(name)) for circle in circles] for name in ("cx", "cy"))
-    assert 52 <= xs[0] < xs[1] <= 448
-    assert 28 <= ys[1] < ys[0] <= 260
-    assert "a &lt; b: 50 at 32" in drawn
+def test_the_legend_finds_its_lines(written):
+    page = written[1]["results.html"]
+    for name, key in (("apet", "k0"), ("random", "k1")):
+        assert re.search(rf'<li class="{key}"><b [^>]*>.</b> {name}</li>', page)
+        assert len(re.findall(rf'class="series {key}"', page)) == 3 + 2 - (name == "random")
+    assert len(re.findall('class="series k. band"', page)) == 2, "one band for each method in the large chart"
+
+
+def test_tables_keep_method_and_budget_in_sight(written):
+    page = written[1]["results.html"]
+    rows = re.findall(r'<th scope="row">(\w+) <small>(\d*)</small></th>', page)
+    assert len(rows) == 2 * 5
+    assert ("apet", "64") in rows
+    assert "<code>test</code>" in page
+
+
+def test_a_page_without_matplotlib_says_so(written, monkeypatch):
+    monkeypatch.setattr(pages, "find_spec", lambda name: None)
+    page = to_html(written[0])
+    assert "<svg" not in page
+    assert "pip install &#x27;apet[plot]&#x27;" in page
+    assert '<th scope="row">apet <small>64</small></th>' in page
+
+
+def parsed(chart, *series):
+    """The drawing, its text by what it says, and the values of its points."""
+    root = ElementTree.fromstring(draw_chart(chart, series))
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    return root, texts, [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+
+
+def test_points_tell_their_values_and_lie_in_order():
+    one = Series("a < b", "k0", [(32, 50.0), (192, 101.5)], "red", band=[(40.0, 60.0), (100.0, 103.0)])
+    root, texts, titles = parsed(Chart("t", "x", "y", (32, 64)), one)
+    assert {"a < b: 50 at 32 (40 to 60)", "a < b: 101.5 at 192 (100 to 103)"} < set(titles)
+    assert {"t", "x", "y"} < set(texts)
+    marks = root.findall(".//{*}g[@class='series k0']//{*}use")
+    xs, ys = ([float(mark.get(name)) for mark in marks] for name in "xy")
+    width, height = (float(value) for value in root.get("viewBox").split()[2:])
+    assert 0 < xs[0] < xs[1] < width
+    assert height > ys[0] > ys[1] > 0
+    assert "#010203" not in draw_chart(Chart("t", "x", "y"), [one]), "all ink is of the page's colour"
+
+
+@pytest.mark.parametrize(
+    ("budgets", "xs", "told"),
+    [
+        ((192, 128, 64, 32), (32, 192), ["32", "64", "128", "192"]),
+        ((192, 64), (20, 576), ["32", "64", "128", "192", "512"]),
+        ((), (63, 127), ["64"]),
+        ((10,), (10, 10), ["10"]),
+    ],
+)
+def test_a_log_axis_names_the_budgets(budgets, xs, told):
+    line = Series("a", "k0", [(x, 50.0 + x) for x in sorted(set(xs))], "red")
+    _, texts, _ = parsed(Chart("t", "x", "y", budgets), line)
+    assert texts[: texts.index("x")] == told
+
+
+def test_levels_lines_without_marks_and_single_points_are_drawn():
+    level = Series("none", "k0", [(0, 5.0)], "grey", level=True)
+    plain = Series("plain", "k1", [(1, 1.0), (2, 9.0)], "blue", marker="")
+    single = Series("one", "k2", [(1.5, 4.0)], "red", "D", band=[(3.0, 6.0)])
+    root, _, titles = parsed(Chart("t", "x", "y"), level, plain, single)
+    assert titles.count("none") == titles.count("plain") == 1
+    assert "one: 4 at 1.5 (3 to 6)" in titles
+    assert root.find(".//{*}g[@class='series k2 band']") is not None
 
 
 def test_timed_questions_are_about_pictures_that_tell_what_the_others_keep(subject):

@@ -7,8 +7,12 @@ import re
 import shutil
 import threading
 from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 
+import av
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from transformers import CLIPVisionModel
@@ -44,6 +48,7 @@ def served():
         return forward(self, *args, **kwargs)
 
     CLIPVisionModel.forward = counted
+    constants.HF_HUB_OFFLINE = True
     page = launch_page(None, "127.0.0.1", 0, wait=False)
     try:
         yield page.local_url, runs
@@ -89,15 +94,29 @@ def _is_foreign(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def clip_file(tmp_path_factory):
-    """A short film as an animated WebP, and its frames as files of their own."""
+    """A short film as an animated WebP and as MP4, and its frames as files of their own."""
     folder = tmp_path_factory.mktemp("clip")
     frames = [Image.fromarray(frame) for frame in draw_clip(sample_clip(seeded("test", 0)))]
     frames[0].save(folder / "clip.webp", save_all=True, append_images=frames[1:], duration=200)
+    with av.open(str(folder / "clip.mp4"), "w") as film:
+        stream = film.add_stream("mpeg4", rate=5)
+        stream.width, stream.height = frames[0].size
+        for picture in [*map(av.VideoFrame.from_image, frames), None]:
+            film.mux(stream.encode(picture))
     paths = []
     for number, frame in enumerate(frames[:3]):
         paths.append(str(folder / f"{number}.png"))
         frame.save(paths[-1])
-    return str(folder / "clip.webp"), paths
+    return str(folder / "clip.webp"), str(folder / "clip.mp4"), paths
+
+
+@pytest.fixture(scope="session")
+def photograph_file(tmp_path_factory):
+    """A cup of coffee, as scikit-image has it."""
+    path = tmp_path_factory.mktemp("photograph") / "coffee.jpg"
+    with Image.open(Path(find_spec("skimage").origin).parent / "data" / "coffee.png") as picture:
+        picture.convert("RGB").save(path)
+    return str(path)
 
 
 @pytest.fixture(scope="session")

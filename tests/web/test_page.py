@@ -94,6 +94,49 @@ def test_upload_slide_compare_and_ask(visitor, served, scene_file):
         shot(page, "compare")
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown", "kept"),
+    [("9999", "576", 576), ("0", "1", 1), ("-7", "1", 1), ("", "1", 1), ("12.6", "12", 12)],
+)
+def test_a_typed_budget_is_the_one_that_is_drawn_and_asked(visitor, typed, shown, kept):
+    with visitor() as page:
+        before = source(page)
+        field = page.locator("#budget input[type=number]")
+        field.fill(typed)
+        field.press("Tab")
+        changed(page, before)
+        expect(field).to_have_value(shown)
+        assert asked(page, "how many shapes are there?", 2)[1][2] == f"{kept} of 576"
+        expect(page.locator(".toast-body")).to_have_count(0)
+
+
+def test_a_typed_bound_is_brought_into_its_range(visitor):
+    with visitor() as page:
+        page.get_by_label("Bound the error instead").check()
+        before = changed(page, source(page))
+        field = page.locator("#bound input[type=number]")
+        field.fill("7")
+        field.press("Tab")
+        changed(page, before)
+        expect(field).to_have_value("0.9")
+        expect(page.locator(".toast-body")).to_have_count(0)
+
+
+def test_a_photograph_is_told_from_a_scene(visitor, scene_file, photograph_file):
+    for width in (1280, 800, 390):
+        with visitor(width=width) as page:
+            expect(page.locator("#hint")).to_be_hidden()
+            upload(page, photograph_file)
+            expect(page.locator("#hint")).to_contain_text("knows only drawn scenes")
+            asked(page, "what is this?", 2)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            shot(page, f"photograph-{width}")
+    with visitor() as page:
+        upload(page, photograph_file)
+        upload(page, scene_file("RADIO"))
+        expect(page.locator("#hint")).to_be_hidden()
+
+
 def test_a_scene_is_there_at_once_and_another_can_be_drawn(visitor):
     with visitor() as page:
         question = page.locator("#question textarea").input_value()
@@ -111,7 +154,7 @@ def test_a_scene_is_there_at_once_and_another_can_be_drawn(visitor):
 
 
 def test_a_video_is_a_contact_sheet(visitor, served, clip_file):
-    clip, frames = clip_file
+    clip, film, frames = clip_file
     with visitor() as page:
         upload(page, clip)
         runs = len(served[1])
@@ -120,6 +163,8 @@ def test_a_video_is_a_contact_sheet(visitor, served, clip_file):
         (whole, short) = asked(page, "what shape is the red object?", 2)
         assert (whole[2], short[2]) == ("3,456", "288 of 3,456"), "six of eight frames"
         shot(page, "video")
+        upload(page, film)
+        assert asked(page, "what shape is the red object?", 2)[0][2] == "3,456"
         upload(page, frames)
         (whole, short) = asked(page, "what shape is the red object?", 2)
         assert (whole[2], short[2]) == ("1,728", "144 of 1,728")
@@ -168,6 +213,38 @@ def test_an_impossible_question_and_model_are_messages(visitor):
             page.locator("#model input").press("Enter")
             expect(page.get_by_text("a model id such as").first).to_be_visible()
             assert "such file" not in page.locator("body").inner_text()
+            expect(page.locator("#model input")).to_have_value("embedded")
+
+
+def test_words_of_visitors_are_shown_as_they_were_typed(visitor):
+    with visitor() as page:
+        page.locator("#question textarea").fill("<image> what is <b>this</b>?")
+        page.click("#ask")
+        expect(page.get_by_text("a question with <image>")).to_be_visible()
+        page.get_by_text("Model", exact=True).click()
+        page.locator("#model input").fill("<img src=x onerror=alert(1)>")
+        page.locator("#model input").press("Enter")
+        expect(page.get_by_text("'<img src=x onerror=alert(1)>'")).to_be_visible()
+
+
+def test_after_a_model_that_does_not_exist_uploads_go_on(visitor, scene_file):
+    with visitor() as page:
+        page.get_by_text("Model", exact=True).click()
+        page.locator("#model input").fill("no/such")
+        page.locator("#model input").press("Enter")
+        expect(page.locator(".toast-body")).to_contain_text("no/such")
+        expect(page.locator("#model input")).to_have_value("embedded")
+        upload(page, scene_file("RADIO"))
+        assert asked(page, "what does the text say?", 2)[1][1] == "RADIO"
+
+
+def test_the_largest_file_is_told_before_and_after(visitor, tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(bytes(26_000_000))
+    with visitor() as page:
+        expect(page.locator("#limit")).to_contain_text("25 MB")
+        pick(page, path)
+        expect(page.locator(".toast-body")).to_contain_text("25.0 Mb")
 
 
 def test_two_visitors_do_not_mix(visitor, scene_file):
@@ -211,7 +288,7 @@ def test_no_file_outside_of_the_uploads_can_be_read(visitor, served, scene_file)
         ]
         file = {"path": outside, "meta": {"_type": "gradio.FileData"}}
         said = {
-            "data": [None, "embedded", [file], 64, False, 0.4, "nothing"],
+            "data": [None, [file], 64, False, 0.4, "nothing"],
             "fn_index": number,
             "session_hash": "someone",
         }

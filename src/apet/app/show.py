@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import socket
 import tempfile
 from typing import Any
 
@@ -30,8 +33,10 @@ def launch_page(
         The page, with ``local_url`` and ``close()``.
 
     Raises:
-        ApETError: If Gradio is not installed, or the port cannot be had.
+        ApETError: If Gradio is not installed, the address or port cannot be had, or the model cannot be
+            loaded or drawn.
     """
+    port = _bindable(host, port)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     folder = tempfile.TemporaryDirectory(prefix="apet-show-")
     os.environ["GRADIO_TEMP_DIR"] = folder.name
@@ -39,21 +44,28 @@ def launch_page(
         import gradio
     except ImportError as error:
         raise ApETError("show", "no Gradio", "pip install 'apet[web]'") from error
-    from apet.app.page.layout import CSS, build_page, theme
+    from apet.app.look import check_drawable
+    from apet.app.page.layout import MOST_MEGABYTES, build_page
     from apet.app.page.models import Models
+    from apet.app.page.style import CSS, theme
 
     models = Models(() if model is None else (model,), trust_remote_code=trust_remote_code)
+    try:
+        with models.running(models.offered[0]) as (net, _):
+            check_drawable(net.config.model_type, "show --model")
+    except ApETError as error:
+        raise ApETError("show --model", error.got, error.expected) from error
     page: Any = build_page(models)
     page.queue(default_concurrency_limit=4, max_size=64)
     page.apet_folder = folder  # goes with the page
     try:
         page.launch(
             server_name=host,
-            server_port=port or _free_port(host),
+            server_port=port,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
-            max_file_size=25 * gradio.FileSize.MB,
+            max_file_size=MOST_MEGABYTES * gradio.FileSize.MB,
             footer_links=[],
             ssr_mode=False,
             pwa=False,
@@ -62,24 +74,38 @@ def launch_page(
             theme=theme(),
             css=CSS,
         )
-    except OSError as error:
-        raise ApETError("show", f"{host}:{port} ({error})", "an address and port that are free") from error
+    except OSError as error:  # Gradio looks at 127.0.0.1 as well
+        raise ApETError("show --port", f"{port} ({error})", "a port that is free, or 0 for any") from error
     if wait:
         page.block_thread()
     return page
 
 
 def show(model: str | None, host: str, port: int, *, trust_remote_code: bool = False) -> None:
-    """Serves the page until interrupted, and says where; see `launch_page`."""
+    """Serves the page until it is interrupted or told to end, and says where; see `launch_page`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # a shell lets background jobs ignore the first
     page = launch_page(model, host, port, trust_remote_code=trust_remote_code, wait=False)
-    print(f"apet show: {page.local_url} (Ctrl+C ends it)", flush=True)
-    page.block_thread()
+    try:
+        print(f"apet show: {page.local_url} (Ctrl+C ends it)", flush=True)
+        page.block_thread()
+    finally:
+        page.apet_folder.cleanup()
 
 
-def _free_port(host: str) -> int:
-    import socket
+def _bindable(host: str, port: int) -> int:
+    """A port that can be listened on: the given one, or for 0 a free one.
 
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    Raises:
+        ApETError: If this machine has no such address, or the port is taken or not allowed.
+    """
+    try:
+        with socket.create_server((host, port)) as probe:
+            found: int = probe.getsockname()[1]
+    except OSError as error:
+        why = str(error.strerror).partition(" (while")[0]
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            raise ApETError("show --port", f"{port} ({why})", "a port that is free, or 0 for any") from error
+        expected = "an address of this machine: 127.0.0.1, or 0.0.0.0 for all that it has"
+        raise ApETError("show --host", f"{host!r} ({why})", expected) from error
+    return found

@@ -1,49 +1,74 @@
-"""A report as one self-contained HTML page, with the plots."""
+"""A report as one self-contained HTML page, with the charts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
+from importlib.util import find_spec
+from math import inf
+from pathlib import Path
 from typing import Any
 
-from apet.evaluation.configurations import FULL, SEEDED, Configuration, Stages
+from apet.evaluation.charts import COLOURS, MARKERS, Chart, Series, draw_chart
+from apet.evaluation.configurations import FULL, SEEDED, Stages
 from apet.evaluation.evaluate import Evaluation
-from apet.evaluation.markdown import Table, notes, tables
+from apet.evaluation.markdown import notes, tables
 from apet.evaluation.statistics import ALL, Summary
-from apet.evaluation.svg import COLOURS, Chart, Series, draw_chart, legend
 
 __all__ = ["to_html"]
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1420px; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: 3px 10px; text-align: left; border-bottom: 1px solid #8884; white-space: nowrap; }
-tr.full { font-weight: bold; }
-.wide { overflow-x: auto; }
-.plots { display: flex; flex-wrap: wrap; gap: 12px; }
-.key { margin-right: 18px; white-space: nowrap; }
-"""
-_DASHES = ("", "6 3", "2 3", "8 3 2 3", "12 4")
 _WORDS: dict[Stages, str] = {"off": "one stage", "paper": "the paper's two stages"}
+_BIAS = (
+    "At the smallest budget, one stage, over single pictures. Things are drawn at random places, so a method "
+    "without bias is level, but for the picture's edges. Methods without scores are left out, but for "
+    "random. ApET's score is its approximation error; an attention-based method's is the attention received."
+)
+_NO_CHARTS = (
+    "There are no charts, as matplotlib is not installed: `pip install 'apet[plot]'`, then the same command "
+    "again, which asks no question twice."
+)
+_LARGE, _SMALL = (6.2, 3.8), (4.4, 3.0)
+"""Inches of 72 units; a chart of either size fills the width of a phone."""
 
 
-def _styles(result: Evaluation) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of every method; a variant has its method's colour."""
-    names = dict.fromkeys(s.row.method for s in result.summaries if s.row.method != FULL)
-    plain = list(dict.fromkeys(name.partition(":")[0] for name in names))
-    found: dict[str, dict[str, Any]] = {}
-    for name in names:
-        place = plain.index(name.partition(":")[0])
-        variants = sum(1 for other in found if other.partition(":")[0] == plain[place])
-        dashes = _DASHES[min(variants, len(_DASHES) - 1)]
-        found[name] = {"colour": COLOURS[place % len(COLOURS)], "dashes": dashes}
-    return found
+@dataclass(frozen=True)
+class _Section:
+    """Charts under one title; their legend is of the first one's series."""
+
+    title: str
+    charts: Sequence[tuple[Chart, Sequence[Series]]]
+    words: str = ""
+
+    @property
+    def legend(self) -> list[Series]:
+        """What the report is about comes first, as it lies on top in the charts."""
+        return list({one.key: one for _, series in self.charts for one in series[::-1]}.values())
+
+    @property
+    def plots(self) -> list[str]:
+        """The charts as SVG."""
+        return [draw_chart(chart, series) for chart, series in self.charts]
 
 
-def _retention(result: Evaluation, task: str, stage: Stages, *, bars: bool) -> list[Series]:
+class _Styles:
+    """Key, colour and marker of every method; a variant has its method's colour."""
+
+    def __init__(self, result: Evaluation) -> None:
+        self.names = list(dict.fromkeys(s.row.method for s in result.summaries if s.row.method != FULL))
+
+    def line(self, name: str, points: Sequence[tuple[float, float]], **more: Any) -> Series:
+        """The line of a method."""
+        plain = [one.partition(":")[0] for one in self.names]
+        place = self.names.index(name)
+        colour = COLOURS[list(dict.fromkeys(plain)).index(plain[place]) % len(COLOURS)]
+        marker = list(MARKERS)[plain[:place].count(plain[place]) % len(MARKERS)]
+        return Series(name, f"k{place}", points, colour, **{"marker": marker, **more})
+
+
+def _retention(result: Evaluation, styles: _Styles, task: str, stage: Stages) -> list[Series]:
     """A line per method over its budgets; a level for what keeps nothing."""
-    styles = _styles(result)
     lines: dict[str, list[Summary]] = {}
     for summary in result.summaries:
         row = summary.row
@@ -53,114 +78,93 @@ def _retention(result: Evaluation, task: str, stage: Stages, *, bars: bool) -> l
     found = []
     for method, summaries in lines.items():
         rows = sorted(summaries, key=lambda summary: summary.row.kept_tokens)
-        points = [(s.row.kept_tokens, s.row.retention or 0.0) for s in rows]
         level = not rows[0].row.kept_tokens
         ends = [s.retention_interval for s in rows if s.retention_interval is not None]
-        drawn = ends if bars and not level else ()
-        found.append(Series(method, points, bars=drawn, level=level, **styles[method]))
-    # What the report is about lies on top.
+        points = [(s.row.kept_tokens, s.row.retention or 0.0) for s in rows]
+        found.append(styles.line(method, points, band=ends if task == ALL and not level else (), level=level))
     return found[::-1]
 
 
-def _retention_plots(result: Evaluation) -> str:
-    parts = []
+def _retentions(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
+    """For each stage a large chart of all questions with bands, and one of every task."""
+    budgets = [keep for keep in result.wanted.keeps if isinstance(keep, int)]
+    tasks = list(dict.fromkeys(summary.row.task for summary in result.summaries))
+    titles = {task: f"{task} (not trained)" if task in result.untrained() else task for task in tasks}
+    titles[ALL] = "all questions, with 95% intervals"
     for stage in result.wanted.stages:
-        across = "visual tokens, mean over layers"
-        whole = _retention(result, ALL, stage, bars=True)
-        if not any(not series.level for series in whole):
-            continue
-        parts.append(f"<h2>Retention against tokens, {_WORDS[stage]}</h2>")
-        parts.append(legend(whole[::-1]))
-        large = Chart("all questions", across, "retention, %", log=True, width=700, height=420)
-        plots = [draw_chart(large, whole)]
-        for task in dict.fromkeys(s.row.task for s in result.summaries if s.row.task != ALL):
-            series = _retention(result, task, stage, bars=False)
-            title = f"{task} (not trained)" if task in result.untrained() else task
+        charts = []
+        for task in tasks:
+            size = _LARGE if task == ALL else _SMALL
+            chart = Chart(titles[task], "visual tokens, mean over layers", "retention, %", budgets, size)
+            series = _retention(result, styles, task, stage)
             if any(not one.level for one in series):
-                plots.append(draw_chart(Chart(title, across, "retention, %", True, 340, 240), series))
-        parts.append(f'<div class="plots">{"".join(plots)}</div>')
-    return "".join(parts)
+                charts.append((chart, series))
+        if charts:
+            yield _Section(f"Retention against tokens, {_WORDS[stage]}", charts)
 
 
-def _position_plots(result: Evaluation) -> str:
+def _places(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
     """Kept share and score along the token sequence, at the smallest budget of each method."""
-    styles = _styles(result)
-    chosen: dict[str, tuple[Configuration, dict[str, list[float]]]] = {}
+    chosen: dict[str, tuple[float, dict[str, list[float]]]] = {}
     for one, bands in result.bands:
         tells = any(bands["score"]) or one.name in SEEDED
         if one.stage2 == "off" and one.keep is not None and one.built is not None and tells:
-            before = chosen.get(one.method)
-            if before is None or before[0].keep is None or one.keep < before[0].keep:
-                chosen[one.method] = (one, bands)
-    plots: list[str] = []
-    drawn: list[Series] = []
-    for name, title, up in (
-        ("kept", "Share of tokens kept", "kept, %"),
-        ("score", "Score, relative to the picture's mean", "score"),
+            smallest, _ = chosen.get(one.method, (inf, {}))
+            if one.keep < smallest:
+                chosen[one.method] = (one.keep, bands)
+    charts = []
+    for name, title, up, factor in (
+        ("kept", "Share of tokens kept", "kept, %", 100),
+        ("score", "Score, relative to the picture's mean", "score", 1),
     ):
-        series = []
-        for method, (_, bands) in chosen.items():
-            values = bands[name]
-            if name == "score" and not any(values):
-                continue
-            factor = 100 if name == "kept" else 1
-            points = [(100 * (n + 0.5) / len(values), factor * v) for n, v in enumerate(values)]
-            series.append(Series(method, points, **styles[method]))
-        if series:
-            chart = Chart(
-                title, "place in the token sequence, % (top of the picture first)", up, False, 620, 340
+        series = [
+            styles.line(
+                method,
+                [(100 * (n + 0.5) / len(bands[name]), factor * v) for n, v in enumerate(bands[name])],
+                marker="",
             )
-            plots.append(draw_chart(chart, series[::-1]))
-            drawn += series
-    if not plots:
-        return ""
-    return (
-        "<h2>Is a place preferred?</h2><p>At the smallest budget, one stage, over single pictures. Things "
-        "are drawn at random places, so a method without bias is level, but for the picture's edges. Methods "
-        "without scores are left out, but for random. ApET's score is its approximation error; an "
-        "attention-based method's is the attention received.</p>"
-        f'{legend(drawn)}<div class="plots">{"".join(plots)}</div>'
-    )
+            for method, (_, bands) in chosen.items()
+            if any(bands[name])
+        ]
+        chart = Chart(title, "place in the token sequence, % (top first)", up, size=_SMALL)
+        charts.append((chart, series[::-1]))
+    if chosen:
+        yield _Section("Is a place preferred?", charts, _BIAS)
 
 
-def _complexity_plot(result: Evaluation) -> str:
+def _tolerances(result: Evaluation) -> Iterator[_Section]:
+    """Kept tokens by what is in the picture, where budgets follow it."""
     if not result.complexity:
-        return ""
-    series = [
-        Series(
-            one.method if one.keep is None else f"{one.method} {one.keep}, stage 2 {one.stage2}",
-            [(float(things), kept) for things, kept in points],
-            COLOURS[number % len(COLOURS)],
-        )
-        for number, (one, points) in enumerate(result.complexity)
-    ]
-    chart = Chart("Kept tokens by content", "shapes and texts in the picture", "kept tokens", False, 620, 340)
-    return (
-        "<h2>Budgets that follow the picture</h2>"
-        f'{legend(series)}<div class="plots">{draw_chart(chart, series)}</div>'
-    )
-
-
-def _table(table: Table) -> str:
-    head, rows = table
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(_line(row) for row in rows)
-    return f'<div class="wide"><table><tr>{cells}</tr>{body}</table></div>'
-
-
-def _line(row: Sequence[str]) -> str:
-    kind = ' class="full"' if row[0] == FULL else ""
-    return f"<tr{kind}>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        return
+    series = []
+    for number, (one, points) in enumerate(result.complexity):
+        name = one.method if one.keep is None else f"{one.method} {one.keep}, stage 2 {one.stage2}"
+        series.append(Series(name, f"c{number}", points, COLOURS[number % len(COLOURS)]))
+    chart = Chart("Kept tokens by content", "shapes and texts in the picture", "kept tokens", size=_LARGE)
+    yield _Section("Budgets that follow the picture", [(chart, series[::-1])])
 
 
 def to_html(result: Evaluation) -> str:
-    """The whole page; it loads nothing from elsewhere."""
+    """The whole page, which loads nothing; where matplotlib is missing it says so in place of the charts."""
+    from jinja2 import Environment, FileSystemLoader
+
+    styles, words, sections = _Styles(result), notes(result), []
+    if find_spec("matplotlib") is None:
+        words.append(_NO_CHARTS)
+    else:
+        sections = [*_retentions(result, styles), *_places(result, styles), *_tolerances(result)]
     overall, by_task = tables(result)
-    words = "".join(f"<p>{escape(note)}</p>" for note in notes(result))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>apet eval</title>'
-        f"<style>{_STYLE}</style></head><body><h1>What a budget costs: {escape(result.model)}</h1>{words}"
-        f"{_retention_plots(result)}{_position_plots(result)}{_complexity_plot(result)}"
-        f"<h2>All questions</h2>{_table(overall)}<h2>Accuracy by task, %</h2>{_table(by_task)}"
-        "</body></html>\n"
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("results.html.jinja").render(
+        model=result.model,
+        notes=[re.sub(r"`(.+?)`", r"<code>\1</code>", escape(note)) for note in words],
+        sections=sections,
+        tables={"All questions": overall, "Accuracy by task, %": by_task},
+        markers=MARKERS,
+        full=FULL,
     )

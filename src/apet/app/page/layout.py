@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import wraps
+from html import escape
 from typing import Any
 
 import gradio as gr
 
+from apet.app.hints import photograph_hint
 from apet.app.page.models import Models
+from apet.app.page.slider import TypedSlider
 from apet.app.page.visit import (
     NOTHING,
     Visit,
@@ -23,45 +26,24 @@ from apet.app.page.visit import (
 from apet.core.errors import ApETError
 from apet.methods import Method
 
-__all__ = ["CSS", "build_page", "theme"]
+__all__ = ["MOST_MEGABYTES", "build_page"]
+
+MOST_MEGABYTES = 25
+"""Largest file that can be uploaded."""
 
 _HEAD = ("method", "answer", "visual tokens", "first token", "in all")
-_START = 64
+_START, _LARGEST = 64, 576
 _PROGRESS = gr.Progress()
 """Marks the argument that Gradio fills with the progress of one call."""
 _QUIET: dict[str, Any] = {"api_visibility": "private"}
 _Chosen = Sequence[Any]
 """Values of the two budget sliders, of the switch between them, and of the method to compare with."""
-CSS = """
-.gradio-container { max-width: 1360px !important; margin: auto; }
-#overlay img, #ranks img { object-fit: contain; }
-#overlay, #ranks { background: white; }
-#answers th * { overflow-wrap: normal; word-break: normal; }
-/* One column: the picture first, the slider below it, and what comes of asking last. */
-@media (max-width: 940px) {
-  #seen { display: contents; }
-  #overlay { order: -1; }
-  #page { max-width: calc(100vw - 64px); }
-  #overlay .image-container, #overlay button { max-width: 100%; }
-  #overlay .image-frame { justify-content: start; overflow-x: auto; }
-  #overlay img { min-width: 640px; }
-}
-"""
 _INTRODUCTION = """# apet: what the model still sees
 
 ApET keeps the visual tokens that a few *basis* tokens explain worst, and merges each of the others into
 the kept one most like it. Move the slider to see which stay; then ask with all tokens and with these.
 """
-
-
-def theme() -> gr.Theme:
-    """Gradio's theme with the system's own fonts: nothing is fetched from elsewhere."""
-    return gr.themes.Default(
-        primary_hue="orange",
-        neutral_hue="slate",
-        font=("system-ui", "sans-serif"),
-        font_mono=("ui-monospace", "monospace"),
-    )
+_LIMIT = f"A file has {MOST_MEGABYTES} MB at most; several pictures are the frames of a video."
 
 
 def told(work: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,8 +54,8 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*args, **kwargs)
         except ApETError as error:
-            message = f"{error.got}. Expected: {error.expected}."
-            gr.Warning(message, duration=15)
+            # The page takes messages for HTML.
+            gr.Warning(escape(f"{error.got}. Expected: {error.expected}."), duration=15)
             return gr.skip()
 
     return safe
@@ -82,6 +64,11 @@ def told(work: Callable[..., Any]) -> Callable[..., Any]:
 def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
     keep, bounded, bound, other = chosen
     return methods_of(visit, int(keep), float(bound) if bounded else None, other)
+
+
+def _hint(visit: Visit) -> Any:
+    words = photograph_hint(visit.pictures, visit.model)
+    return gr.Markdown(words, visible=words is not None)
 
 
 def build_page(models: Models, *, longest: int = 48) -> Any:
@@ -93,7 +80,7 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
     """
     page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
     with page:
-        visit = gr.State(Visit(), time_to_live=3600)
+        visit = gr.State(Visit(model=models.offered[0]), time_to_live=3600)
         gr.Markdown(_INTRODUCTION)
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300):
@@ -106,9 +93,11 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                         size="md",
                     )
                     scene = gr.Button("Draw a scene", elem_id="scene", size="md")
-                budget = gr.Slider(
+                gr.Markdown(_LIMIT, elem_id="limit")
+                hint = gr.Markdown(visible=False, elem_id="hint")
+                budget = TypedSlider(
                     1,
-                    576,
+                    _LARGEST,
                     _START,
                     step=1,
                     label="Visual tokens to keep",
@@ -117,7 +106,7 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                     buttons=[],
                 )
                 bounded = gr.Checkbox(False, label="Bound the error instead", elem_id="bounded")
-                bound = gr.Slider(
+                bound = TypedSlider(
                     0.01,
                     0.9,
                     0.05,
@@ -174,23 +163,23 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
                     elem_id="ranks",
                     height=280,
                 )
-        shown = [visit, budget, overlay, ranks, question, samples, answers]
+        shown = [visit, budget, overlay, ranks, question, samples, answers, hint]
         choice: list[Any] = [budget, bounded, bound, other]
 
         def look(new: Visit, chosen: _Chosen) -> tuple[Any, ...]:
             pictures = draw_visit(new, _methods(new, chosen))
-            slider = gr.Slider(maximum=new.most, value=min(int(chosen[0]), new.most))
+            slider = TypedSlider(maximum=new.most, value=min(int(chosen[0]), new.most))
             asked = new.questions[0] if new.questions else "What is this?"
             listed = gr.Dataset(samples=[[one] for one in new.questions], visible=bool(new.questions))
-            return new, slider, *pictures, asked, listed, []
+            return new, slider, *pictures, asked, listed, [], _hint(new)
 
         @told
-        def draw_scene(old: Visit, name: str, *chosen: Any) -> tuple[Any, ...]:
-            return look(scene_visit(old, name, models), chosen)
+        def draw_scene(old: Visit, *chosen: Any) -> tuple[Any, ...]:
+            return look(scene_visit(old, models), chosen)
 
         @told
-        def open_upload(old: Visit, name: str, paths: list[str], *chosen: Any) -> tuple[Any, ...]:
-            return look(upload_visit(old, paths, name, models), chosen)
+        def open_upload(old: Visit, paths: list[str], *chosen: Any) -> tuple[Any, ...]:
+            return look(upload_visit(old, paths, models), chosen)
 
         @told
         def change_model(old: Visit, name: str, *chosen: Any) -> tuple[Any, ...]:
@@ -198,7 +187,8 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
 
         @told
         def redraw(old: Visit, *chosen: Any) -> tuple[Any, ...]:
-            return draw_visit(old, _methods(old, chosen))
+            whole = int(chosen[0])  # of a typed fraction
+            return whole if whole != chosen[0] else gr.skip(), *draw_visit(old, _methods(old, chosen))
 
         @told
         def answer(
@@ -210,17 +200,21 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
             rows = answer_visit(old, words, _methods(old, chosen), models, longest, tell)
             return [list(row) for row in rows]
 
-        gr.on([page.load, scene.click], draw_scene, [visit, model, *choice], shown, **_QUIET)
-        upload.upload(open_upload, [visit, model, upload, *choice], shown, **_QUIET)
-        model.input(change_model, [visit, model, *choice], shown, **_QUIET)
+        gr.on([page.load, scene.click], draw_scene, [visit, *choice], shown, **_QUIET)
+        upload.upload(open_upload, [visit, upload, *choice], shown, **_QUIET)
+        changed = model.input(change_model, [visit, model, *choice], shown, **_QUIET)
+        changed.then(lambda now: now.model, visit, model, **_QUIET)  # where another could not be had
         bounded.input(
-            lambda on: (gr.Slider(visible=not on), gr.Slider(visible=on)), bounded, [budget, bound], **_QUIET
+            lambda on: (TypedSlider(visible=not on), TypedSlider(visible=on)),
+            bounded,
+            [budget, bound],
+            **_QUIET,
         )
         gr.on(
             [budget.input, bounded.input, bound.input, other.input],
             redraw,
             [visit, *choice],
-            [overlay, ranks],
+            [budget, overlay, ranks],
             trigger_mode="always_last",
             show_progress="hidden",
             **_QUIET,

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from apet.app.hints import has_real_eye
 from apet.core.errors import ApETError
+from apet.embedded.reference import NAME
 
 __all__ = ["EMBEDDED", "Models"]
 
@@ -30,7 +32,7 @@ class Models:
     """
 
     def __init__(self, offered: tuple[str, ...] = (), *, trust_remote_code: bool = False) -> None:
-        self.offered = (*offered, EMBEDDED)
+        self.offered = (*dict.fromkeys((*offered, EMBEDDED, *([NAME] if has_real_eye() else []))),)
         self._trust = trust_remote_code
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
@@ -56,11 +58,16 @@ class Models:
         name = self.check(name)
         with self._lock:
             if name not in self._loaded:
-                from apet.app.loading import load_model
+                from rich.console import Console
 
+                from apet.app.console import load_with_spinner
+                from apet.app.loading import load_config
+
+                source = None if name == EMBEDDED else name
+                load_config(source, trust_remote_code=self._trust)  # before one that works is let go
                 while len(self._loaded) >= _MOST:
                     self._loaded.popitem(last=False)
-                source = None if name == EMBEDDED else name
-                self._loaded[name] = load_model(source, trust_remote_code=self._trust)
+                loaded = load_with_spinner(source, Console(stderr=True), trust_remote_code=self._trust)
+                self._loaded[name] = loaded
             self._loaded.move_to_end(name)
             yield self._loaded[name]

@@ -52,7 +52,7 @@ class Visit:
         pictures: The picture, or the frames of a video; none before there is one.
         seen: The same as the model saw them, for drawing.
         look: Its visual tokens.
-        model: Name of the model that looked.
+        model: Name of the model that looks; it stays the same where another cannot be loaded.
         scenes: Scenes drawn so far.
         questions: What can be asked about a drawn scene.
     """
@@ -70,16 +70,17 @@ class Visit:
         return 1 if self.look is None else self.look.least
 
 
-def scene_visit(visit: Visit, model: str, models: Models) -> Visit:
+def scene_visit(visit: Visit, models: Models) -> Visit:
     """Draws the next scene and looks at it."""
     rng = seeded("test", visit.scenes)
     scene = sample_scene(rng)
     picture = Image.fromarray(draw(scene))
     questions = tuple(question.text for question in ask(rng, scene, 6))
-    return _looked(replace(visit, scenes=visit.scenes + 1, questions=questions), [picture], model, models)
+    new = replace(visit, scenes=visit.scenes + 1, questions=questions)
+    return _looked(new, [picture], visit.model, models)
 
 
-def upload_visit(visit: Visit, paths: Sequence[str], model: str, models: Models) -> Visit:
+def upload_visit(visit: Visit, paths: Sequence[str], models: Models) -> Visit:
     """Opens uploaded files and looks at them; several are the frames of a video, in the order of their names.
 
     Raises:
@@ -92,7 +93,7 @@ def upload_visit(visit: Visit, paths: Sequence[str], model: str, models: Models)
         for path in paths:
             got = got.replace(path, Path(path).name)
         raise ApETError("upload", got, error.expected) from None
-    return _looked(replace(visit, questions=()), pictures, model, models)
+    return _looked(replace(visit, questions=()), pictures, visit.model, models)
 
 
 def again(visit: Visit, model: str, models: Models) -> Visit:
