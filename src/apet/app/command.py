@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -71,7 +72,9 @@ class Command(TyperCommand):
         """Runs the command; errors carry its name as a note."""
         token = _RUNNING.set(ctx)
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except (OSError, ValueError) as error:
             error.add_note(ctx.command_path)
             raise

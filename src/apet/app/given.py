@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from urllib import request
-from urllib.parse import urlsplit
+from urllib.error import HTTPError
 
 from apet.core.errors import ApETError
 
@@ -105,7 +105,7 @@ def _checked(data: bytes, name: str, operation: str) -> bytes:
 def _fetched(address: str, operation: str) -> bytes:
     """What is behind an address; redirects are followed, but not to other schemes."""
     expected = "the address of a picture that can be reached"
-    if _scheme(address) not in ("http", "https") or not urlsplit(address).hostname:
+    if _scheme(address) not in ("http", "https"):
         raise ApETError(operation, address, "a path, - or an address with http:// or https://")
     opener = request.OpenerDirector()
     for handler in _HANDLERS:
@@ -122,6 +122,6 @@ def _fetched(address: str, operation: str) -> bytes:
                 if time.monotonic() > end:
                     raise TimeoutError(f"more than {_LONGEST:.0f} s")
     except (OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
         raise ApETError(operation, f"{address} ({reason})", expected) from error
     return _checked(b"".join(pieces), address, operation)
