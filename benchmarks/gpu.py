@@ -148,7 +148,9 @@ def generate(options: argparse.Namespace, model: Any, case: Case, batch: int) ->
         new_tokens=new,
     )
     size = picture_size(model.config, side)
-    add_predictions(report, model.config, measured(model.device, model.dtype), words, size, stage2)
+    add_predictions(
+        report, model.config, measured(model.device, model.dtype), words, size, (keep * 3 // 2, stage2)
+    )
     print_generate(report)
     print_predictions(report)
     return report

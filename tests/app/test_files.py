@@ -95,8 +95,8 @@ def test_saving_to_nowhere(tmp_path):
     picture = Image.new("RGB", (4, 4))
     for path in (tmp_path / "no" / "p.png", tmp_path / "p.nothing"):
         with pytest.raises(ApETError, match="writable path"):
-            save_picture(picture, path)
-    check_picture_path(tmp_path / "p.PNG")
+            save_picture(picture, path, "picture --output")
+    check_picture_path(tmp_path / "p.PNG", "ask --picture")
     for name, words in (("no/p.png", "no such folder"), ("p.psd", "ending"), ("p", "ending")):
         with pytest.raises(ApETError, match=words):
-            check_picture_path(tmp_path / name)
+            check_picture_path(tmp_path / name, "ask --picture")

@@ -1,5 +1,7 @@
 """``apet picture``, and the look that it takes."""
 
+import io
+
 import pytest
 import torch
 from PIL import Image
@@ -62,13 +64,52 @@ def test_budgets_side_by_side(scene, tmp_path):
     assert Image.open(tmp_path / "one.png").width < 2 * 336, "random: no errors, no merging"
 
 
+@pytest.mark.parametrize("method", ["fastv", "visionzip", "pyramiddrop", "greedy:rounds=4"])
+def test_what_every_method_keeps_is_drawn(scene, tmp_path, method, monkeypatch):
+    drawn = []
+    plot = apet.pictures.plot
+    monkeypatch.setattr(
+        "apet.pictures.plot", lambda *given, **more: drawn.append(given) or plot(*given, **more)
+    )
+    scene.save(tmp_path / "scene.png")
+    options = ("--method", method, "--keep", "32,64", "--output", tmp_path / "out.png")
+    done = _run(tmp_path / "scene.png", *options)
+    assert done.exit_code == 0, done.output
+    ((_, *results),) = drawn
+    kept = [sum(one.tokens_stage2 for one in result) for result in results]
+    assert kept[1] < 576
+    assert kept[0] < kept[1]
+    if method != "pyramiddrop":
+        assert kept == [32, 64]
+
+
+def test_tolerances(scene, tmp_path):
+    scene.save(tmp_path / "scene.png")
+    done = _run(tmp_path / "scene.png", "--tolerance", "0.3,0.05", "--output", tmp_path / "out.png")
+    assert done.exit_code == 0, done.output
+    assert 2 * 336 < Image.open(tmp_path / "out.png").width < 3 * 336
+
+
+def test_a_picture_through_pipes(scene, monkeypatch):
+    data = io.BytesIO()
+    scene.save(data, "PNG")
+    done = CliRunner().invoke(app, ["picture", "-", "--keep", "32", "--output", "-"], input=data.getvalue())
+    assert done.exit_code == 0, done.output
+    assert Image.open(io.BytesIO(done.stdout_bytes)).format == "PNG"
+
+
 def test_bad_requests_are_one_error_and_write_nothing(scene, tmp_path):
     scene.save(tmp_path / "scene.png")
     out = tmp_path / "out.png"
     for arguments, words in (
         (("--keep", "32,many"), "'many'"),
         (("--keep", "600"), "600"),
-        (("--method", "best"), "one of: apet"),
+        (("--method", "best"), "one of apet"),
+        (("--method", "downsample"), "replaces the picture"),
+        (("--method", "none"), "replaces the picture"),
+        (("--method", "fastv", "--keep", "600"), "keep=600 for 576"),
+        (("--tolerance", "0.1", "--keep", "64"), "keep=64 and tolerance=0.1"),
+        (("--tolerance", "1_0"), "picture --tolerance: got '1_0'"),
         (("--output", tmp_path / "no" / "out.png"), "no such folder"),
     ):
         error = _run(tmp_path / "scene.png", "--output", out, *arguments).exception

@@ -49,7 +49,32 @@ def test_frames_are_spread_over_the_groups(result_of):
     assert plot(frames, result).mode == "RGB"
     shown, (decision,) = read(frames, [result])
     laid = grid_over(shown, decision, 64)
-    assert [view.title for view in laid.views] == ["frames 1 to 2", "frames 3 to 4", "frames 5 to 6"]
+    assert [view.title for view in laid.views] == ["frames 1 and 2", "frames 3 and 4", "frames 5 and 6"]
+
+
+def test_sampled_frames_are_titled_by_their_number_in_the_video(result_of):
+    frames = [Image.new("RGB", (20, 20)) for _ in range(4)]
+    for number, frame in zip((0, 4, 8, 12), frames, strict=True):
+        frame.info["frame"] = (number + 1, 30)
+    for groups, titles in (
+        (4, ["frame 1 of 30", "frame 5 of 30", "frame 9 of 30", "frame 13 of 30"]),
+        (2, ["frames 1 and 5 of 30", "frames 9 and 13 of 30"]),
+        (1, [""]),
+    ):
+        grids = tuple(Grid(2, 2, 4 * frame, frame=frame) for frame in range(groups))
+        result = result_of(groups, 4, [0], grids=grids, modality="video")
+        shown, (decision,) = read(frames, [result])
+        assert [view.title for view in grid_over(shown, decision, 64).views] == titles
+
+
+def test_many_budgets_go_on_below_where_they_would_be_too_wide(result_of):
+    one = result_of(4, 4, [1, 5], np.linspace(0, 1, 16), [1])
+    single, several = plot(SQUARE, one, one, side=360), plot(SQUARE, *[one] * 7, side=360)
+    assert several.width <= 1600
+    assert several.width == 4 * 360 + 3 * 18 + 2 * 16
+    assert single.height * 2 > several.height > single.height * 2 - 32
+    wide = plot(SQUARE, one, side=1000)
+    assert wide.width < 1600 < 3 * 1000 < wide.height
 
 
 def test_one_tile_alone_is_drawn_on_its_view(result_of):

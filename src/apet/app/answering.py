@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
+from transformers import TextStreamer
 
+from apet.app.command import typed
+from apet.app.context import check_context, context_of
 from apet.core.errors import ApETError
 from apet.hf.families import family_of, takes_videos
 from apet.hf.first_token import FirstToken
@@ -25,6 +29,9 @@ __all__ = [
     "question_inputs",
     "visual_tokens",
 ]
+
+
+_TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,17 @@ def check_question(question: str) -> None:
         ApETError: If it is empty.
     """
     if not question.strip():
-        raise ApETError("ask", "an empty question", "a question in words")
+        raise ApETError(typed("question", "ask"), "an empty question", "a question in words")
 
 
 def question_inputs(
-    model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image], question: str
+    model: Any,
+    processor: Any,
+    pictures: Image.Image | Sequence[Image.Image],
+    question: str,
+    *,
+    system: str | None = None,
+    answer: int = 1,
 ) -> Any:
     """The model's inputs, by its own chat template, or LLaVA-1.5's wording where a processor carries none.
 
@@ -60,19 +73,28 @@ def question_inputs(
         processor: Its processor.
         pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
         question: What to ask.
+        system: A system prompt, or None.
+        answer: Tokens that the answer may take.
 
     Raises:
-        ApETError: If the question is empty or holds the model's image token.
+        ApETError: If the question is empty or holds the model's image token, the chat template takes no
+            system prompt, or all together is more than the model's context.
     """
     check_question(question)
     placeholder = getattr(processor, "image_token", None)
-    if placeholder and placeholder in question:
-        raise ApETError("ask", f"a question with {placeholder}", "a question without the model's image token")
+    for name, text in (("question", question), ("system", system or "")):
+        if placeholder and placeholder in text:
+            raise ApETError(
+                typed(name, "ask"), f"a {name} with {placeholder}", "words without the model's image token"
+            )
+    tokenizer = getattr(processor, "tokenizer", processor)
+    # A prompt that is too long is refused here, in one line.
+    getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
     if len(frames) > 1 and takes_videos(model, processor):
         content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
         inputs = processor.apply_chat_template(
-            [{"role": "user", "content": content}],
+            _conversation(processor, content, system),
             tokenize=True,
             return_dict=True,
             add_generation_prompt=True,
@@ -80,36 +102,96 @@ def question_inputs(
         )
     else:
         images = frames if len(frames) > 1 else frames[0]
-        prompt = prompt_of(processor, question, len(frames))
+        prompt = prompt_of(processor, question, len(frames), system)
         inputs = processor(images=images, text=prompt, return_tensors="pt")
+    length = inputs["input_ids"].shape[1]
+    check_context(context_of(model.config), length, answer, typed(otherwise="ask"))
     return inputs.to(model.device, model.dtype)
 
 
 def visual_tokens(model: Any, ids: Tensor) -> int:
     """Visual tokens of a prompt."""
-    kinds = family_of(model, "ask").modalities
+    kinds = family_of(model, typed(otherwise="ask")).modalities
     placeholders = {getattr(model.config, modality.placeholder) for modality in kinds}
     return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in placeholders)
 
 
-def prompt_of(processor: Any, question: str, pictures: int = 1) -> str:
-    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none."""
+def prompt_of(processor: Any, question: str, pictures: int = 1, system: str | None = None) -> str:
+    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none.
+
+    Raises:
+        ApETError: If the chat template takes no system prompt, and there is one.
+    """
     if getattr(processor, "chat_template", None):
         content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
-        return str(
-            processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-        )
-    return "USER: " + "<image>\n" * pictures + f"{question} ASSISTANT:"
+        conversation = _conversation(processor, content, system)
+        return str(processor.apply_chat_template(conversation, add_generation_prompt=True))
+    before = "" if system is None else f"{system.strip()} "
+    return f"{before}USER: " + "<image>\n" * pictures + f"{question} ASSISTANT:"
 
 
-def generate_answer(model: Any, processor: Any, inputs: Any, max_new_tokens: int) -> Answer:
-    """Answers greedily."""
-    clock = FirstToken()
+def _conversation(processor: Any, content: list[Any], system: str | None) -> list[Any]:
+    """What a chat template gets; a system prompt is looked for in what it writes, since some drop it."""
+    asked = {"role": "user", "content": content}
+    if system is None:
+        return [asked]
+    for told in ([{"type": "text", "text": system}], system):
+        messages = [{"role": "system", "content": told}, asked]
+        try:
+            written = processor.apply_chat_template(messages, add_generation_prompt=True)
+        except (TemplateError, TypeError, ValueError):
+            continue
+        if system.strip() in written:
+            return messages
+    raise ApETError(
+        typed("system", "ask"), "a chat template that takes no system prompt", "a model whose template does"
+    )
+
+
+def generate_answer(
+    model: Any,
+    processor: Any,
+    inputs: Any,
+    max_new_tokens: int,
+    tell: Callable[[str], object] | None = None,
+) -> Answer:
+    """Answers greedily.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        inputs: What `question_inputs` made.
+        max_new_tokens: Longest answer.
+        tell: Is given the answer piece by piece, whole words at a time.
+    """
+    clock: Any = FirstToken() if tell is None else _Telling(processor, tell)
     start = time.perf_counter()
     output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=clock)
     seconds = time.perf_counter() - start
     text = processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return Answer(str(text).strip(), seconds, clock.at - start)
+
+
+class _Telling(TextStreamer):
+    """Tells the words as they come, and notes when the first token does."""
+
+    def __init__(self, processor: Any, tell: Callable[[str], object]) -> None:
+        super().__init__(processor, skip_prompt=True, skip_special_tokens=True)
+        self.clock, self.tell = FirstToken(), tell
+
+    @property
+    def at(self) -> float:
+        """When the first token came."""
+        return self.clock.at
+
+    def put(self, value: Tensor) -> None:
+        """Notes the time before words are made of the token."""
+        self.clock.put(value)
+        super().put(value)  # type: ignore[no-untyped-call]
+
+    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+        """Tells whole words."""
+        self.tell(text)
 
 
 def median_answer(answers: list[Answer]) -> Answer:

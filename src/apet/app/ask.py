@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,34 +22,36 @@ from apet.app.answering import (
     question_inputs,
     visual_tokens,
 )
-from apet.app.console import load_with_spinner, progress
-from apet.app.files import check_picture_path, save_picture
+from apet.app.command import typed
+from apet.app.console import load_with_spinner, output, progress
+from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import open_frames
+from apet.app.given import picture_files
 from apet.core.errors import ApETError
+from apet.core.words import counted
 from apet.hf.choice.budgets import check_counts
 from apet.hf.families import takes_videos
-from apet.methods import METHODS, Attended, Method, Stage2, named
+from apet.methods import METHODS, Attended, Method
 
 __all__ = ["Request", "answer_request"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line, with one of ``keep`` and ``tolerance``.
+    """What was asked for on the command line.
 
-    ``repeats`` is 0 without ``--compare``.
+    ``name`` is the method as it was written; ``repeats`` is 0 without ``--compare``.
     """
 
-    picture: Path
+    picture: str
     question: str
     model: str | None
-    keep: int | float | None
-    tolerance: float | None
-    stage2: Stage2 | None
+    name: str
+    method: Method
+    system: str | None
     repeats: int
     picture_out: Path | None
     max_new_tokens: int
-    method: str = "apet"
     trust_remote_code: bool = False
 
 
@@ -58,14 +62,17 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         ApETError: If something in the request is not right; nothing is printed then.
     """
     check_question(request.question)
-    method = named(request.method, request.keep, tolerance=request.tolerance, stage2=request.stage2)
-    if method.replaces and request.picture_out is not None:
-        raise ApETError(
-            "ask --picture", f"--method {request.method}", "a method that keeps tokens of the picture"
-        )
-    pictures = open_frames([request.picture], operation="ask")
+    method, written = request.method, typed("picture_out", "ask")
     if request.picture_out is not None:
-        check_picture_path(request.picture_out)
+        if method.replaces:
+            got = f"--method {request.name}, which replaces the picture"
+            raise ApETError(written, got, "a method that keeps tokens of the picture")
+        if request.picture_out == STDOUT:
+            raise ApETError(written, "-, where the answer goes", "a path ending in .png or .jpg")
+        check_picture_path(request.picture_out, written)
+    operation = typed("picture", "ask")
+    with picture_files([request.picture], operation) as paths:
+        pictures = open_frames(paths, operation=operation)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(
         request.model, messages, quiet=as_json, trust_remote_code=request.trust_remote_code
@@ -74,24 +81,48 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         from apet.app.look import check_drawable
 
         video = len(pictures) > 1 and takes_videos(model, processor)
-        check_drawable(model.config.model_type, "ask --picture", "video" if video else "image")
+        check_drawable(model.config.model_type, written, "video" if video else "image")
     if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
         model.set_attn_implementation("eager")
-    inputs = question_inputs(model, processor, pictures, request.question)
-    check_counts(method, visual_tokens(model, inputs["input_ids"]), "ask")
-    with progress(messages, "Answering"):
-        report, overlay = _run(request, method, model, processor, inputs, pictures)
+    inputs = question_inputs(
+        model,
+        processor,
+        pictures,
+        request.question,
+        system=request.system,
+        answer=request.max_new_tokens,
+    )
+    check_counts(method, visual_tokens(model, inputs["input_ids"]), typed("keep", "ask"))
+    telling = None if as_json or request.repeats or not sys.stdout.isatty() else _Words()
+    with nullcontext() if telling else progress(messages, "Answering"):
+        report, overlay = _run(request, model, processor, inputs, pictures, telling)
     if overlay is not None and request.picture_out is not None:
-        save_picture(overlay, request.picture_out)
+        save_picture(overlay, request.picture_out, written)
         report["picture"] = str(request.picture_out)
     if as_json:
         print(json.dumps(report))
     else:
-        _print_text(report, Console())
+        _print_text(report, output(), told=telling is not None)
+
+
+class _Words:
+    """Prints words as they come, without the space that some tokenizers put before the first."""
+
+    begun = False
+
+    def __call__(self, text: str) -> None:
+        text = text if self.begun else text.lstrip()
+        self.begun = self.begun or bool(text)
+        print(text, end="", flush=True)
 
 
 def _run(
-    request: Request, method: Method, model: Any, processor: Any, inputs: Any, pictures: list[Image.Image]
+    request: Request,
+    model: Any,
+    processor: Any,
+    inputs: Any,
+    pictures: list[Image.Image],
+    tell: _Words | None,
 ) -> tuple[dict[str, Any], Any]:
     """Runs with and, in a comparison, without compression; returns the report and the overlay."""
     from apet.hf import compressing
@@ -104,8 +135,8 @@ def _run(
     for _ in range(max(request.repeats, 1)):
         if request.repeats:
             full.append(generate_answer(model, processor, inputs, request.max_new_tokens))
-        with compressing(model, method) as session:
-            short.append(generate_answer(model, processor, inputs, request.max_new_tokens))
+        with compressing(model, request.method) as session:
+            short.append(generate_answer(model, processor, inputs, request.max_new_tokens, tell))
     answer = median_answer(short)
     report: dict[str, Any] = {
         "answer": answer.text,
@@ -115,7 +146,7 @@ def _run(
         "first_token_seconds": round(answer.first_token_seconds, 4),
         "select_seconds": round(session.seconds, 5),
         "model": request.model or "embedded",
-        "method": request.method,
+        "method": request.name,
     }
     later = session.method.later
     if later:
@@ -135,30 +166,42 @@ def _run(
         from apet.pictures import plot
 
         results = as_frames(session.images) if len(pictures) > 1 else session.images
-        overlay = plot(pictures, results, panels=panels_of(method, results), processor=processor)
+        overlay = plot(pictures, results, panels=panels_of(request.method, results), processor=processor)
     return report, overlay
 
 
-def _print_text(report: dict[str, Any], console: Console) -> None:
-    kept = f"{report['kept_tokens']} of {report['visual_tokens']}"
+def _print_text(report: dict[str, Any], console: Console, *, told: bool = False) -> None:
+    """Prints the answer, unless it was told as it came, and what it took; two answers as a table."""
+    kept = f"{report['kept_tokens']:,} of {report['visual_tokens']:,}"
     if "stage2" in report:
-        kept += f", then {report['stage2']['kept_tokens']} from layer {report['stage2']['layer']} on"
-    table = Table("", "answer", "visual tokens", "first token", "in all", box=None, header_style="bold")
+        kept += f", then {report['stage2']['kept_tokens']:,} from layer {report['stage2']['layer']} on"
+    name, colon, fields = report["method"].partition(":")
+    title = METHODS[name].__name__ + colon + fields
+    first, total = _milliseconds(report)
     whole = report.get("uncompressed")
-    if whole:
-        tokens = str(report["visual_tokens"])
-        table.add_row("uncompressed", Text(whole["answer"]), tokens, *_milliseconds(whole))
-    table.add_row(METHODS[report["method"]].__name__, Text(report["answer"]), kept, *_milliseconds(report))
-    console.print(table)
     notes = [f"selection {report['select_seconds'] * 1000:.1f} ms"]
     if whole:
-        notes.append(f"medians of {report['repeats']} interleaved runs")
-        notes.append(
-            f"first token {whole['first_token_seconds'] / report['first_token_seconds']:.2f}x as fast"
-        )
-    console.print("[dim]" + ", ".join(notes) + "[/dim]")
+        table = Table("", "answer", "visual tokens", "first token", "in all", box=None, header_style="bold")
+        for column in table.columns:
+            column.overflow = "fold"
+        tokens = f"{report['visual_tokens']:,}"
+        table.add_row("uncompressed", Text(whole["answer"]), tokens, *_milliseconds(whole))
+        table.add_row(title, Text(report["answer"]), kept, first, total)
+        console.print(table)
+        ratio = whole["first_token_seconds"] / report["first_token_seconds"]
+        runs = counted(report["repeats"], "run")
+        notes += [
+            "medians of " + runs.replace("run", "interleaved run")
+            if report["repeats"] > 1
+            else f"{runs} of each"
+        ]
+        notes.append(f"first token {ratio:.2f}x as fast")
+    else:
+        console.print(Text("" if told else report["answer"]), soft_wrap=True)
+        notes = [f"{title}: {kept} visual tokens", f"first token {first}", f"in all {total}", *notes]
+    console.print(Text(", ".join(notes), style="dim"), soft_wrap=True)
     if "picture" in report:
-        console.print(Text(f"what was kept: {report['picture']}", style="dim"))
+        console.print(Text(f"what was kept: {report['picture']}", style="dim"), soft_wrap=True)
 
 
 def _milliseconds(report: dict[str, Any]) -> tuple[str, str]:

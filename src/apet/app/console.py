@@ -1,7 +1,8 @@
-"""What commands say while they work: a spinner on a terminal, nothing in a pipe."""
+"""Where commands write, and what they say while they work: a spinner on a terminal, nothing in a pipe."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["load_with_spinner", "progress"]
+__all__ = ["load_with_spinner", "output", "progress"]
+
+
+_NO_EDGE = 100_000
+"""Columns of a pipe: as many as it takes."""
+
+
+def output() -> Console:
+    """Standard output: as wide as the terminal, and in a pipe as wide as what is written: nothing is cut."""
+    return Console(width=None if sys.stdout.isatty() else _NO_EDGE)
 
 
 @contextmanager
@@ -34,10 +44,10 @@ def load_with_spinner(
         trust_remote_code: Let the repository's own code run.
     """
     with progress(console, f"Loading {name or 'the embedded model'}"):
-        from transformers.utils import logging
-
         from apet.app.loading import load_model
 
-        if quiet or not console.is_terminal:
+        if quiet:
+            from transformers.utils import logging
+
             logging.disable_progress_bar()
         return load_model(name, trust_remote_code=trust_remote_code)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +16,12 @@ from typing import Any, get_args
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
+from apet.app.command import typed
+from apet.app.console import output
 from apet.core.errors import ApETError
+from apet.core.words import in_time
 from apet.embedded.reference import NAME
 from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 
@@ -23,6 +29,8 @@ __all__ = ["EvalRequest", "evaluate_request"]
 
 
 _MOST_WORKERS = 8
+_BETWEEN_LINES = 10.0
+"""Seconds from one line about the progress to the next."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
 
     tasks = _list(request.tasks, "--tasks") if request.tasks else []
     methods = _list(request.methods, "--methods") if request.methods else list(DEFAULT_METHODS)
-    keeps, stages = parse_keeps(request.keep, "eval --keep"), parse_stages(request.stage2)
+    keeps, stages = parse_keeps(request.keep), parse_stages(request.stage2)
     if tasks and not any(is_drawn(name) for name in tasks):
         from apet.app.forward import forward_tasks
 
@@ -80,8 +88,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
         print(json.dumps({"rows": [row.as_json() for row in result.rows]}))
         return
     _print(result)
-    console = Console()
-    console.print("[dim]" + ", ".join(str(path) for path in written) + "[/dim]", soft_wrap=True)
+    output().print(Text(", ".join(map(str, written)), style="dim"), soft_wrap=True)
 
 
 def _workers(request: EvalRequest) -> int:
@@ -127,13 +134,11 @@ def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
     from apet.app.loading import load_model
     from apet.evaluation.subject import Subject
 
-    if not Console(stderr=True).is_terminal:
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
     model, processor = load_model(name, trust_remote_code=trust_remote_code)
     if not getattr(processor, "chat_template", None):
-        raise ApETError("eval --model", f"{name} (no chat template)", "a model whose processor has one")
+        raise ApETError(
+            typed("model", "model"), f"{name} (no chat template)", "a model whose processor has one"
+        )
     again = partial(load_subject, name, trust_remote_code=trust_remote_code)
     return Subject(name or "embedded", model, processor, embedded=_is_own(name), reload=again)
 
@@ -143,12 +148,32 @@ def _is_own(name: str | None) -> bool:
     return name is None or name == NAME or (Path(name).expanduser() / "training.json").is_file()
 
 
+class _Lines:
+    """Tells progress in lines, so that a log shows that something happens, and how long it will take."""
+
+    def __init__(self) -> None:
+        self.begin = self.said = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Says how far the work is, if the last line is old enough."""
+        now = time.monotonic()
+        self.first = done if self.first is None else self.first  # what an earlier run had done took no time
+        if done < total and now - self.said < _BETWEEN_LINES:
+            return
+        self.said = now
+        line = f"apet eval: {done:,} of {total:,}"
+        if done > self.first and done < total:
+            line += f", about {in_time((now - self.begin) * (total - done) / (done - self.first))} left"
+        print(f"{line}{f' ({what})' if what else ''}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on a terminal, nothing in a pipe."""
+    """A bar on a terminal, a line now and then in a pipe."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda done, total, what: None
+        yield _Lines()
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
@@ -163,8 +188,7 @@ def _print(result: Any) -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(head[0], no_wrap=True, min_width=max(len(row[0]) for row in rows))
     for name in head[1:]:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console()
-    console.print(table)
+    output().print(table)

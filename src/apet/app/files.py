@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from apet.core.errors import ApETError
 __all__ = [
     "LONGEST_SHAPE",
     "MOST_PIXELS",
+    "STDOUT",
     "as_rgb",
     "check_picture_path",
     "open_picture",
@@ -22,6 +25,8 @@ __all__ = [
     "save_picture",
 ]
 
+STDOUT = Path("-")
+"""Names standard output in place of a file."""
 MOST_PIXELS = 100_000_000
 """Pictures of more pixels are refused before they are decoded."""
 LONGEST_SHAPE = 50
@@ -93,12 +98,17 @@ def as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def check_picture_path(path: Path, operation: str = "ask --picture") -> None:
+def check_picture_path(path: Path, operation: str) -> None:
     """Checks that a picture can be written there, before work is done for it.
 
     Raises:
-        ApETError: If the ending names no format that can be written, or the folder does not exist.
+        ApETError: If the ending names no format that can be written, the folder does not exist, or standard
+            output is a terminal.
     """
+    if path == STDOUT:
+        if sys.stdout.isatty():
+            raise ApETError(operation, "- on a terminal", "a pipe, or a path ending in .png or .jpg")
+        return
     Image.init()
     form = Image.registered_extensions().get(path.suffix.lower())
     if form not in Image.SAVE:
@@ -107,12 +117,17 @@ def check_picture_path(path: Path, operation: str = "ask --picture") -> None:
         raise ApETError(operation, f"{path} (no such folder)", "a path in a folder that exists")
 
 
-def save_picture(image: Image.Image, path: Path, operation: str = "ask --picture") -> None:
-    """Writes a picture.
+def save_picture(image: Image.Image, path: Path, operation: str) -> None:
+    """Writes a picture; to standard output as PNG.
 
     Raises:
         ApETError: If it cannot be written.
     """
+    if path == STDOUT:  # what goes wrong there goes wrong for every command alike
+        data = BytesIO()
+        image.save(data, "PNG")
+        sys.stdout.buffer.write(data.getbuffer())
+        return
     try:
         image.save(path)
     except (OSError, ValueError) as error:

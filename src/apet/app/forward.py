@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from apet.app.console import output
 from apet.app.lmms_runs import Score, is_installed, plan_runs
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
@@ -57,7 +57,7 @@ def forward_tasks(
         budget = "" if row["keep"] is None else str(row["keep"])
         cells = (row["method"], budget, row["stage2"], row["task"], str(row["n"]), f"{row['accuracy']:.4g}")
         table.add_row(*cells, kept)
-    Console().print(table)
+    output().print(table)
 
 
 def _trust(runs: dict[str, Any]) -> dict[str, bool]:

@@ -31,7 +31,8 @@ def open_frames(paths: Sequence[Path], most: int = FRAMES, operation: str = "pic
         operation: What the user called, for errors.
 
     Returns:
-        One picture, or at least two of one size.
+        One picture, or at least two of one size. Of frames ``info["frame"]`` tells the number, from 1 on, and
+        how many there are.
 
     Raises:
         ApETError: If a file cannot be read, see `apet.app.files.open_picture`; if frames differ in size, or
@@ -43,7 +44,10 @@ def open_frames(paths: Sequence[Path], most: int = FRAMES, operation: str = "pic
         paths = _files_of(paths[0], operation)
     if len(paths) == 1:
         return _film(paths[0], most, operation)
-    frames = [open_picture(paths[number], operation) for number in _spread(len(paths), most)]
+    frames = [
+        _numbered(open_picture(paths[number], operation), number, len(paths))
+        for number in _spread(len(paths), most)
+    ]
     sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
         told = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
@@ -72,6 +76,11 @@ def _spread(count: int, most: int) -> list[int]:
     return [(2 * number + 1) * count // (2 * taken) for number in range(taken)]
 
 
+def _numbered(frame: Image.Image, number: int, count: int) -> Image.Image:
+    frame.info["frame"] = (number + 1, count)
+    return frame
+
+
 def _film(path: Path, most: int, operation: str) -> list[Image.Image]:
     """The frames of one file: a single one where it is a still picture."""
     if path.suffix.lower() in _VIDEOS and path.is_file():
@@ -84,7 +93,7 @@ def _film(path: Path, most: int, operation: str) -> list[Image.Image]:
         frames = []
         for number in _spread(count, most):
             image.seek(number)
-            frames.append(as_rgb(image, path, operation))
+            frames.append(_numbered(as_rgb(image, path, operation), number, count))
         return frames
 
 
@@ -107,7 +116,9 @@ def _decoded(path: Path, most: int, operation: str) -> list[Image.Image]:
             _check_length(path, count, frame, 200 * MOST_PIXELS, operation)
         wanted = set(_spread(count, most))
         frames: list[Image.Image] = [
-            frame.to_image() for number, frame in enumerate(_pictures(av, path)) if number in wanted
+            _numbered(frame.to_image(), number, count)
+            for number, frame in enumerate(_pictures(av, path))
+            if number in wanted
         ]
     except (av.FFmpegError, OSError, IndexError) as error:
         raise ApETError(operation, f"{path} (damaged or unreadable: {error})", "a whole video") from error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+from apet.app.command import typed
 from apet.core.errors import ApETError
 from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
@@ -31,7 +33,10 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
         ApETError: If it cannot be found, fetched or read, or its type is not supported.
     """
     import torch
+    from transformers.utils import logging
 
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # bars are for eyes, not for logs
     if name is None or name == NAME:
         from apet import embedded
 
@@ -54,7 +59,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
             trust_remote_code=trust_remote_code,
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error
+        raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", _EXPECTED) from error
     return model.eval().to("cuda" if gpu else "cpu"), processor
 
 
@@ -76,17 +81,19 @@ def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
         name = str(locate() if name else embedded.PATH)
     folder = Path(name).expanduser()
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
-        raise ApETError("ask --model", f"{name} (no such folder)", _EXPECTED)
+        raise ApETError(typed("model", "model"), f"{name} (no such folder)", _EXPECTED)
     if not folder.is_dir():
         _check_reachable(name)
     source = str(folder) if folder.is_dir() else name
     try:
         config: Any = AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error
+        raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", _EXPECTED) from error
     if config.model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
-        raise ApETError("ask --model", f"model type {config.model_type!r} ({name})", f"one of: {known}")
+        raise ApETError(
+            typed("model", "model"), f"model type {config.model_type!r} ({name})", f"one of: {known}"
+        )
     return config
 
 
@@ -108,6 +115,6 @@ def _check_reachable(name: str) -> None:
             return
         HfApi().model_info(name, timeout=10)
     except HFValidationError as error:
-        raise ApETError("ask --model", f"{name!r} (no valid model id)", _EXPECTED) from error
+        raise ApETError(typed("model", "model"), f"{name!r} (no valid model id)", _EXPECTED) from error
     except Exception as error:
-        raise ApETError("ask --model", f"{name} ({_reason(error)})", _EXPECTED) from error
+        raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", _EXPECTED) from error

@@ -13,16 +13,18 @@ from PIL import Image
 from torch import Tensor
 
 from apet.app.answering import question_inputs
+from apet.app.command import typed
 from apet.core import Segment, Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
+from apet.hf.api import on_its_attention
 from apet.hf.choice.stage1 import compress_segments
 from apet.hf.choice.told import Told, places_of
 from apet.hf.families import FAMILIES, takes_videos
 from apet.hf.results import ImageResult
-from apet.methods import Method
+from apet.methods import Attended, Method
 
-__all__ = ["Look", "as_frames", "check_drawable", "look_at", "panels_of"]
+__all__ = ["Look", "as_frames", "check_drawable", "look_at", "look_inside", "panels_of"]
 
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
@@ -92,8 +94,11 @@ class Look:
 
 
 def panels_of(method: Method, results: Sequence[ImageResult]) -> list[str]:
-    """The panels that show something of a method: some compute no errors, some merge nothing."""
-    errors = any(bool(result.errors.any()) for result in results)
+    """The panels that show something of a method: some compute no errors, some merge nothing.
+
+    The errors of one that reads attention weights are these weights, which the panel does not speak of.
+    """
+    errors = not isinstance(method, Attended) and any(bool(result.errors.any()) for result in results)
     return ["kept", *(["error"] if errors else []), *(["merged"] if method.merge else [])]
 
 
@@ -132,7 +137,8 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
     """
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
     video = len(frames) > 1 and takes_videos(model, processor)
-    check_drawable(model.config.model_type, "picture", "video" if video else "image")
+    operation = typed(otherwise="picture")
+    check_drawable(model.config.model_type, operation, "video" if video else "image")
     inputs = question_inputs(model, processor, frames, "what is this?")
     recorder = _Recorder(1)
     with compressing(model, recorder) as session:
@@ -141,9 +147,33 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
     for result in session.images:  # units of one size come in the order of the prompt
         waiting = recorder.seen[result.tokens]
         if not waiting:  # the recorder is not asked about a single token
-            raise ApETError("picture", "an image of one visual token", "a larger picture")
+            raise ApETError(operation, "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
     return Look(as_frames(session.images) if len(frames) > 1 else session.images, tuple(tokens))
+
+
+@torch.no_grad()
+def look_inside(
+    model: Any, processor: Any, pictures: Sequence[Image.Image], question: str, method: Method
+) -> tuple[ImageResult, ...]:
+    """What a method keeps that reads attention weights: a pass of the whole model, on eager attention.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        pictures: A picture, or the frames of a video.
+        question: What is asked; such methods may look at it.
+        method: The method.
+
+    Raises:
+        ApETError: As for `look_at`, or if the method refuses the model.
+    """
+    video = len(pictures) > 1 and takes_videos(model, processor)
+    check_drawable(model.config.model_type, typed(otherwise="picture"), "video" if video else "image")
+    inputs = question_inputs(model, processor, pictures, question)
+    with on_its_attention(model, method), compressing(model, method) as session:
+        model(**inputs, logits_to_keep=1)
+    return as_frames(session.images) if len(pictures) > 1 else tuple(session.images)
 
 
 def as_frames(results: Sequence[ImageResult]) -> tuple[ImageResult, ...]:

@@ -6,9 +6,9 @@ import json
 
 import transformers
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from apet.app.console import output
 from apet.hf.families import FAMILIES, UNSUPPORTED, Family, supported_models
 
 __all__ = ["as_json", "as_markdown", "write"]
@@ -57,7 +57,7 @@ def _print_models() -> None:
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("model type", no_wrap=True)
     for column in ("family", "inputs", "stages", "for example"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for family in supported_models():
         table.add_row(
             family.model_type,
@@ -66,7 +66,7 @@ def _print_models() -> None:
             _stages(family),
             (family.checkpoints or ("",))[0],
         )
-    console = Console()
+    console = output()
     console.print(table)
     console.print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
 
@@ -78,7 +78,7 @@ def _print_unsupported() -> None:
     table.add_column("why not")
     for name in sorted(UNSUPPORTED):
         table.add_row(name, UNSUPPORTED[name])
-    Console().print(table)
+    output().print(table)
 
 
 def as_json() -> str:

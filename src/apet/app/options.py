@@ -2,41 +2,80 @@
 
 from __future__ import annotations
 
+from apet.app.command import typed
 from apet.core.budget import check_keep
 from apet.core.errors import ApETError
+from apet.core.words import read_number
+from apet.evaluation.configurations import FULL, parse_method
 from apet.methods import METHODS, Method, Stage2, named
 
-__all__ = ["parse_budget", "parse_keep", "parse_keeps", "parse_method", "parse_stage2"]
+__all__ = ["parse_keep", "parse_keeps", "parse_methods", "parse_stage2"]
+
+_KEPT = {False: "64", True: "64,128,192"}
+"""What is kept if nothing is said, by whether several budgets are taken."""
 
 
-def parse_keep(text: str, option: str = "ask --keep") -> int | float:
+def parse_keep(text: str, option: str | None = None) -> int | float:
     """A budget: ``"64"`` is 64 tokens, ``"0.11"`` and ``"1.0"`` are shares.
 
     Raises:
         ApETError: If the text is no number; the number's range is checked where it is used.
     """
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    raise ApETError(option, repr(text), "a number of tokens such as 64, or a share such as 0.11")
+    number = read_number(text)
+    if number is None:
+        expected = "a number of tokens such as 64, or a share such as 0.11"
+        raise ApETError(option or typed("keep", "keep"), repr(text), expected)
+    return number
 
 
-def parse_budget(keep: str | None, tolerance: str | None) -> tuple[int | float | None, float | None]:
-    """The count and the tolerance of a method: 64 tokens where neither is given.
+def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
+    """``"64,128,0.5"``: several budgets, each once.
 
     Raises:
-        ApETError: If one is no number; what does not go together is refused where it is used.
+        ApETError: If one of them is none.
     """
+    option = option or typed("keep", "keep")
+    found = [parse_keep(part, option) for part in text.split(",")]
+    return list(dict.fromkeys(check_keep(keep, option) for keep in found))
+
+
+def parse_methods(
+    spec: str, keep: str | None, tolerance: str | None, stage2: Stage2 | None = None, *, several: bool
+) -> list[Method]:
+    """A method such as ``"greedy:rounds=4"`` at one budget or several, separated by commas.
+
+    Args:
+        spec: Name and fields, as ``apet eval`` takes them.
+        keep: Counts or shares; 64, or several, where nothing says how much is kept.
+        tolerance: Error bounds in place of them.
+        stage2: A second compression, or None.
+        several: Whether more than one budget is taken.
+
+    Raises:
+        ApETError: If one of them is not of that form, or the method refuses it.
+    """
+    name, fields = parse_method(spec, typed("method", "method"))
+    if name == FULL:
+        raise ApETError(typed("method", "method"), repr(name), "one of " + ", ".join(METHODS))
+    if stage2 is not None:
+        fields = {**fields, "stage2": stage2}
+    if keep is None and tolerance is None and "tolerance" in fields:
+        return [named(name, None, **fields)]
+    read = parse_keeps if several else lambda text: [parse_keep(text)]
     if tolerance is None:
-        return parse_keep("64" if keep is None else keep), None
-    try:
-        share = float(tolerance)
-    except ValueError:
-        expected = "a share of error such as 0.05"
-        raise ApETError("ask --tolerance", repr(tolerance), expected) from None
-    return None if keep is None else parse_keep(keep), share
+        return [named(name, count, **fields) for count in read(keep or _KEPT[several])]
+    if "tolerance" in fields:
+        raise ApETError(typed("tolerance"), f"{tolerance} beside {spec}", "one tolerance")
+    count = None if keep is None else read(keep)[0]
+    shares = [_share(part) for part in (tolerance.split(",") if several else [tolerance])]
+    return [named(name, count, **fields, tolerance=share) for share in dict.fromkeys(shares)]
+
+
+def _share(text: str) -> float:
+    number = read_number(text)
+    if number is None:
+        raise ApETError(typed("tolerance", "tolerance"), repr(text), "a share of error such as 0.05")
+    return float(number)
 
 
 def parse_stage2(text: str | None) -> Stage2 | None:
@@ -48,27 +87,7 @@ def parse_stage2(text: str | None) -> Stage2 | None:
     if text is None:
         return None
     layer, colon, keep = text.partition(":")
-    if not colon or not (layer.isascii() and layer.isdecimal()):
-        raise ApETError("ask --stage2", repr(text), "LAYER:KEEP such as 16:32")
-    return Stage2(int(layer), parse_keep(keep, "ask --stage2"))
-
-
-def parse_keeps(text: str, option: str) -> list[int | float]:
-    """``"64,128,0.5"``: several budgets, each once.
-
-    Raises:
-        ApETError: If one of them is none.
-    """
-    found = [parse_keep(part.strip(), option) for part in text.split(",")]
-    return list(dict.fromkeys(check_keep(keep, option) for keep in found))
-
-
-def parse_method(name: str, keep: int | float, option: str) -> Method:
-    """A method by its name in `apet.methods.METHODS`.
-
-    Raises:
-        ApETError: If there is none of that name, or the budget is not valid.
-    """
-    if name not in METHODS:
-        raise ApETError(option, repr(name), "one of: " + ", ".join(METHODS))
-    return named(name, keep)
+    number = read_number(layer)
+    if not colon or not isinstance(number, int):
+        raise ApETError(typed("stage2", "stage2"), repr(text), "LAYER:KEEP such as 16:32")
+    return Stage2(number, parse_keep(keep, typed("stage2", "stage2")))

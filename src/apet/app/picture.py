@@ -2,60 +2,72 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
+from apet.app.command import typed
 from apet.app.console import load_with_spinner, progress
-from apet.app.files import check_picture_path, save_picture
+from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import FRAMES, open_frames
-from apet.app.options import parse_method
+from apet.app.given import picture_files
+from apet.core.errors import ApETError
+from apet.methods import Attended, Method
 
 __all__ = ["draw_picture"]
 
 
 def draw_picture(
-    paths: Sequence[Path],
-    keeps: list[int | float],
-    method: str,
+    given: Sequence[str],
+    methods: Sequence[Method],
     model_name: str | None,
     output: Path,
+    question: str,
     *,
     frames: int = FRAMES,
     trust_remote_code: bool = False,
 ) -> None:
-    """Draws several budgets side by side, from one pass of the vision encoder.
+    """Draws several budgets side by side, from one pass of the vision encoder where the method allows it.
 
     Args:
-        paths: A picture, or what `apet.app.frames.open_frames` reads as a video.
-        keeps: Budgets.
-        method: Name in `apet.methods.METHODS`.
+        given: Pictures as `apet.app.given.picture_files` takes them: one, or what
+            `apet.app.frames.open_frames` reads as a video.
+        methods: One method, at several budgets.
         model_name: Model id or folder; the embedded model if None.
-        output: The file to write.
+        output: The file to write; ``-`` for standard output.
+        question: What is asked, for methods that look at it.
         frames: Most frames to take of a video.
         trust_remote_code: Let the model's repository run its own code.
 
     Raises:
         ApETError: If something in the request is not right; nothing is written then.
     """
-    methods = [parse_method(method, keep, "picture --method") for keep in keeps]
-    pictures = open_frames(paths, frames)
-    check_picture_path(output, "picture --output")
+    if methods[0].replaces:
+        got = f"{type(methods[0]).__name__}, which replaces the picture"
+        raise ApETError(typed("method", "picture"), got, "a method that keeps tokens of the picture")
+    operation, written = typed("pictures", "picture"), typed("output", "picture")
+    check_picture_path(output, written)
+    with picture_files(given, operation) as paths:
+        pictures = open_frames(paths, frames, operation)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(model_name, messages, trust_remote_code=trust_remote_code)
     with progress(messages, "Looking"):
-        from apet.app.look import look_at, panels_of
+        from apet.app.look import look_at, look_inside, panels_of
         from apet.hf.choice.budgets import check_counts
         from apet.pictures import plot
 
-        look = look_at(model, processor, pictures)
-        for one in methods:
-            check_counts(one, max(len(tokens) for tokens in look.tokens), "picture")
-        first, *more = [look.decide(method) for method in methods]
-        side = 480 if not more else 360
-        panels = panels_of(methods[0], first)
-        drawn = plot(pictures, first, *more, panels=panels, processor=processor, side=side)
-    save_picture(drawn, output, "picture --output")
-    Console().print(Text(f"{output}: {drawn.width} x {drawn.height} pixels"), soft_wrap=True)
+        if isinstance(methods[0], Attended):
+            decided = [look_inside(model, processor, pictures, question, method) for method in methods]
+        else:
+            look = look_at(model, processor, pictures)
+            decided = [look.decide(method) for method in methods]
+        for method in methods:
+            check_counts(method, max(result.tokens for result in decided[0]), typed("keep", "picture"))
+        side = 480 if len(methods) == 1 else 360
+        panels = panels_of(methods[0], decided[0])
+        drawn = plot(pictures, *decided, panels=panels, processor=processor, side=side)
+    save_picture(drawn, output, written)
+    told = sys.stderr if output == STDOUT else sys.stdout
+    print(f"{output}: {drawn.width} x {drawn.height} pixels", file=told)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from apet.core.errors import ApETError
+from apet.core.words import read_number
 from apet.methods import METHODS, ApET, Method, Stage2
 
 __all__ = [
@@ -114,7 +115,8 @@ def plan(
                 asked = None if alone else keep
                 found.append(Configuration(spec, asked, stage, seed, built))
     lines = [
-        f"{spec}, stage 2 {stage}, at {', '.join(kept)}: expected {why}"
+        f"{spec} with stage 2 {stage}, at {', '.join(kept)}: "
+        + f"expected {why}".removeprefix("expected None: ")
         for (spec, stage, why), kept in refused.items()
     ]
     if lines and len(found) == 1:
@@ -158,8 +160,12 @@ def _built(kind: Any, keep: Any, fields: dict[str, Any]) -> Method:
     return method
 
 
-def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
+def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dict[str, Any]]:
     """``"apet:merge=no:basis_size=5"``: the name and its fields.
+
+    Args:
+        spec: What was written.
+        operation: What to name in errors.
 
     Raises:
         ApETError: If there is no such method or field.
@@ -168,15 +174,15 @@ def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
     if name == FULL and not parts:
         return name, {}
     if name not in METHODS:
-        known = ", ".join([FULL, *METHODS])
-        raise ApETError("eval --methods", repr(name), f"names out of: {known}")
+        known = ", ".join([*METHODS, FULL])
+        raise ApETError(operation, repr(name), f"one of {known}")
     known_fields = {field.name for field in dataclasses.fields(METHODS[name])} - {"keep", "stage2"}
     fields = {}
     for part in parts:
         key, equals, value = part.partition("=")
         if not equals or key not in known_fields:
             expected = f"{name}:FIELD=VALUE with a field out of: {', '.join(sorted(known_fields))}"
-            raise ApETError("eval --methods", repr(spec), expected)
+            raise ApETError(operation, repr(spec), expected)
         fields[key] = _value(value)
     return name, fields
 
@@ -184,9 +190,5 @@ def parse_method(spec: str) -> tuple[str, dict[str, Any]]:
 def _value(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    number = read_number(text)
+    return text if number is None else number

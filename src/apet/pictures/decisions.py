@@ -16,6 +16,7 @@ from apet.core.errors import ApETError
 from apet.hf.grid import Grid
 from apet.hf.results import ImageResult
 from apet.hf.sessions import Session
+from apet.methods import Attended
 
 __all__ = ["Decision", "Decisions", "Picture", "read_decision", "read_pictures"]
 
@@ -38,6 +39,7 @@ class Decision:
         grids: Where they lie.
         words: What was kept, in words.
         merged: Whether dropped tokens went into kept ones.
+        measure: What the errors are.
     """
 
     kept: NDArray[np.bool_]
@@ -48,6 +50,7 @@ class Decision:
     grids: tuple[Grid, ...]
     words: str
     merged: bool = True
+    measure: str = "approximation error"
 
 
 def read_pictures(picture: Picture) -> list[Image.Image]:
@@ -97,7 +100,9 @@ def read_decision(
         raise ApETError("plot", f"grid={grid} with results of a model", "a grid with a plain selection only")
     if isinstance(decision, Session):
         images = read_decision(decision.images, image=image, video=video, square=square, grid=None)
-        return replace(images, merged=decision.method.merge)
+        method = decision.method
+        measure = "attention received" if isinstance(method, Attended) else images.measure
+        return replace(images, merged=method.merge, measure=measure)
     results = [decision] if isinstance(decision, ImageResult) else list(decision)
     if not all(isinstance(result, ImageResult) for result in results):
         names = sorted({type(result).__name__ for result in results})

@@ -33,13 +33,15 @@ def plot(
 
     Up to three panels: ``"kept"``, the picture with dropped patches dimmed; ``"error"``, the approximation
     error of every token with a scale from zero, kept tokens framed and basis tokens dotted; ``"merged"``, one
-    colour for each kept token and those that merged into it. Several compressions stand side by side.
+    colour for each kept token and those that merged into it. Several compressions stand side by side,
+    in several rows where they would be too wide to read.
 
     Tiles are drawn on an overview and on the picture in detail, frames of a video as a contact sheet.
 
     Args:
         picture: The picture, as a PIL image or ``(height, width, 3)`` uint8 pixels; for a video a sequence of
-            them, all frames that were given to the processor.
+            them, all frames that were given to the processor. A frame whose ``info["frame"]`` is ``(3, 30)``
+            is titled as the third of 30.
         compression: A session, its results (``session.images``) or one of them, or a plain selection.
         *more: Others, on the same picture.
         labels: A title for each compression, beside the count of its tokens.
@@ -100,7 +102,10 @@ def read(
                 f"a picture of {width} x {height} pixels for a model that may have seen a part of it",
                 "processor=, or the picture as the model saw it (square)",
             )
-        frames = [processed_picture(frame, processor) for frame in frames]
+        seen = [processed_picture(frame, processor) for frame in frames]
+        for before, after in zip(frames, seen, strict=True):
+            after.info |= before.info
+        frames = seen
     return frames, found
 
 
@@ -115,14 +120,20 @@ def grid_over(frames: Sequence[Image.Image], decision: Decision, side: int) -> T
     if groups > 1:
         if len(frames) == 1:
             raise ApETError("plot", f"one picture for {groups} frames of tokens", "a sequence of the frames")
-        grids = tuple(replace(grid, title=_frame_title(grid.frame, groups, len(frames))) for grid in grids)
+        grids = tuple(replace(grid, title=_frame_title(grid.frame, groups, frames)) for grid in grids)
     aspect = frames[0].width / frames[0].height
     return TokenGrid.over(grids, decision.rows, aspect, side)
 
 
-def _frame_title(group: int, groups: int, frames: int) -> str:
-    first, last = group * frames // groups + 1, (group + 1) * frames // groups
-    return f"frame {first}" if first == last else f"frames {first} to {last}"
+def _frame_title(group: int, groups: int, frames: Sequence[Image.Image]) -> str:
+    """The numbers of a group's frames, in the video that they were taken of where they tell it."""
+    first, last = group * len(frames) // groups, (group + 1) * len(frames) // groups - 1
+    numbers = [frame.info.get("frame", (number + 1, len(frames))) for number, frame in enumerate(frames)]
+    (start, count), (end, _) = numbers[first], numbers[last]
+    of = f" of {count}" if count > len(frames) else ""
+    if first == last:
+        return f"frame {start}{of}"
+    return f"frames {start} {'and' if last == first + 1 else 'to'} {end}{of}"
 
 
 def _panels(panels: Sequence[str] | None, decisions: Sequence[Decision]) -> list[str]:

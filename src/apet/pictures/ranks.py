@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
+from apet.core.words import figure
 from apet.pictures.colours import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER
 from apet.pictures.decisions import Decision
-from apet.pictures.words import font, number, text_width
+from apet.pictures.words import font, text_width
 
 __all__ = ["cut_of", "draw_ranks"]
 
@@ -66,7 +67,7 @@ def draw_ranks(decision: Decision, size: tuple[int, int] = (480, 260)) -> Image.
 def _axes(pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], most: float, count: int) -> None:
     left, top, right, bottom = box
     pen.line((left, bottom, right, bottom), fill=INK)
-    pen.text((left - 6, top), number(most), fill=FAINT, font=font(12), anchor="rm")
+    pen.text((left - 6, top), figure(most), fill=FAINT, font=font(12), anchor="rm")
     pen.text((left - 6, bottom), "0", fill=FAINT, font=font(12), anchor="rm")
     pen.text((left, bottom + 6), "1", fill=FAINT, font=font(12), anchor="lt")
     pen.text((right, bottom + 6), f"{count:,}", fill=FAINT, font=font(12), anchor="rt")

@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from apet.core.words import figure
 from apet.pictures.colours import BASIS, FAINT, INK, PAPER, heat_colours
 
-__all__ = ["LEGEND_HEIGHT", "draw_legend", "font", "number", "text_width"]
+__all__ = ["LEGEND_HEIGHT", "draw_legend", "font", "text_width"]
 
 LEGEND_HEIGHT = 30
 
@@ -25,11 +26,6 @@ def text_width(text: str, size: int) -> int:
     return int(np.ceil(ImageDraw.Draw(Image.new("L", (1, 1))).textlength(text, font=font(size))))
 
 
-def number(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
-
-
 def draw_legend(canvas: Image.Image, left: int, top: int, width: int, most: float, *, basis: bool) -> None:
     """The scale from zero to the largest error, and what frame and dot mean."""
     pen = ImageDraw.Draw(canvas)
@@ -42,8 +38,8 @@ def draw_legend(canvas: Image.Image, left: int, top: int, width: int, most: floa
     scale = heat_colours(np.linspace(0, 1, bar, dtype=np.float32)[None, :].repeat(10, 0))
     canvas.paste(Image.fromarray(scale), (x, middle - 5))
     x += bar + 6
-    pen.text((x, middle), number(most), fill=INK, font=text, anchor="lm")
-    x += text_width(number(most), small) + 20
+    pen.text((x, middle), figure(most), fill=INK, font=text, anchor="lm")
+    x += text_width(figure(most), small) + 20
     if left + width - x < 60:
         return
     pen.rectangle((x, middle - 6, x + 11, middle + 5), fill=(150, 48, 96), outline=PAPER, width=1)

@@ -42,15 +42,12 @@ def keep_of_environment() -> int | float | None:
     if not text:
         return None
     from apet.core import ApETError, check_keep
+    from apet.core.words import read_number
 
-    for kind in (int, float):
-        try:
-            return check_keep(kind(text), ENVIRONMENT)
-        except ApETError:
-            raise
-        except ValueError:
-            continue
-    raise ApETError(ENVIRONMENT, repr(text), "a number of tokens such as 64, or a share such as 0.25")
+    number = read_number(text)
+    if number is None:
+        raise ApETError(ENVIRONMENT, repr(text), "a number of tokens such as 64, or a share such as 0.25")
+    return check_keep(number, ENVIRONMENT)
 
 
 def server_method(config: Any) -> Method:

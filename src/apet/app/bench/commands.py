@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from apet.app.arguments import Second, Trust
+from apet.app.command import Command, help_without_command, typed
+
 __all__ = ["bench"]
 
 bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
+bench.callback(invoke_without_command=True)(help_without_command)
 
 _Json = Annotated[Path | None, typer.Option("--json", metavar="OUT.json", help="Save all figures.")]
 _Plot = Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw the times.")]
@@ -18,7 +22,7 @@ _Device = Annotated[
 ]
 
 
-@bench.command()
+@bench.command(cls=Command)
 def ops(
     sizes: Annotated[
         str, typer.Option(metavar="NxdxK,..", help="Tokens, width and kept tokens; a batch as BxNxdxK.")
@@ -35,16 +39,16 @@ def ops(
 
     from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
     from apet.app.bench.plots import draw_ops
-    from apet.app.bench.show import check_output, refused, save_report
+    from apet.app.bench.show import check_output, machine_in_words, refused, save_report
 
     parsed = parse_sizes(sizes)
-    check_output(output, "ops --json")
-    check_output(plot, "ops --plot")
+    check_output(output, "output")
+    check_output(plot, "plot")
     kind = pick_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
     report = bench_ops(parsed, repeats, pick_device(device), kind)
-    print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    print(machine_in_words(report["machine"]))
     for row in report["rows"]:
         print(describe(row))
     if output is not None:
@@ -54,58 +58,56 @@ def ops(
     raise typer.Exit(int(refused(report)))
 
 
-@bench.command()
+@bench.command(cls=Command)
 def generate(
     model: Annotated[
         str | None,
-        typer.Argument(help="Model id or folder; the embedded model if not given.", show_default=False),
-    ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="Visual tokens to keep, averaged over layers.")] = 64,
-    stage2: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAYER:KEEP",
-            help="Second stage of the two-stage row; half of the budget from the middle layer if not given.",
-            show_default=False,
+        typer.Argument(
+            metavar="[MODEL]", help="Model id or folder; the embedded model if not given.", show_default=False
         ),
     ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Visual tokens to keep, averaged over layers.")] = 64,
+    stage2: Second = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each row, in turns.")] = 5,
     new_tokens: Annotated[int, typer.Option(min=2, help="Tokens to generate.")] = 16,
     output: _Json = None,
     plot: _Plot = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
-    ] = False,
+    trust_remote_code: Trust = False,
 ) -> None:
     """Time a model from pictures to answers: uncompressed, ApET, the oracle, and every other method."""
     import numpy as np
     from PIL import Image
+    from rich.console import Console
 
-    from apet.app.answering import prompt_of
+    from apet.app.answering import prompt_of, visual_tokens
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
     from apet.app.bench.show import check_output, print_generate, refused, save_report
-    from apet.app.loading import load_model
+    from apet.app.console import load_with_spinner
     from apet.app.options import parse_stage2
     from apet.app.plan.here import measured
-    from apet.methods import Stage2
+    from apet.hf.choice.budgets import check_counts
+    from apet.methods import ApET, Stage2
 
-    check_output(output, "generate --json")
-    check_output(plot, "generate --plot")
+    check_output(output, "output")
+    check_output(plot, "plot")
     second = parse_stage2(stage2)
-    network, processor = load_model(model, trust_remote_code=trust_remote_code)
-    first = keep * 3 // 2
-    if second is None:
-        layers = network.config.get_text_config().num_hidden_layers
-        second = Stage2(max(1, layers // 2), max(1, keep // 2))
+    network, processor = load_with_spinner(model, Console(stderr=True), trust_remote_code=trust_remote_code)
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
     given = processor(
         images=[[Image.fromarray(pixels)] for pixels in noise],
         text=[prompt_of(processor, "What is in the picture?")] * batch,
         return_tensors="pt",
     ).to(network.device, network.dtype)
+    total = visual_tokens(network, given["input_ids"][:1])
+    check_counts(ApET(keep), total, typed("keep"))
+    first = min(keep * 3 // 2, total)
+    if second is None:  # so that the average over the layers is what was asked for
+        layers = network.config.get_text_config().num_hidden_layers
+        second = Stage2(max(1, layers // 2), max(1, 2 * keep - first))
+    check_counts(ApET(total, stage2=second), total, typed("stage2"))
     report = bench_generate(
         network,
         dict(given),
@@ -118,7 +120,7 @@ def generate(
     report["model"] = model or "embedded"
     words = given["input_ids"].shape[1] - report["visual_tokens"]
     device = measured(network.device, network.dtype)
-    add_predictions(report, network.config, device, words, (672, 672), second)
+    add_predictions(report, network.config, device, words, (672, 672), (first, second))
     print_generate(report)
     print_predictions(report)
     if output is not None:
@@ -128,7 +130,7 @@ def generate(
     raise typer.Exit(int(refused(report)))
 
 
-@bench.command()
+@bench.command(cls=Command)
 def host(
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each; 10 of hooks for each.")] = 7,
     new_tokens: Annotated[int, typer.Option(min=2, help="Tokens to generate.")] = 24,
@@ -136,11 +138,11 @@ def host(
 ) -> None:
     """Time imports, and the hooks on a model so small that little else costs time."""
     from apet.app.bench.host import bench_host, describe_host
-    from apet.app.bench.show import check_output, save_report
+    from apet.app.bench.show import check_output, machine_in_words, save_report
 
-    check_output(output, "host --json")
+    check_output(output, "output")
     report = bench_host(repeats, new_tokens)
-    print(", ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    print(machine_in_words(report["machine"]))
     for line in describe_host(report):
         print(line)
     if output is not None:

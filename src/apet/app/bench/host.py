@@ -14,6 +14,7 @@ import torch
 
 from apet.app.bench.timing import spread
 from apet.app.known import KNOWN, build, inputs, tiny
+from apet.core.words import figure
 from apet.evaluation.machine import machine
 from apet.hf import compressing
 from apet.hf.first_token import FirstToken
@@ -100,10 +101,10 @@ def describe_host(report: dict[str, Any]) -> list[str]:
     for name, times in report["rows"].items():
         head = said.get(name, f"hooks in {name}").ljust(46)
         step = name.split(",")[0]
-        line = f"{head} {times['median']:.3g} ms ({times['min']:.3g} to {times['max']:.3g})"
+        line = f"{head} {figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
         if step == "decode":
             plain = report["plain"][step]
-            line += f", {times['median'] / plain:.1%} of {plain:.3g} ms, limit {DECODE_LIMIT:.0%}"
+            line += f", {times['median'] / plain:.1%} of {figure(plain)} ms, limit {DECODE_LIMIT:.0%}"
         else:
             line += f", limit {LIMITS[step]:g} ms"
         lines.append(line)

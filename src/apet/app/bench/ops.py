@@ -15,9 +15,11 @@ from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
 from apet.app.bench.naive import naive, naive_bytes, plain
 from apet.app.bench.steps import STEPS, steps
 from apet.app.bench.timing import copy_rate, interleaved, keep_freed_memory
+from apet.app.command import typed
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
+from apet.core.words import figure, read_number
 from apet.evaluation.machine import machine
 
 __all__ = [
@@ -40,16 +42,15 @@ def parse_sizes(text: str) -> list[tuple[int, int, int, int]]:
     Raises:
         ApETError: If the text is not of that form.
     """
-    sizes: list[list[int]] = []
-    try:
-        sizes = [[int(part) for part in size.split("x")] for size in text.split(",")]
-    except ValueError:
-        sizes.clear()
-    full = [(1, *size) if len(size) == 3 else tuple(size) for size in sizes]
-    if not full or any(len(s) != 4 or min(s) < 1 or s[3] > s[1] for s in full):
-        expected = "NxdxK or BxNxdxK such as 576x1024x96, with K at most N"
-        raise ApETError("bench ops --sizes", repr(text), expected)
-    return [(s[0], s[1], s[2], s[3]) for s in full]
+    found = []
+    for size in text.split(","):
+        numbers = [number for part in size.split("x") if isinstance(number := read_number(part), int)]
+        full = [1, *numbers] if size.count("x") == 2 else numbers
+        if len(full) != 4 or min(full) < 1 or full[3] > full[1]:
+            expected = "NxdxK or BxNxdxK such as 576x1024x96, with K at most N"
+            raise ApETError(typed("sizes", "bench"), repr(text), expected)
+        found.append((full[0], full[1], full[2], full[3]))
+    return found
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -60,7 +61,7 @@ def pick_device(name: str | None) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name not in (None, "cpu", "cuda") or (name == "cuda" and not available):
-        raise ApETError("bench --device", repr(name), "cpu, or cuda where there is a GPU")
+        raise ApETError(typed("device", "bench"), repr(name), "cpu, or cuda where there is a GPU")
     return torch.device(name or ("cuda" if available else "cpu"))
 
 
@@ -72,7 +73,7 @@ def pick_dtype(name: str) -> torch.dtype:
     """
     known = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
     if name not in known:
-        raise ApETError("bench --dtype", repr(name), "one of " + ", ".join(known))
+        raise ApETError(typed("dtype", "bench"), repr(name), "one of " + ", ".join(known))
     return known[name]
 
 
@@ -165,12 +166,14 @@ def describe(row: dict[str, Any]) -> str:
     for name in ("compress", "graph", "core", "plain", "naive"):
         if name in row:
             times = row[name]
-            line = f"{name:8s} {times['median']:.3g} ms ({times['min']:.3g} to {times['max']:.3g})"
+            line = (
+                f"{name:8s} {figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
+            )
             ratio = row.get(f"{name}_ratio")
-            lines.append(line if ratio is None else f"{line}, {ratio:.3g} x compress")
-    lines.append(f"floor    {row['floor']:.3g} ms, 1 / {row['over_floor']:.2f}")
+            lines.append(line if ratio is None else f"{line}, {figure(ratio)} x compress")
+    lines.append(f"floor    {figure(row['floor'])} ms, 1 / {row['over_floor']:.2f}")
     if STEPS[0] in row:
-        lines.append("steps    " + ", ".join(f"{step} {row[step]['median']:.3g}" for step in STEPS))
+        lines.append("steps    " + ", ".join(f"{step} {figure(row[step]['median'])}" for step in STEPS))
     return "\n  ".join([head.rstrip(), *lines])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from apet.app.bench.steps import STEPS
+from apet.app.command import typed
 from apet.core.errors import ApETError
 
 __all__ = ["draw_first_tokens", "draw_ops"]
@@ -74,7 +75,7 @@ def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ApETError("bench --plot", "no matplotlib", 'pip install "apet[plot]"') from error
+        raise ApETError(typed("plot", "bench"), "no matplotlib", 'pip install "apet[plot]"') from error
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -82,4 +83,6 @@ def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise ApETError("bench --plot", f"{path} ({error})", "a path ending in .png or .svg") from error
+        raise ApETError(
+            typed("plot", "bench"), f"{path} ({error})", "a path ending in .png or .svg"
+        ) from error

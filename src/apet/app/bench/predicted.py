@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from apet.app.bench.show import wide_output
 from apet.app.plan.costs import Load, plan
 from apet.app.plan.devices import Device
 from apet.app.plan.shapes import text_of, vision_of
 from apet.core.errors import ApETError
+from apet.core.words import figure
 from apet.methods import Stage2
 
 __all__ = ["add_predictions", "print_predictions"]
@@ -25,7 +26,7 @@ def add_predictions(
     device: Device,
     words: int,
     size: tuple[int, int] | None,
-    stage2: Stage2 | None = None,
+    stages: tuple[int, Stage2] | None = None,
 ) -> None:
     """Adds ``"predicted"`` to a report: milliseconds by row and step, and measured by predicted.
 
@@ -35,7 +36,7 @@ def add_predictions(
         device: What it ran on, as measured.
         words: Text tokens of a row.
         size: Width and height of the pictures in pixels; None for the type's usual one.
-        stage2: Second stage of the two-stage row.
+        stages: What the first stage of the two-stage row keeps, and its second stage.
     """
     load = Load(report["batch"], 1, words, report["new_tokens"])
     keep = report["keep"]
@@ -43,8 +44,9 @@ def add_predictions(
         "uncompressed": (None, None),
         "apet": (keep, None),
     }
-    if stage2 is not None:
-        ways["apet, two stages"] = (keep * 3 // 2, (stage2.layer, stage2.keep))
+    if stages is not None:
+        first, stage2 = stages
+        ways["apet, two stages"] = (first, (stage2.layer, stage2.keep))
     try:
         text = text_of(config)
         vision = vision_of(config, size, text)
@@ -72,24 +74,21 @@ def add_predictions(
 
 def print_predictions(report: dict[str, Any]) -> None:
     """A table of them."""
-    console = Console(width=max(Console().width, 110))
+    console = wide_output()
     predicted = report["predicted"]
     if "left_out" in predicted:
         console.print(f"no predictions: {predicted['left_out']}", markup=False)
         return
     table = Table("measured/predicted", *(step.replace("_", " ") for step in _STEPS), box=None)
     for name, steps in predicted["rows"].items():
-        cells = (
-            f"{steps[step]['measured']:.3g}/{steps[step]['predicted']:.3g} = {steps[step]['ratio']:.3g}"
-            if step in steps
-            else ""
-            for step in _STEPS
-        )
-        table.add_row(name, *cells)
+        table.add_row(name, *(_cell(steps.get(step)) for step in _STEPS))
     console.print(table)
     about = predicted["device"]
-    console.print(
-        f"ms; predicted from {about['flops'] / 1e12:.3g} TFLOP/s and {about['bandwidth'] / 1e9:.3g} GB/s, "
-        f"{about['source']}",
-        style="dim",
-    )
+    flops, bandwidth = figure(about["flops"] / 1e12), figure(about["bandwidth"] / 1e9)
+    console.print(f"ms; predicted from {flops} TFLOP/s and {bandwidth} GB/s, {about['source']}", style="dim")
+
+
+def _cell(step: dict[str, float] | None) -> str:
+    if step is None:
+        return ""
+    return f"{figure(step['measured'])}/{figure(step['predicted'])} = {figure(step['ratio'])}"

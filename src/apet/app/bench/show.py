@@ -9,9 +9,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from apet.app.command import typed
+from apet.app.console import output
+from apet.app.files import STDOUT
 from apet.core.errors import ApETError
+from apet.core.words import figure
 
-__all__ = ["check_output", "print_generate", "refused", "save_report"]
+__all__ = [
+    "check_output",
+    "machine_in_words",
+    "print_generate",
+    "refused",
+    "save_report",
+    "wide_output",
+]
 
 _COLUMNS = (
     ("first", "first_token"),
@@ -43,11 +54,10 @@ def print_generate(report: dict[str, Any]) -> None:
         cells[0] += f" ({first['min']:.1f}-{first['max']:.1f})"
         peak = "" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 1e9:.2f}"
         table.add_row(
-            row["name"], *cells, f"{row['cache_bytes'] / 1e6:.2f}", peak, f"{row['images_per_second']:.3g}"
+            row["name"], *cells, f"{row['cache_bytes'] / 1e6:.2f}", peak, figure(row["images_per_second"])
         )
-    # The table has its width; a narrower terminal wraps lines rather than lose columns.
-    console = Console(width=max(Console().width, 110))
-    console.print(", ".join(f"{name} {value}" for name, value in report["machine"].items()), style="dim")
+    console = wide_output()
+    console.print(machine_in_words(report["machine"]), style="dim", highlight=False)
     console.print(table)
     console.print(
         "medians in ms: first token (smallest-largest), of it vision, selection, prefill; decode per token. "
@@ -58,14 +68,39 @@ def print_generate(report: dict[str, Any]) -> None:
         console.print(note, markup=False)
 
 
+def wide_output() -> Console:
+    """For tables that have their width; a narrower terminal wraps lines rather than lose columns."""
+    return Console(width=max(output().width, 110))
+
+
+def machine_in_words(about: dict[str, Any]) -> str:
+    """What times hold for, in one line."""
+    named = {"copy_gb_per_s": "copy, GB/s", "load_before": "load before"}
+    words = {True: "yes", False: "no", None: "unknown"}
+    parts = []
+    for name, value in about.items():
+        told = figure(value) if isinstance(value, float) else str(words.get(value, value))
+        parts.append(f"{named.get(name, name.replace('_', ' '))}: {told}")
+    return ", ".join(parts)
+
+
 def check_output(path: Path | None, option: str) -> None:
     """Checks that a file can be written there, before work is done for it.
 
+    Args:
+        path: The file, or None.
+        option: Name of the command's parameter.
+
     Raises:
-        ApETError: If its folder does not exist.
+        ApETError: If its folder does not exist, or it is a folder itself.
     """
-    if path is not None and not path.parent.is_dir():
-        raise ApETError(f"bench {option}", f"{path} (no such folder)", "a path in a folder that exists")
+    if path is None:
+        return
+    if path.is_dir() or not path.parent.is_dir():
+        what = "a folder" if path.is_dir() else "no such folder"
+        raise ApETError(typed(option, "bench"), f"{path} ({what})", "a path in a folder that exists")
+    if path == STDOUT:
+        raise ApETError(typed(option, "bench"), "-, where the table goes", "a path in a folder that exists")
 
 
 def save_report(report: dict[str, Any], path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from apet.app.command import typed
 from apet.core.errors import ApETError
 from apet.hf.clock import Clock
 
@@ -21,7 +22,11 @@ class Watch:
         base = model.base_model
         self.modules = [found for name in _ENCODERS if (found := getattr(base, name, None)) is not None]
         if not self.modules:
-            raise ApETError("bench generate", f"a {type(model).__name__}", "a model with a vision encoder")
+            raise ApETError(
+                typed(otherwise="bench generate"),
+                f"a {type(model).__name__}",
+                "a model with a vision encoder",
+            )
         self.device = device
         self.clocks: list[Clock] = []
 

@@ -24,7 +24,7 @@ _VICUNA = {
     "num_attention_heads": 32,
     "num_key_value_heads": 32,
     "vocab_size": 32064,
-    "max_position_embeddings": 8192,
+    "max_position_embeddings": 4096,
 }
 _LLAVA = {
     "vision_config": _CLIP,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from apet.app.command import typed
+from apet.app.context import check_context
 from apet.app.plan.devices import Device
 from apet.app.plan.shapes import Text, Vision
 from apet.core.budget import resolve_keep
@@ -55,6 +57,7 @@ class Plan:
         select_seconds: Time of the selection.
         prefill_seconds: Time of the prefill.
         decode_seconds: Time per generated token.
+        answer: Generated tokens of a request, of which the prefill gives the first.
     """
 
     tokens: int
@@ -69,15 +72,25 @@ class Plan:
     select_seconds: float
     prefill_seconds: float
     decode_seconds: float
+    answer: int
 
     @property
     def first_token_seconds(self) -> float:
         """Time to first token."""
         return self.vision_seconds + self.select_seconds + self.prefill_seconds
 
+    @property
+    def answer_seconds(self) -> float:
+        """Time to the last token."""
+        return self.first_token_seconds + (self.answer - 1) * self.decode_seconds
+
     def report(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        return {**asdict(self), "first_token_seconds": self.first_token_seconds}
+        times = {
+            "first_token_seconds": self.first_token_seconds,
+            "answer_seconds": self.answer_seconds,
+        }
+        return {**asdict(self), **times}
 
 
 def plan(
@@ -102,15 +115,16 @@ def plan(
         ApETError: If the budget does not fit the model.
     """
     parts = load.images * vision.parts
+    check_context(text.context, load.words + parts * vision.tokens, load.answer, typed(otherwise="plan"))
     kept = late = vision.tokens
     split = text.layers
     if keep is not None:
-        kept = late = resolve_keep(keep, vision.tokens, "plan")
+        kept = late = resolve_keep(keep, vision.tokens, typed("keep", "plan"))
         if stage2 is not None:
-            split, late = stage2[0], resolve_keep(stage2[1], vision.tokens, "plan")
+            split, late = stage2[0], resolve_keep(stage2[1], vision.tokens, typed("stage2", "plan"))
             if split >= text.layers or late > kept:
                 expected = f"a layer below {text.layers} and at most {kept} tokens"
-                raise ApETError("plan", f"stage2={split}:{late}", expected)
+                raise ApETError(typed("stage2", "plan"), f"stage2={split}:{late}", expected)
     layers = ((split, load.words + parts * kept), (text.layers - split, load.words + parts * late))
     size = device.itemsize
     batch = load.batch
@@ -147,6 +161,7 @@ def plan(
         select_seconds=select_seconds,
         prefill_seconds=_time(prefill, read * size, device),
         decode_seconds=_time(decode, read * size + batch * held * context, device),
+        answer=load.answer,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEVICES", "Device"]
+__all__ = ["DEVICES", "Device", "spelled"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,23 @@ DEVICES = {
         2,
         "NVIDIA H200 Tensor Core GPU datasheet: 141 GB, 4.8 TB/s; bfloat16 1,979 TFLOPS sparse, half dense",
     ),
+    "b200": Device(
+        "NVIDIA B200 SXM, bfloat16",
+        2250e12,
+        8e12,
+        180e9,
+        2,
+        "NVIDIA DGX B200 datasheet, an eighth of it: 1,440 GB, 64 TB/s; HGX B200: bfloat16 36 PFLOPS sparse, "
+        "half dense",
+    ),
+    "h100": Device(
+        "NVIDIA H100 SXM, bfloat16",
+        989e12,
+        3.35e12,
+        80e9,
+        2,
+        "NVIDIA H100 Tensor Core GPU datasheet: 80 GB, 3.35 TB/s; bfloat16 1,979 TFLOPS sparse, half dense",
+    ),
     "a100": Device(
         "NVIDIA A100 80GB SXM, bfloat16",
         312e12,
@@ -45,6 +62,14 @@ DEVICES = {
         2,
         "NVIDIA A100 Tensor Core GPU datasheet: 80 GB, 2,039 GB/s, bfloat16 312 TFLOPS dense",
     ),
+    "l40s": Device(
+        "NVIDIA L40S, bfloat16",
+        362e12,
+        864e9,
+        48e9,
+        2,
+        "NVIDIA L40S datasheet: 48 GB, 864 GB/s, bfloat16 362 TFLOPS dense",
+    ),
     "l4": Device(
         "NVIDIA L4, bfloat16",
         121e12,
@@ -52,6 +77,15 @@ DEVICES = {
         24e9,
         2,
         "NVIDIA L4 Tensor Core GPU datasheet: 24 GB, 300 GB/s; bfloat16 242 TFLOPS with sparsity, half dense",
+    ),
+    "rtx-4090": Device(
+        "NVIDIA GeForce RTX 4090, bfloat16",
+        165.2e12,
+        1008e9,
+        24e9,
+        2,
+        "NVIDIA Ada GPU architecture whitepaper: 24 GB, 1,008 GB/s, bfloat16 with float32 sums 165.2 TFLOPS "
+        "dense",
     ),
     "cpu": Device(
         "one Intel Xeon Platinum 8480+ (56 cores), float32",
@@ -64,3 +98,9 @@ DEVICES = {
     ),
 }
 """By the name that ``--device`` takes."""
+
+
+def spelled(name: str) -> str:
+    """A device's name as it stands in `DEVICES`, however it is written: ``RTX 4090``, ``rtx4090``."""
+    bare = name.lower().replace(" ", "").replace("-", "")
+    return next((known for known in DEVICES if known.replace("-", "") == bare), name)

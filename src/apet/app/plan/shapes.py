@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from apet.app.context import context_of
 from apet.core.errors import ApETError
 
 __all__ = ["Text", "Vision", "text_of", "vision_of"]
@@ -24,6 +25,7 @@ class Text:
         inner: Width of the gated MLP.
         vocabulary: Entries of the embedding.
         tied: Whether the output shares the embedding's weights.
+        context: Most tokens of a prompt and its answer; None where the configuration does not tell.
     """
 
     layers: int
@@ -34,6 +36,7 @@ class Text:
     inner: int
     vocabulary: int
     tied: bool
+    context: int | None
 
     @property
     def layer_weights(self) -> int:
@@ -107,6 +110,7 @@ def text_of(config: Any) -> Text:
             inner=int(text.intermediate_size),
             vocabulary=int(text.vocab_size),
             tied=bool(getattr(config, "tie_word_embeddings", False)),
+            context=context_of(config),
         )
     except AttributeError as error:
         raise ApETError("plan", f"a {text.model_type} without {error.name}", "a dense decoder") from error

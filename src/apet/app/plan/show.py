@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
 from rich.table import Table
 
+from apet.app.command import typed
+from apet.app.console import output
 from apet.app.known.models import KNOWN, configuration_of
 from apet.app.plan.costs import Load, Plan, plan
-from apet.app.plan.devices import DEVICES, Device
+from apet.app.plan.devices import DEVICES, Device, spelled
 from apet.app.plan.shapes import text_of, vision_of
 from apet.core.errors import ApETError
+from apet.core.words import counted, figure, read_number
 from apet.methods import Stage2
 
 __all__ = ["PlanRequest", "parse_size", "show_plan"]
@@ -42,10 +44,11 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """
     if text is None:
         return None
-    parts = text.split("x")
-    if len(parts) != 2 or not all(p.isascii() and p.isdecimal() and 0 < int(p) < 100_000 for p in parts):
-        raise ApETError("plan --size", repr(text), "WIDTHxHEIGHT in pixels, such as 1008x1008")
-    return int(parts[0]), int(parts[1])
+    width, _, height = text.partition("x")
+    sides = [side for part in (width, height) if isinstance(side := read_number(part), int)]
+    if len(sides) != 2 or not all(0 < side < 100_000 for side in sides):
+        raise ApETError(typed("size", "plan"), repr(text), "WIDTHxHEIGHT in pixels, such as 1008x1008")
+    return sides[0], sides[1]
 
 
 def show_plan(request: PlanRequest, *, as_json: bool) -> None:
@@ -56,16 +59,23 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     """
     from apet.app.loading import load_config
 
-    if request.device not in (*DEVICES, HERE):
-        raise ApETError("plan --device", repr(request.device), "one of " + ", ".join((*DEVICES, HERE)))
+    known = spelled(request.device)
+    if known not in (*DEVICES, HERE):
+        raise ApETError(
+            typed("device", "plan"), repr(request.device), "one of " + ", ".join((*DEVICES, HERE))
+        )
     stage2 = None if request.stage2 is None else (request.stage2.layer, request.stage2.keep)
     if request.model in KNOWN:
         config = configuration_of(KNOWN[request.model])
     else:
-        config = load_config(request.model, trust_remote_code=request.trust_remote_code)
+        try:
+            config = load_config(request.model, trust_remote_code=request.trust_remote_code)
+        except ApETError as error:
+            expected = f"{error.expected}; without a connection {_built_in(request.model or '')}"
+            raise ApETError(error.operation, error.got, expected) from error
     text = text_of(config)
     vision = vision_of(config, request.size, text)
-    device = DEVICES[request.device] if request.device in DEVICES else _here()
+    device = DEVICES[known] if known in DEVICES else _here()
     whole = plan(text, vision, request.load, device)
     short = plan(text, vision, request.load, device, request.keep, stage2)
     if as_json:
@@ -81,13 +91,27 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     table = Table("", "uncompressed", "compressed", "ratio", box=None, header_style="bold")
     for name, before, after, ratio in _rows(whole, short):
         table.add_row(name, before, after, f"{ratio:.2f}" if ratio else "")
-    console = Console()
+    console = output()
     console.print(table)
     load = request.load
-    console.print(
-        f"[dim]{device.title}; batch {load.batch}, {load.images} image(s), {load.words} text and "
-        f"{load.answer} answer tokens each. Times are a roofline's, so bounds: no run is faster.[/dim]"
+    each = ", ".join(
+        (
+            counted(load.images, "picture or clip" if load.images == 1 else "pictures or clip"),
+            counted(load.words, "text token"),
+            counted(load.answer, "answer token"),
+        )
     )
+    console.print(
+        f"[dim]{device.title}; {counted(load.batch, 'request')} of {each}. "
+        "Times are a roofline's, so bounds: no run is faster.[/dim]",
+        highlight=False,
+    )
+
+
+def _built_in(model: str) -> str:
+    """The names that need no connection: the one that is meant, if that can be told, or all."""
+    bare = model.rpartition("/")[2].lower()
+    return next((name for name in KNOWN if bare.startswith(name)), "one of " + ", ".join(KNOWN))
 
 
 def _here() -> Device:
@@ -111,20 +135,22 @@ def _rows(whole: Plan, short: Plan) -> list[tuple[str, str, str, float]]:
         ("prefill", "prefill"),
         ("first token", "first_token"),
         ("decode, per token", "decode"),
+        ("whole answer", "answer"),
     ):
         before, after = getattr(whole, f"{field}_seconds"), getattr(short, f"{field}_seconds")
-        cells = (f"{1e3 * before:.3g}", f"{1e3 * after:.3g}")
+        cells = (figure(1e3 * before), figure(1e3 * after))
         rows.append((f"{name}, ms", *cells, before / after if after else 0.0))
-    cells = (f"{whole.cache_bytes / 1e6:.1f}", f"{short.cache_bytes / 1e6:.1f}")
+    cells = (figure(whole.cache_bytes / 1e6), figure(short.cache_bytes / 1e6))
     rows.append(("KV cache of a request, MB", *cells, whole.cache_bytes / short.cache_bytes))
     fit = short.requests / whole.requests if whole.requests else 0.0
-    rows.append(("requests that fit", str(whole.requests), str(short.requests), fit))
+    rows.append(("requests that fit", f"{whole.requests:,}", f"{short.requests:,}", fit))
     return rows
 
 
 def _tokens(one: Plan) -> str:
-    return str(one.tokens) if one.tokens == one.tokens_late else f"{one.tokens}, then {one.tokens_late}"
+    first = f"{one.tokens:,}"
+    return first if one.tokens == one.tokens_late else f"{first}, then {one.tokens_late:,}"
 
 
 def _tera(flops: float) -> str:
-    return f"{flops / 1e12:.3g}"
+    return figure(flops / 1e12)

@@ -1,0 +1,147 @@
+"""What all commands have in common: one line and exit code 2 for every mistake, named as it was typed."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+import apet
+from apet.app import main
+from apet.app.command import typed
+
+
+@pytest.fixture
+def apet_says(monkeypatch, capsys):
+    """Runs the entry point in this process; gives the exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["apet", *arguments])
+        with pytest.raises(SystemExit) as done:
+            main.run()
+        return done.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), None),
+        (("ask",), "apet ask: Missing argument 'PICTURE'."),
+        (("akk",), "apet: No such command 'akk'."),
+        (("ask", "a.png", "what?", "--foo"), "apet ask: No such option: --foo"),
+        (("--verbose",), "apet: Invalid value for --verbose: it goes with --version."),
+        (("ask", "", "what?"), "apet ask: Invalid value for PICTURE: it is empty."),
+        (("ask", "a.png", ""), "apet ask: Invalid value for QUESTION: it is empty."),
+        (("picture", "a.png", ""), "apet picture: Invalid value for PICTURE: it is empty."),
+        (("picture", "a.png", "--output", ""), "apet picture: Invalid value for --output: it is empty."),
+        (("eval", "--model="), "apet eval: Invalid value for --model: it is empty."),
+        (("plan", ""), "apet plan: Invalid value for MODEL: it is empty."),
+        (("bench", "ops", "--json", ""), "apet bench ops: Invalid value for --json: it is empty."),
+        (("plan", "--batch", "1_0"), "apet plan: Invalid value for --batch: '1_0' is not a whole number."),
+        (("plan", "--batch", "٣"), "apet plan: Invalid value for "),
+        (("bench", "generate", "--keep", "1_0"), "apet bench generate: Invalid value for --keep: '1_0'"),
+        (("ask", "a.png", "what?", "--keep", "1_0"), "apet ask --keep: got '1_0'; expected"),
+        (("plan", "--keep", "٣"), "apet plan --keep: got '٣'; expected"),
+        (("plan", "--stage2", "1_6:32"), "apet plan --stage2: got '1_6:32'; expected"),
+        (("picture", "a.png", "--keep", "64,1_0"), "apet picture --keep: got '1_0'; expected"),
+        (("bench", "ops", "--sizes", "5_76x8x4"), "apet bench ops --sizes: got '5_76x8x4'; expected"),
+        (("ask", "a.png", "?", "--method", "apet:basis_size=1_0"), "apet ask: ApET: got basis_size='1_0'"),
+        (("ask", "a.png", "?", "--method", "greedy:round=4"), "apet ask --method: got 'greedy:round=4'"),
+        (("ask", "a.png", "?", "--method", "full"), "apet ask --method: got 'full'; expected one of apet"),
+        (("plan", "./nowhere"), "apet plan MODEL: got ./nowhere (no such folder); expected"),
+        (("eval", "--model", "./nowhere"), "apet eval --model: got ./nowhere (no such folder); expected"),
+        (("bench", "generate", "./nowhere"), "apet bench generate MODEL: got ./nowhere (no such folder)"),
+        (("ask", "./nowhere.png", "what?"), "apet ask PICTURE: got nowhere.png (no such file); expected"),
+        (("picture", "./nowhere.png"), "apet picture PICTURE: got nowhere.png (no such file); expected"),
+        (("ask", "ftp://host/a.png", "what?"), "apet ask PICTURE: got ftp://host/a.png; expected a path"),
+        (("bench", "generate", "--plot", "."), "apet bench generate --plot: got . (a folder); expected"),
+        (("plan", "llava-1.5-7b", "--images", "1000"), "apet plan: got a prompt of 576,064 tokens and 128"),
+    ],
+)
+def test_mistakes_are_one_line(apet_says, arguments, line):
+    code, out, err = apet_says(*arguments)
+    if line is None:
+        assert (code, err) == (0, "")
+        assert "picture" in out
+        return
+    assert (code, out) == (2, "")
+    assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+def test_numbers_are_as_people_write_them(apet_says):
+    code, out, _ = apet_says("plan", "llava-1.5-7b", "--batch", "64", "--device", "RTX 4090")
+    assert code == 0
+    assert "e+" not in out
+    assert "64 requests of 1 picture or clip, 64 text tokens, 128 answer tokens" in out
+    rows = {
+        line[: line.index("  ")].strip(): line for line in map(str.strip, out.splitlines()) if "  " in line
+    }
+    assert {"whole answer, ms", "first token, ms"} <= rows.keys()
+
+
+def test_versions(apet_says):
+    assert apet_says("--version") == (0, f"apet {apet.__version__}\n", "")
+    code, out, _ = apet_says("--version", "--verbose")
+    assert code == 0
+    told = {line.split()[0] for line in out.splitlines()}
+    assert told >= {"apet", "python", "torch", "transformers", "device:"}
+
+
+def test_completion(apet_says, monkeypatch):
+    monkeypatch.setenv("_APET_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("COMP_WORDS", "apet pi")
+    assert apet_says()[1].split() == ["picture"]
+    monkeypatch.setenv("COMP_CWORD", "3")
+    monkeypatch.setenv("COMP_WORDS", "apet plan --device rt")
+    assert apet_says()[1].split() == ["rtx-4090"]
+
+
+class _Full:
+    """Standard output on a full disk, or with nobody to read it."""
+
+    encoding = "utf-8"
+
+    def __init__(self, number):
+        self.number = number
+
+    def write(self, text):
+        raise OSError(self.number, os.strerror(self.number))
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("plan", "llava-1.5-7b", "--json"), ("plan", "llava-1.5-7b"), ("models",), ("models", "--json")],
+)
+def test_a_full_disk_is_one_line(apet_says, monkeypatch, arguments):
+    monkeypatch.setattr(os, "dup2", lambda *_: 0)  # the file number belongs to the tests
+    monkeypatch.setattr(sys, "stdout", _Full(errno.ENOSPC))
+    code, _, err = apet_says(*arguments)
+    assert (code, err) == (2, f"apet {arguments[0]}: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_closed_streams(tmp_path, closed):
+    """A real process: what is written must end up in no other file."""
+    out, err = tmp_path / "out", tmp_path / "err"
+    command = f"{sys.executable} -m apet.app.main plan llava-1.5-7b --json >{out} 2>{err} {closed}"
+    code = subprocess.run(["sh", "-c", command], timeout=300, check=False).returncode
+    if closed == ">&-":
+        assert (code, err.read_text()) == (2, "apet plan: Bad file descriptor\n")
+    else:
+        assert code == 0
+        assert out.read_text().startswith("{")
+
+
+def test_outside_of_a_command_there_is_none():
+    assert typed("model", "load_model") == "load_model"
