@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from apet import embedded, methods
     from apet.core import ApETError, Compression, Segment, Selection, compress, compress_ragged
     from apet.hf import Session, apply, compressing, remove, session, supported_models
-    from apet.methods import ApET, Method, Random, Stage2
+    from apet.methods import ApET, Method, Random, Spread, Stage2
     from apet.pictures import plot
 
 __version__ = "0.2.0"
@@ -29,6 +29,7 @@ __all__ = [
     "Segment",
     "Selection",
     "Session",
+    "Spread",
     "Stage2",
     "__version__",
     "apply",
@@ -47,7 +48,7 @@ _HOMES = {
     **dict.fromkeys(
         ("ApETError", "Compression", "Segment", "Selection", "compress", "compress_ragged"), "apet.core"
     ),
-    **dict.fromkeys(("ApET", "Method", "Random", "Stage2"), "apet.methods"),
+    **dict.fromkeys(("ApET", "Method", "Random", "Spread", "Stage2"), "apet.methods"),
     **dict.fromkeys(("Session", "apply", "compressing", "remove", "session", "supported_models"), "apet.hf"),
     "plot": "apet.pictures",
 }

@@ -64,7 +64,7 @@ def context_of(method, tokens):
     frames, columns = 1, total // rows
     if "image" not in method.takes:  # one of a token a frame, or of two frames
         frames = total if isinstance(method, EVS) or total % 2 else 2
-        rows, columns = 1, total // frames
+        rows, columns = 1, total // max(frames, 1)
     places = Places.raster(rows, columns, frames=frames, batch=batch, device=tokens.device)
     prompt = tokens[:, :: max(total // 5, 1)].flip(-1) + 0.5
     total_of = tokens.double().sum(-1)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from apet.core import ApETError
-from apet.methods import METHODS, NoImage, Random, named
+from apet.methods import METHODS, NoImage, Random, named, rows
 
 
 def test_every_method_is_made_by_its_name():
@@ -27,3 +29,13 @@ def test_an_unknown_name_lists_all():
     with pytest.raises(ApETError) as error:
         named("best", 64)
     assert all(name in str(error.value) for name in METHODS)
+
+
+def test_the_table_of_methods_is_the_documentations():
+    page = (Path(__file__).parents[2] / "docs/method.md").read_text()
+    assert [row.name for row in rows()] == list(METHODS)
+    for row in rows():
+        told = ", ".join(row.needs) + ("" if row.blind else " (the prompt decides)")
+        line = f"| `{row.name}` | {row.published or '-'} | {told or '-'} | {row.departs or '-'} |"
+        assert line in page, line
+        assert row.takes == METHODS[row.name].takes

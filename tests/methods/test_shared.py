@@ -115,9 +115,10 @@ def test_it_is_frozen_hashable_and_comparable(build):
 
 def test_shared_fields_and_their_defaults(build):
     method = build(0.25)
+    published = {"sparsevlm": "contiguous"}.get(type(method).__name__.lower(), "own")
     at = "projector_output" if isinstance(method, Spread) else "auto"
-    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, "own", None, at)
-    assert method.unit == "part"
+    assert (method.keep, method.positions, method.stage2, method.at) == (0.25, published, None, at)
+    assert method.unit == ("part" if "image" in method.takes else "whole")
     stage2 = None if isinstance(method, Attended | Inside) else Stage2(4, 2)
     method = build(9, merge=True, positions="contiguous", stage2=stage2, at="projector_output")
     assert (method.merge, method.positions, method.stage2) == (True, "contiguous", stage2)

@@ -46,7 +46,14 @@ def test_a_config_that_says_nothing_or_too_much(options, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("fastv", "the prompt"), ("pyramiddrop", "the prompt"), ("visionzip", "attention")]
+    ("name", "told"),
+    [
+        ("fastv", "the prompt"),
+        ("dart", "the prompt"),
+        ("cdpruner", "the prompt"),
+        ("visionzip", "attention"),
+        ("hiprune", "attention and places"),
+    ],
 )
 def test_methods_that_are_told_more_are_refused_by_name(name, told):
     with pytest.raises(apet.ApETError, match=f"method='{name}', which is told {told}; expected"):

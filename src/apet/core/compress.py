@@ -80,7 +80,7 @@ def compress(
         basis_size: Number of basis tokens M. One that is larger than K is cut to K, since basis tokens are
             always kept.
         basis: How basis tokens are picked: ``"fps"`` (farthest point sampling), ``"dpc"`` (density peak
-            clustering; time grows with N squared) or ``"random"``.
+            clustering, whose peaks they are; time grows with N squared) or ``"random"``.
         start: First token of farthest point sampling: an int, or one per image as an integer tensor
             ``(B,)``. None is the token of largest norm, the one worst approximated before there is a basis
             (ties: the lowest index).

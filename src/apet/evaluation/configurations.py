@@ -34,7 +34,7 @@ _WITHOUT_BUDGET = frozenset({"none"})
 """Methods for which the budget says nothing, so that they run once."""
 
 DEFAULT_METHODS = (
-    *METHODS,
+    *(name for name, method in METHODS.items() if "image" in method.takes),
     "greedy:rounds=4",
     "apet:tolerance=0.2",
     "apet:tolerance=0.3",

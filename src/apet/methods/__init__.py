@@ -25,11 +25,12 @@ from apet.methods.inside import Inside
 from apet.methods.noimage import NoImage
 from apet.methods.norm import Norm
 from apet.methods.picker import Informed, Picked, Picker
+from apet.methods.plugins import plugged_in
 from apet.methods.pool import Pool
 from apet.methods.prumerge import PruMerge
 from apet.methods.pyramiddrop import PyramidDrop
 from apet.methods.random import Random
-from apet.methods.registry import METHODS, named
+from apet.methods.registry import METHODS, Row, named, rows
 from apet.methods.sparsevlm import SparseVLM
 from apet.methods.spread import Spread
 from apet.methods.stage2 import Stage2
@@ -72,6 +73,7 @@ __all__ = [
     "PyramidDrop",
     "Random",
     "ResPrune",
+    "Row",
     "SparseVLM",
     "Spread",
     "Stage2",
@@ -81,4 +83,7 @@ __all__ = [
     "VisPruner",
     "VisionZip",
     "named",
+    "rows",
 ]
+
+METHODS |= plugged_in(METHODS)  # behind everything that they may import from here

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from apet.core.merge import nearest_kept
 from apet.core.selection import Selection
 from apet.methods.base import Method
 from apet.methods.context import Context
+from apet.methods.presets import authors_fields, paper_budget
+from apet.methods.slots import SlotOrder, Slots, in_slots
 from apet.methods.stage2 import Stage2
 
 __all__ = ["ApET"]
@@ -36,14 +38,24 @@ class ApET(Method):
 
     Attributes:
         basis_size: Basis tokens M; cut to K where K is smaller.
-        basis: How they are picked, ``"fps"``, ``"dpc"`` or ``"random"``.
+        basis: How they are picked, ``"fps"``, ``"dpc"`` or ``"random"``. With ``"dpc"`` they are the peaks,
+            tokens; in the authors' code the means of the clusters, which are none.
         start: First token of farthest point sampling, an index among the tokens that are compressed. None:
             the token of largest norm.
         ridge: Ridge of the approximation, in squared units of the tokens.
         seed: Seed of the random basis.
-        merge_basis: Whether basis tokens take in dropped tokens, as all kept tokens do (so does the authors'
-            code for Video-LLaVA). False: only the others do (their code for LLaVA and Qwen), unless only
-            basis tokens are kept.
+        merge_basis: Whether basis tokens take in dropped tokens, as all kept tokens do in the paper's text.
+            False: only the others do, as in all of the authors' code, unless only basis tokens are kept.
+        slots: Where the basis vectors are. ``"own"``: at the basis tokens' own places, which stay. The other
+            ways are those of the authors' code, where basis tokens are ranked by their error as all are:
+            ``"overwrite"``: in the places of the M lowest ranked kept tokens, in place of these (LLaVA).
+            ``"blend"``: there, half and half with these (Qwen2.5-VL). ``"append"``: beside the K - M highest
+            ranked ones (Video-LLaVA), at the basis tokens' own places. The tokens that were picked for the
+            basis are then merged with the dropped ones, and the vectors take nothing in, whatever
+            `merge_basis` says.
+        slot_order: In which order those kept tokens get basis vectors: ``"place"``, or ``"rank"``, in which
+            the authors' code does it inside the language model; there it is always so.
+        inner_ridge: The ridge inside the language model; None: as in stage 1.
 
     Examples:
         >>> import apet
@@ -62,8 +74,16 @@ class ApET(Method):
     ridge: float = 1e-5
     seed: int = 0
     merge_basis: bool = True
+    slots: Slots = "own"
+    slot_order: SlotOrder = "place"
+    inner_ridge: float | None = None
 
     measures: ClassVar[bool] = True
+    published: ClassVar[str] = "ApET, arXiv 2602.19870"
+    departs: ClassVar[str] = (
+        "follows the paper's text; the authors' code differs by model: `ApET.authors`. Farthest point "
+        "sampling starts at the token of largest norm, not at a random one"
+    )
 
     def __post_init__(self) -> None:
         """Checks the fields.
@@ -77,6 +97,14 @@ class ApET(Method):
         check_ridge(self.ridge, "ApET")
         check_seed(self.seed, "ApET")
         check_flag("merge_basis", self.merge_basis, "ApET")
+        if self.inner_ridge is not None:
+            check_ridge(self.inner_ridge, "ApET")
+        for field, literal in (("slots", Slots), ("slot_order", SlotOrder)):
+            if getattr(self, field) not in get_args(literal):
+                expected = "one of " + ", ".join(map(repr, get_args(literal)))
+                raise ApETError("ApET", f"{field}={getattr(self, field)!r}", expected)
+        if self.slots != "own" and not self.merge:
+            raise ApETError("ApET", f"slots={self.slots!r} with merge=False", "merge=True")
         if self.start is None:
             return
         if isinstance(self.start, bool) or not isinstance(self.start, int) or self.start < 0:
@@ -101,11 +129,21 @@ class ApET(Method):
     ) -> Selection:
         """Decides by errors that were found already; see `Method.choose`."""
         selection = select(tokens, keep, measured=measured, **self._options)
+        if self.slots != "own":
+            return in_slots(tokens, selection, self.slots, self.slot_order)
         return selection if self.merge_basis else _spare_basis(tokens, selection)
 
     def measure(self, tokens: Tensor, limit: int, context: Context | None = None) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
         return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured
+
+    def inside(self, stage: Stage2) -> Self:
+        """With the ridge and the order of slots of a stage inside the language model."""
+        ridge = self.ridge if self.inner_ridge is None else self.inner_ridge
+        order: SlotOrder = self.slot_order if self.slots == "own" else "rank"
+        if (ridge, order) == (self.ridge, self.slot_order):
+            return self
+        return replace(self, ridge=ridge, slot_order=order)
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -129,22 +167,35 @@ class ApET(Method):
             ApETError: If the budgets or the middle layer are not whole, or stage 1 would keep more than
                 there are.
         """
-        for name, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ApETError("ApET.paper", f"{name}={value!r}", "an int of at least 1")
-        if average % 2:
-            raise ApETError(
-                "ApET.paper", f"average={average}", "an even number, since half of it is kept at the end"
-            )
-        if num_layers % 2:
-            raise ApETError(
-                "ApET.paper", f"num_layers={num_layers}", "an even number, since stage 2 is in the middle"
-            )
-        first, second = average * 3 // 2, average // 2
-        if first > num_tokens:
-            got = f"average={average}, which keeps {first} tokens in stage 1"
-            raise ApETError("ApET.paper", got, f"at most num_tokens={num_tokens}")
+        first, second = paper_budget(average, num_layers, num_tokens, "ApET.paper")
         return cls(keep=first, stage2=Stage2(layer=num_layers // 2, keep=second))
+
+    @classmethod
+    def authors(cls, model: str, average: int | None = None, num_layers: int = 32) -> Self:
+        """What the authors' code does, as near as fields can say it.
+
+        - ``"llava-1.5"``: the paper's two stages before the projector and in the middle; basis vectors
+          overwrite the lowest ranked kept tokens; positions counted anew.
+        - ``"llava-next"``: the same for every tile.
+        - ``"video-llava"``: 22 ranked and 10 basis tokens of each frame, behind the projector.
+        - ``"qwen2.5-vl"``: 30% behind the merger and no second stage, as the code runs it under the label of
+          20%; basis vectors blended in. `inner_ridge` is that of its second stage, which is commented out.
+
+        What stays out: farthest point sampling starts at a token of its own generator there, here at `start`
+        or at the token of largest norm, so published figures carry that chance; distances in half precision;
+        cluster means as ``basis="dpc"``. LLaVA-NeXT: stage 2 prunes the base image alone there, here every
+        tile. Video-LLaVA: each frame's CLS token, and the order by rank with the basis at the end. Qwen: a
+        share is cut there, rounded here; tokens of equal error.
+
+        Args:
+            model: One of those names.
+            average: Tokens per image, averaged over the decoder layers, for the LLaVA models; None for 64.
+            num_layers: Decoder layers of the language model, for these.
+
+        Raises:
+            ApETError: If there is no such name, or the budget is not as in `paper` or fixed.
+        """
+        return cls(**authors_fields(model, average, num_layers))
 
 
 def _spare_basis(tokens: Tensor, chosen: Selection) -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -25,6 +26,12 @@ class DivPrune(Picker):
 
     The choice of the first token compares every pair: time grows with N squared, memory does not.
     """
+
+    published: ClassVar[str] = "DivPrune, arXiv 2503.02175"
+    departs: ClassVar[str] = (
+        "at='auto' decides before a projector that maps tokens one to one, and kept tokens have their own "
+        "positions; the authors' code decides behind it and counts positions anew"
+    )
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` tokens."""

@@ -34,6 +34,7 @@ class FastV(Attended, Inside):
     reads: ClassVar[Literal["vision", "text"]] = "text"
     asking: ClassVar[Asking] = "last"
     published: ClassVar[str] = "FastV, arXiv 2403.06764"
+    departs: ClassVar[str] = "each image, tile or frame is ranked by itself"
 
     def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Ranks the tokens by the attention that they receive."""

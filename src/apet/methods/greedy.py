@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,6 +53,8 @@ class Greedy(Picker):
     _: KW_ONLY
     merge: bool = True
     rounds: int | None = None
+    published: ClassVar[str] = "the core of SPARE, arXiv 2606.18681, and ResPrune, arXiv 2603.21105"
+    departs: ClassVar[str] = "no text, and dropped tokens are merged: see spare and resprune"
 
     def __post_init__(self) -> None:
         """Checks the fields.

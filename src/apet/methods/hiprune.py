@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 
-from apet.core.blocks import Tokens
+from apet.core.blocks import Tokens, sent
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Asking, Attended
@@ -84,7 +84,7 @@ class HiPrune(Attended):
         if count == 0:
             return Picked(top_rows(deep, kept), scores=deep)
         anchors = top_rows(middle.to(torch.float32), count)
-        steps = torch.tensor([0, -1, 1, -columns, columns], device=deep.device)
+        steps = sent(torch.tensor([0, -1, 1, -columns, columns], device="cpu"), deep.device)
         near = (anchors.unsqueeze(2) + steps).clamp(0, total - 1).flatten(1)
         return Picked(top_rows(deep, kept, always=near), scores=deep, basis=anchors)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from apet.core.budget import Keep
@@ -10,6 +10,7 @@ from apet.core.errors import ApETError
 from apet.methods.apet import ApET
 from apet.methods.base import Method
 from apet.methods.cdpruner import CDPruner
+from apet.methods.context import NEEDS
 from apet.methods.dart import DART
 from apet.methods.divprune import DivPrune
 from apet.methods.downsample import Downsample
@@ -33,7 +34,7 @@ from apet.methods.vidcom2 import VidCom2
 from apet.methods.visionzip import VisionZip
 from apet.methods.vispruner import VisPruner
 
-__all__ = ["METHODS", "named"]
+__all__ = ["METHODS", "Row", "named", "rows"]
 
 METHODS: dict[str, type[Method]] = {
     "apet": ApET,
@@ -62,7 +63,46 @@ METHODS: dict[str, type[Method]] = {
     "evs": EVS,
     "vidcom2": VidCom2,
 }
-"""Every method by the name that commands and reports use."""
+"""Every method by the name that commands and reports use; those of other packages come last."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method beside its original.
+
+    Attributes:
+        name: Its name in `METHODS`.
+        title: Name of its class.
+        published: Where it was published; empty for one of this library's own and for controls.
+        needs: What it is told besides the tokens: places, the prompt, attention, decoder states.
+        blind: Whether it decides by the image alone, whatever the prompt asks.
+        takes: What it compresses.
+        departs: What is not as published; empty where nothing is known to differ.
+    """
+
+    name: str
+    title: str
+    published: str
+    needs: tuple[str, ...]
+    blind: bool
+    takes: tuple[str, ...]
+    departs: str
+
+
+def rows() -> list[Row]:
+    """Every method beside its original, in the order of `METHODS`."""
+    return [
+        Row(
+            name,
+            kind.__name__,
+            kind.published,
+            tuple(need for need in NEEDS if need in kind.needs),
+            named(name, 0.5).blind,
+            kind.takes,
+            kind.departs,
+        )
+        for name, kind in METHODS.items()
+    ]
 
 
 def named(name: str, keep: Keep | None, **options: Any) -> Method:

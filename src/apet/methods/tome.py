@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,10 @@ class ToMe(Picker):
 
     _: KW_ONLY
     merge: bool = True
+    published: ClassVar[str] = "ToMe, arXiv 2210.09461"
+    departs: ClassVar[str] = (
+        "all merging at once, on the tokens; in an encoder it merges a few in every layer, by the keys"
+    )
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Merges down to ``kept`` groups."""

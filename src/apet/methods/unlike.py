@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,10 @@ class Unlike(Picker):
 
     _: KW_ONLY
     pivots: int = 4
+    published: ClassVar[str] = "after DART, arXiv 2502.11494"
+    departs: ClassVar[str] = (
+        "tokens and their norms in place of decoder states and keys, and no text: see dart"
+    )
 
     def __post_init__(self) -> None:
         """Checks the fields.

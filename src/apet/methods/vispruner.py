@@ -37,6 +37,7 @@ class VisPruner(Attended):
     important: float = 0.5
     reads: ClassVar[Literal["vision", "text"]] = "vision"
     published: ClassVar[str] = "VisPruner, arXiv 2412.01818"
+    departs: ClassVar[str] = "at='auto' and own positions as for DivPrune"
 
     def __post_init__(self) -> None:
         """Checks the fields.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from apet.core.blocks import sent
 from apet.core.finite import how_to_read, reading
-from apet.methods import Method
+from apet.methods import Context, Method
 from apet.vllm.parts import Parts
+from apet.vllm.where import places_in
 
 __all__ = ["Short", "compress_items"]
 
@@ -31,7 +32,11 @@ class Short:
 
 
 def compress_items(
-    method: Method, items: Sequence[Tensor], parts: Sequence[Parts], width: int | None = None
+    method: Method,
+    items: Sequence[Tensor],
+    parts: Sequence[Parts],
+    width: int | None = None,
+    where: Sequence[Tensor] | None = None,
 ) -> list[Short]:
     """Compresses every part of every item; parts of one length and budget are decided together.
 
@@ -43,32 +48,38 @@ def compress_items(
         items: Features ``(N_i, w)`` of every item.
         parts: What was decided for every item.
         width: The decision looks at the leading channels only, where others follow (deepstack); None for all.
+        where: Row and column of every token of each item, ``(N_i, 2)`` on the CPU, for a method that asks.
 
     Returns:
         One entry per item.
     """
-    groups: dict[tuple[int, int], list[tuple[int, Tensor]]] = defaultdict(list)
+    groups: dict[tuple[int, int, Hashable], list[tuple[int, Tensor, Context]]] = defaultdict(list)
     rows: list[list[Tensor]] = [[] for _ in items]
     places: list[list[Tensor]] = [[] for _ in items]
     for number, (item, own) in enumerate(zip(items, parts, strict=True)):
         first, *others = _split(own, item.device)
         whole = [first]
-        for where, keep in zip(others, own.kept.tolist(), strict=True):
-            if keep < len(where):
-                groups[len(where), keep].append((number, where))
-            else:
-                whole.append(where)
+        for part, (tokens, keep) in enumerate(zip(others, own.kept.tolist(), strict=True)):
+            if keep == len(tokens):
+                whole.append(tokens)
+                continue
+            context = Context()
+            if where is not None:
+                among = (own.of == part).nonzero()[:, 0]
+                context = Context(places_in(where[number], among, item.device))
+            groups[len(tokens), keep, context.kind].append((number, tokens, context))
         places[number] += whole
-        rows[number] += [item[where] for where in whole]
-    for (_, keep), members in groups.items():
-        tokens = torch.stack([items[number][where] for number, where in members])
+        rows[number] += [item[tokens] for tokens in whole]
+    for (_, keep, _), members in groups.items():
+        tokens = torch.stack([items[number][own] for number, own, _ in members])
         decided = torch.nan_to_num(tokens[..., :width])
         # Elsewhere than on a CPU a look at each group would wait for the device.
         with reading(how_to_read() if tokens.device.type == "cpu" else "finite"):
-            selection = method.select(decided, keep)
+            told = Context.stack([context for _, _, context in members])
+            selection = method.decided(decided, keep, context=told)
         short = selection.apply(tokens, dim=1, merge=method.merge)
-        for slot, (number, where) in enumerate(members):
-            places[number].append(where[selection.indices[slot]])
+        for slot, (number, own_tokens, _) in enumerate(members):
+            places[number].append(own_tokens[selection.indices[slot]])
             rows[number].append(short[slot])
     done = []
     for own_rows, own_places in zip(rows, places, strict=True):

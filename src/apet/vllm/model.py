@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
+from apet.core.errors import ApETError
 from apet.vllm.compress import Short, compress_items
 from apet.vllm.parts import Parts
 from apet.vllm.settings import server_method
@@ -20,6 +22,22 @@ class CompressingModel:
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg]
         self.apet_method = server_method(vllm_config.model_config.hf_config)
+        if "places" in self.apet_method.needs and type(self).apet_where is CompressingModel.apet_where:
+            got = f"{type(self.apet_method).__name__} for {type(self).__name__}, which tells no places"
+            raise ApETError("apet.vllm", got, "a method that decides by the visual tokens alone")
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Row and column ``(N, 2)`` of every item's tokens, on the CPU, for a method that asks for places.
+
+        Args:
+            arguments: The encoder's arguments.
+            parts: What was decided for every item.
+        """
+        raise NotImplementedError
+
+    def apet_told(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor] | None:
+        """The same if the method asks for it."""
+        return self.apet_where(arguments, parts) if "places" in self.apet_method.needs else None
 
     def apet_width(self) -> int | None:
         """Leading channels of the features that the decision looks at; None for all."""
@@ -36,7 +54,10 @@ class CompressingModel:
         items = [item.reshape(-1, item.shape[-1]) for item in features]
         if parts is None:  # features that the caller computed
             parts = [Parts.everything(len(item)) for item in items]
-        return self.apet_finish(compress_items(self.apet_method, items, parts, self.apet_width()), kwargs)
+        where = self.apet_told(kwargs, parts)
+        return self.apet_finish(
+            compress_items(self.apet_method, items, parts, self.apet_width(), where), kwargs
+        )
 
     def get_encoder_cudagraph_config(self) -> Any:
         """No CUDA graphs of the encoder: they replay it without `embed_multimodal`."""

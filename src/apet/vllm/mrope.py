@@ -19,8 +19,9 @@ from apet.core.errors import ApETError
 from apet.vllm.compress import Short
 from apet.vllm.cpu_runner import strip_positions_on_cpu
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import parts_in
+from apet.vllm.parts import Parts, parts_in
 from apet.vllm.processor import CompressingProcessor
+from apet.vllm.where import from_positions
 
 __all__ = ["MropeModel", "MropeProcessor", "grid_positions", "pack_positions", "unpack_positions"]
 
@@ -103,6 +104,10 @@ class MropeModel(CompressingModel):
     def apet_places(self, arguments: Mapping[str, Any]) -> list[Tensor]:
         """Every item's tokens' places ``(N, 3)``, counted from the start of their run of placeholders."""
         raise NotImplementedError
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Rows and columns of the places."""
+        return from_positions(self.apet_places(arguments))
 
     def apet_finish(self, short: list[Short], arguments: dict[str, Any]) -> tuple[Tensor, ...]:
         """Appends the places of the kept tokens."""

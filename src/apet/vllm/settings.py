@@ -81,7 +81,7 @@ def server_method(config: Any) -> Method:
     if unknown:
         raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", "one of " + ", ".join(sorted(known)))
     method = METHODS[name](**options)
-    if not method.blind or method.needs:
+    if not method.blind or method.needs - {"places"}:
         told = "the prompt" if not method.blind else " and ".join(sorted(method.needs))
         expected = (
             "a method that decides by the visual tokens alone: the server keeps an image for every prompt"

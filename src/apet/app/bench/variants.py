@@ -68,6 +68,10 @@ def _by_name(name: str, keep: int) -> Callable[[], Method]:
     return lambda: named(name, keep)
 
 
+def _fits(name: str) -> bool:
+    return name != "apet" and "image" in METHODS[name].takes
+
+
 def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
     """All rows.
 
@@ -80,5 +84,5 @@ def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
     if stage2 is not None:
         rows.append(Variant("apet, two stages", lambda: ApET(first, stage2=stage2)))
     rows.append(Variant("oracle", oracle=True))
-    rows += [Variant(name, _by_name(name, keep)) for name in METHODS if name != "apet"]
+    rows += [Variant(name, _by_name(name, keep)) for name in METHODS if _fits(name)]
     return rows

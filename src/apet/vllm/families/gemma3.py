@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import (
     Gemma3DummyInputsBuilder,
     Gemma3ForConditionalGeneration,
@@ -11,8 +15,10 @@ from vllm.model_executor.models.gemma3_mm import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.model import CompressingModel
+from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
+from apet.vllm.where import in_squares
 
 __all__ = ["ApETGemma3"]
 
@@ -30,3 +36,7 @@ class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
     """Gemma 3 under compression."""
 
     hf_to_vllm_mapper = with_either_name(Gemma3ForConditionalGeneration.hf_to_vllm_mapper)
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Squares."""
+        return in_squares(parts)

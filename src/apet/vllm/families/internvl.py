@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -21,8 +21,9 @@ from vllm.model_executor.models.internvl import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import equal_parts
+from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.where import in_squares
 
 __all__ = ["ApETInternVL", "ApETInternVLChat"]
 
@@ -30,6 +31,12 @@ __all__ = ["ApETInternVL", "ApETInternVLChat"]
 class _Tiles(CompressingProcessor):
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
         return equal_parts(len(runs), int(item[f"{modality}_num_patches"].data))
+
+
+class _Squares(CompressingModel):
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Squares."""
+        return in_squares(parts)
 
 
 class _Info(CompressingInfo, InternS1ProcessingInfo):
@@ -49,12 +56,12 @@ class _ChatProcessor(_Tiles, InternVLMultiModalProcessor):
 
 
 @MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=InternS1DummyInputsBuilder)
-class ApETInternVL(CompressingModel, InternS1ForConditionalGeneration):
+class ApETInternVL(_Squares, InternS1ForConditionalGeneration):
     """InternVL under compression, as transformers has it."""
 
 
 @MULTIMODAL_REGISTRY.register_processor(
     _ChatProcessor, info=_ChatInfo, dummy_inputs=InternVLDummyInputsBuilder
 )
-class ApETInternVLChat(CompressingModel, InternVLChatModel):
+class ApETInternVLChat(_Squares, InternVLChatModel):
     """InternVL under compression, as its makers publish it."""

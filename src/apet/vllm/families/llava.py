@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from vllm.model_executor.models.llava import (
     LlavaDummyInputsBuilder,
     LlavaForConditionalGeneration,
@@ -19,6 +21,7 @@ from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
+from apet.vllm.where import in_squares
 
 __all__ = ["ApETLlava"]
 
@@ -43,6 +46,10 @@ class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
 
     hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
 
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Squares."""
+        return in_squares(parts)
+
     def embed_multimodal(self, **kwargs: Any) -> Any:
         """Encodes a batch of images; the projector runs on the kept tokens only."""
         if self.apet_method.at == "projector_output" or kwargs.get("pixel_values") is None:
@@ -51,6 +58,8 @@ class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
         features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
         if parts is None:
             raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
-        short = [item.rows for item in compress_items(self.apet_method, list(features), parts)]
+        where = self.apet_told(kwargs, parts)
+        found = compress_items(self.apet_method, list(features), parts, where=where)
+        short = [item.rows for item in found]
         projected = self.multi_modal_projector(torch.cat(short))
         return projected.split([len(rows) for rows in short])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +17,10 @@ from vllm.model_executor.models.llava_next import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.model import CompressingModel
+from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
+from apet.vllm.where import from_newlines
 
 __all__ = ["ApETLlavaNext", "tiles_of"]
 
@@ -81,3 +83,7 @@ class ApETLlavaNext(CompressingModel, LlavaNextForConditionalGeneration):
     """LLaVA-NeXT under compression."""
 
     hf_to_vllm_mapper = with_either_name(LlavaNextForConditionalGeneration.hf_to_vllm_mapper)
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """A square and the rows of all tiles."""
+        return from_newlines(parts)

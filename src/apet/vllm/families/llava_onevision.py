@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,10 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.families.llava_next import tiles_of
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import equal_parts
+from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
+from apet.vllm.where import from_newlines, in_squares
 
 __all__ = ["ApETLlavaOnevision"]
 
@@ -44,3 +45,7 @@ class ApETLlavaOnevision(CompressingModel, LlavaOnevisionForConditionalGeneratio
     """LLaVA-OneVision under compression."""
 
     hf_to_vllm_mapper = with_either_name(LlavaOnevisionForConditionalGeneration.hf_to_vllm_mapper)
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Of an image a square and the rows of all tiles; of a video squares."""
+        return in_squares(parts) if "pixel_values_videos" in arguments else from_newlines(parts)

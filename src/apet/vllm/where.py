@@ -1,0 +1,80 @@
+"""Where visual tokens lie, for the methods that are told it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from apet.core.errors import ApETError
+from apet.methods import Places
+from apet.vllm.parts import Parts
+
+__all__ = ["from_newlines", "from_positions", "in_squares", "places_in"]
+
+
+def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
+    """Row and column ``(N, 2)`` of every token of each item, where every part is a square.
+
+    Raises:
+        ApETError: If a part is none, as with ``unit="whole"`` of several.
+    """
+    return [_squares(own.of.long()) for own in parts]
+
+
+def _squares(of: Tensor) -> Tensor:
+    where = torch.full((len(of), 2), -1, dtype=torch.int64)
+    for part in range(int(of.max()) + 1):
+        own = (of == part).nonzero()[:, 0]
+        side = math.isqrt(len(own))
+        if side * side != len(own):
+            raise ApETError(
+                "apet.vllm", f"places of {len(own)} tokens as one", "unit='part', where each is a square"
+            )
+        order = torch.arange(len(own))
+        where[own] = torch.stack((order // max(side, 1), order % max(side, 1)), dim=1)
+    return where
+
+
+def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
+    """Row and column ``(N, 2)`` in LLaVA-NeXT's packing: a square, then rows of tiles with newlines."""
+    found = []
+    for own in parts:
+        of = own.of.long()
+        where = _squares(torch.where(of == 0, of, -1))
+        newline = of < 0
+        row = newline.long().cumsum(0)
+        order = torch.arange(len(of))
+        begins = torch.where(newline, order + 1, 0).cummax(0).values.clamp(min=int((of == 0).sum()))
+        tiles = torch.stack((row, order - begins), dim=1)
+        found.append(torch.where((of > 0).unsqueeze(1), tiles, where))
+    return found
+
+
+def from_positions(positions: Sequence[Tensor]) -> list[Tensor]:
+    """Row and column ``(N, 2)``, given time, row and column."""
+    return [own[:, 1:] for own in positions]
+
+
+def places_in(where: Tensor, part: Tensor, device: torch.device) -> Places:
+    """The places of some tokens of an item, as a batch of one.
+
+    Args:
+        where: ``(N, 2)`` row and column of every token of the item, on the CPU; frame by frame.
+        part: ``(n,)`` the tokens, on the CPU, ascending.
+        device: Where to put the places.
+    """
+    own = where[part]
+    # A frame begins where the order by rows and columns begins anew.
+    down, right = own.diff(dim=0).unbind(dim=1)
+    begins = (down < 0) | ((down == 0) & (right <= 0))
+    frame = torch.nn.functional.pad(begins.long().cumsum(0), (1, 0))
+    frames = int(frame[-1]) + 1
+    places, blank = frame[:, None].expand_as(own), own.new_zeros(frames, 2)
+    own = own - blank.scatter_reduce(0, places, own, "amin", include_self=False)[frame]
+    sizes = blank.scatter_reduce(0, places, own, "amax", include_self=False) + 1
+    index = torch.cat((frame.unsqueeze(1), own), dim=1)
+    extents = tuple((height, width) for height, width in sizes.tolist())
+    return Places(index[None].to(device, non_blocking=True), extents, video=frames > 1)

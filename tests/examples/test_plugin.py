@@ -1,0 +1,85 @@
+"""The example package outside of the library, installed: its method is listed and works like any other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "examples/plugin"
+
+
+def run(target, code, check=True):
+    """Run Python where the packages in a folder are installed."""
+    paths = [str(target), str(ROOT / "src"), str(ROOT)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=check,
+        env=environment,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The package as its own build and pip install it, from a copy, since a build leaves files behind."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source = shutil.copytree(PLUGIN, folder / "source")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--target", str(folder / "site")]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(source)], check=True, timeout=300)
+    return folder / "site"
+
+
+def test_an_installed_method_is_listed_everywhere(installed):
+    code = """
+from apet.methods import METHODS, named, rows
+from apet.app.options import parse_method
+from apet.app.page.visit import comparable
+from apet.evaluation.configurations import DEFAULT_METHODS, plan
+assert list(METHODS)[-1] == "center" and "center" in DEFAULT_METHODS and "center" in comparable()
+assert rows()[-1].needs == ("places",) and rows()[-1].blind
+(_, found), refused = plan(["center"], [4], ["off"], 1, 4)
+assert found.built == named("center", 4) == parse_method("center", 4, "--method") and not refused
+"""
+    run(installed, code)
+
+
+def test_an_installed_method_works(installed):
+    code = """
+from apet.hf import compressing
+from apet.methods import named
+from tests.hf.tiny import prompts, tiny_llava
+model = tiny_llava()
+with compressing(model, named("center", 4)) as session:
+    model.generate(**prompts([["i", 5]]), max_new_tokens=2)
+assert session.images[0].indices.tolist() == [14, 15, 20, 21]
+"""
+    run(installed, code)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("apet = json:loads", "a name that is in use; expected a name of its own"),
+        ("own = json:loads", "got json:loads; expected a class that derives from apet.methods.Method"),
+        ("own = nowhere:Own", "ModuleNotFoundError: No module named 'nowhere'; expected a class that can be"),
+    ],
+)
+def test_a_broken_package_is_named(tmp_path, entry, message):
+    info = tmp_path / "broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[apet.methods]\n{entry}\n")
+    done = run(tmp_path, "import apet.methods", check=False)
+    assert done.returncode == 1
+    name = entry.split(" ")[0]
+    assert f"apet.methods, '{name}' of broken: got" in done.stderr
+    assert message in done.stderr
