@@ -11,10 +11,22 @@ from xml.etree import ElementTree
 
 __all__ = ["COLOURS", "MARKERS", "Chart", "Series", "draw_chart"]
 
-COLOURS = (
-    "#d62728 #1f77b4 #2ca02c #ff7f0e #9467bd #17a2b8 #8c564b "
-    "#e377c2 #7f7f7f #bcbd22 #3b5b92 #4e9a06 #c17d11 #75507b"
-).split()
+COLOURS = [
+    "#d62728",
+    "#1f77b4",
+    "#2ca02c",
+    "#ff7f0e",
+    "#9467bd",
+    "#17a2b8",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#3b5b92",
+    "#4e9a06",
+    "#c17d11",
+    "#75507b",
+]
 """Colours of series, in order; the first is for what the report is about."""
 MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}
 """Markers as matplotlib names them, and as a legend writes them."""
