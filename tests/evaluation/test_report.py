@@ -77,6 +77,15 @@ def test_tables_keep_method_and_budget_in_sight(written):
     assert "<code>test</code>" in page
 
 
+def test_no_chart_is_empty(written):
+    result = written[0]
+    unscored = [(one, bands) for one, bands in result.bands if one.name == "random"]
+    page = to_html(replace(result, bands=unscored))
+    assert "Share of tokens kept" in page
+    assert "relative to the picture" not in page
+    assert "Is a place preferred" not in to_html(replace(result, bands=[]))
+
+
 def test_a_page_without_matplotlib_says_so(written, monkeypatch):
     monkeypatch.setattr(pages, "find_spec", lambda name: None)
     page = to_html(written[0])

@@ -240,7 +240,7 @@ def test_after_a_model_that_does_not_exist_uploads_go_on(visitor, scene_file):
 
 def test_the_largest_file_is_told_before_and_after(visitor, tmp_path):
     path = tmp_path / "large.png"
-    path.write_bytes(bytes(26_000_000))
+    path.write_bytes(bytes(26 * 1024**2))
     with visitor() as page:
         expect(page.locator("#limit")).to_contain_text("25 MB")
         pick(page, path)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 __all__ = ["COLOURS", "MARKERS", "Chart", "Series", "draw_chart"]
 
-COLOURS = (
+COLOURS = [
     "#d62728",
     "#1f77b4",
     "#2ca02c",
@@ -26,7 +26,7 @@ COLOURS = (
     "#4e9a06",
     "#c17d11",
     "#75507b",
-)
+]
 """Colours of series, in order; the first is for what the report is about."""
 MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼"}
 """Markers as matplotlib names them, and as a legend writes them."""

@@ -127,8 +127,8 @@ def _places(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
             if any(bands[name])
         ]
         chart = Chart(title, "place in the token sequence, % (top first)", up, size=_SMALL)
-        charts.append((chart, series[::-1]))
-    if chosen:
+        charts += [(chart, series[::-1])] if series else []
+    if charts:
         yield _Section("Is a place preferred?", charts, _BIAS)
 
 
