@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
 from apet import embedded
+from apet.app.answering import generate_answer, prompt_of, question_inputs
 from apet.app.ask import _print_text
 from apet.app.main import app
 from apet.core.errors import ApETError
@@ -77,6 +79,7 @@ def test_compare_runs_both(picture, tmp_path):
     ("method", "kept", "later"),
     [
         ("greedy", 64, None),
+        ("greedy:rounds=4", 64, None),
         ("pool", 64, None),
         ("downsample", 64, None),
         ("none", 0, None),
@@ -94,10 +97,80 @@ def test_other_methods(picture, method, kept, later):
 
 
 def test_the_method_is_named(picture):
-    result = _run("ask", picture, "what colour is the moon?", "--method", "grid")
+    result = _run("ask", picture, "what colour is the moon?", "--method", "grid:merge=no")
     assert result.exit_code == 0
-    assert "Grid" in result.stdout
-    assert "ApET" not in result.stdout
+    answer, notes = result.stdout.splitlines()
+    assert answer == "yellow"
+    assert notes.startswith("Grid:merge=no: 64 of 576 visual tokens, first token ")
+
+
+def test_a_tolerance_among_the_fields_is_one(picture):
+    fields, option = (
+        _report(picture, "what?", *arguments)["kept_tokens"]
+        for arguments in (("--method", "apet:tolerance=0.3"), ("--tolerance", "0.3"))
+    )
+    assert 10 <= fields == option < 576
+
+
+def test_words_come_one_after_the_other(picture):
+    model, processor = embedded.load()
+    inputs = question_inputs(model, processor, Image.open(picture), "what?")
+    words = "what is the red star the blue circle"
+    ids = processor.tokenizer(words, add_special_tokens=False)["input_ids"]
+    told = []
+
+    def generate(streamer, **_):
+        streamer.put(inputs["input_ids"])
+        for token in (*ids, model.generation_config.eos_token_id):
+            streamer.put(torch.tensor([token]))
+            told.append("")
+        streamer.end()
+        return torch.cat((inputs["input_ids"], torch.tensor([ids])), dim=1)
+
+    model.generate = generate
+    answer = generate_answer(model, processor, inputs, 9, tell=told.append)
+    assert answer.first_token_seconds > 0
+    pieces = [text for text in told if text]
+    assert "".join(pieces).strip() == answer.text == words
+    assert len(pieces) >= words.count(" ")
+
+
+def test_a_system_prompt_reaches_the_model(picture):
+    model, processor = embedded.load()
+    plain, told = (
+        question_inputs(model, processor, Image.open(picture), "what?", system=system)
+        for system in (None, "a red star")
+    )
+    more = told["input_ids"].shape[1] - plain["input_ids"].shape[1]
+    assert more >= 3
+    assert "a red star" in processor.decode(told["input_ids"][0])
+    assert _report(picture, "what colour is the moon?", "--system", "yes")["answer"]
+    for system, words in (("see <image>", "image token"),):
+        error = _run("ask", picture, "what?", "--system", system).exception
+        assert isinstance(error, ApETError)
+        assert words in str(error)
+
+
+def test_a_template_that_drops_the_system_prompt_is_told(picture):
+    _, processor = embedded.load()
+    template = "{% for m in messages if m.role == 'user' %}<image>what?{% endfor %}"
+    refusing = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
+    )
+    for processor.chat_template in (template, refusing):
+        with pytest.raises(ApETError, match="takes no system prompt"):
+            prompt_of(processor, "what?", system="be brief")
+    del processor.chat_template
+    assert prompt_of(processor, "what?", system="be brief").startswith("be brief USER: <image>")
+
+
+def test_a_prompt_beyond_the_context_is_refused(picture, caplog):
+    error = _run("ask", picture, "x " * 4000).exception
+    assert isinstance(error, ApETError)
+    assert "at most 4,096 together" in str(error)
+    assert "longer than" not in caplog.text
+    error = _run("ask", picture, "what?", "--max-new-tokens", "4000").exception
+    assert "4,000 for the answer" in str(error)
 
 
 def test_text_output_shows_both_answers(picture):

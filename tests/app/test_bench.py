@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from apet.app.bench import generate, ops
 from apet.app.bench.naive import naive, plain
 from apet.app.bench.plots import draw_first_tokens, draw_ops
-from apet.app.bench.show import print_generate
+from apet.app.bench.show import machine_in_words, print_generate
 from apet.app.bench.steps import STEPS
 from apet.app.bench.timing import interleaved, spread
 from apet.app.main import app
@@ -129,6 +129,35 @@ def test_generate_gives_no_times_for_another_length(monkeypatch):
     report = _bench(stage2=None, repeats=1)
     assert not any("first_token" in row for row in report["rows"])
     assert all("KV cache" in row["refused"] for row in report["rows"] if row["name"] != "oracle")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--keep", "577"), "bench generate --keep: got keep=577 for 576 visual tokens"),
+        (("--stage2", "4:577"), "ApET: got stage2.keep=577; expected at most keep=96"),
+        (("--stage2", "99:8"), "bench generate --stage2: got layer 99 of 8; expected a layer below 8"),
+        (("--json", "-"), "bench generate --json: got -, where the table goes"),
+    ],
+)
+def test_generate_refuses_before_it_runs(arguments, line, monkeypatch):
+    monkeypatch.setattr(generate, "bench_generate", None)
+    result = run("generate", *arguments)
+    assert isinstance(result.exception, ApETError), result.output
+    assert str(result.exception).startswith(line)
+    assert result.output == ""
+
+
+def test_a_large_budget_is_kept_on_average(monkeypatch):
+    given = {}
+    monkeypatch.setattr(generate, "bench_generate", lambda *_, **more: given.update(more) or 1 / 0)
+    run("generate", "--keep", "500")
+    assert (given["first"], given["stage2"]) == (576, Stage2(4, 424))
+
+
+def test_the_machine_is_told_in_words():
+    about = {"cpu": "x", "threads": 1, "copy_gb_per_s": 3.686100718028811, "keeps_freed_memory": True}
+    assert machine_in_words(about) == "cpu: x, threads: 1, copy, GB/s: 3.69, keeps freed memory: yes"
 
 
 def test_a_method_that_does_not_fit_is_a_row_without_times():

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from apet.app.known import KNOWN
 from apet.app.main import app
+from apet.app.plan.devices import DEVICES
 from apet.core.errors import ApETError
 
 LLAVA, QWEN = KNOWN["llava-1.5-7b"], KNOWN["qwen2.5-vl-7b"]
@@ -124,6 +125,44 @@ def test_models_by_name(name):
     tokens = {"llava-1.5-7b": 576, "llava-next-7b": 2880, "video-llava-7b": 2056}.get(name, 1296)
     assert found["uncompressed"]["tokens"] == tokens
     assert tokens / 9.1 < found["compressed"]["tokens"] < tokens / 8.8
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_every_device_has_its_figures_and_their_source(name):
+    found = report("llava-1.5-7b", "--device", name.replace("-", " ").upper())
+    assert found["device"]["source"]
+    for side in ("uncompressed", "compressed"):
+        one = found[side]
+        whole = one["first_token_seconds"] + 127 * one["decode_seconds"]
+        assert one["answer_seconds"] == pytest.approx(whole)
+    assert report("llava-1.5-7b", "--answer", "1")["compressed"]["answer_seconds"] == pytest.approx(
+        report("llava-1.5-7b")["compressed"]["first_token_seconds"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("llava-hf/llava-1.5-7b-hf", "without a connection llava-1.5-7b"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "without a connection qwen2.5-vl-7b"),
+        ("nobody/nothing", "without a connection one of llava-1.5-7b, llava-next-7b"),
+    ],
+)
+def test_a_name_for_those_without_a_connection(model, told, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
+    error = run(model).exception
+    assert isinstance(error, ApETError)
+    assert told in str(error)
+
+
+def test_prompts_beyond_the_context_are_refused():
+    error = run("llava-1.5-7b", "--images", "7").exception
+    assert isinstance(error, ApETError)
+    assert "a prompt of 4,096 tokens and 128 for the answer; expected at most 4,096 together" in str(error)
+    assert run("llava-1.5-7b", "--images", "6").exit_code == 0
 
 
 def test_this_machine_is_measured():

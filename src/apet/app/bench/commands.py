@@ -88,6 +88,7 @@ def generate(
     from apet.app.console import load_with_spinner
     from apet.app.options import parse_stage2
     from apet.app.plan.here import measured
+    from apet.core.errors import ApETError
     from apet.hf.choice.budgets import check_counts
     from apet.methods import ApET, Stage2
 
@@ -104,10 +105,12 @@ def generate(
     total = visual_tokens(network, given["input_ids"][:1])
     check_counts(ApET(keep), total, typed("keep"))
     first = min(keep * 3 // 2, total)
+    layers = network.config.get_text_config().num_hidden_layers
     if second is None:  # so that the average over the layers is what was asked for
-        layers = network.config.get_text_config().num_hidden_layers
         second = Stage2(max(1, layers // 2), max(1, 2 * keep - first))
-    check_counts(ApET(total, stage2=second), total, typed("stage2"))
+    ApET(first, stage2=second)  # refuses what does not go together
+    if second.layer >= layers:
+        raise ApETError(typed("stage2"), f"layer {second.layer} of {layers}", f"a layer below {layers}")
     report = bench_generate(
         network,
         dict(given),

@@ -76,10 +76,11 @@ def wide_output() -> Console:
 def machine_in_words(about: dict[str, Any]) -> str:
     """What times hold for, in one line."""
     named = {"copy_gb_per_s": "copy, GB/s", "load_before": "load before"}
-    words = {True: "yes", False: "no", None: "unknown"}
     parts = []
     for name, value in about.items():
-        told = figure(value) if isinstance(value, float) else str(words.get(value, value))
+        told = figure(value) if isinstance(value, float) else str(value)
+        if value is None or isinstance(value, bool):
+            told = {True: "yes", False: "no", None: "unknown"}[value]
         parts.append(f"{named.get(name, name.replace('_', ' '))}: {told}")
     return ", ".join(parts)
 
