@@ -30,9 +30,9 @@ class Environment:
         self.folder, self.bin = folder, folder / "venv" / "bin"
         subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
 
-    def pip(self, *arguments: str) -> None:
+    def pip(self, *arguments: str, **more: str) -> None:
         pip = [self.bin / "python", "-m", "pip", "--disable-pip-version-check", "-qq"]
-        subprocess.run([*pip, *arguments], check=True)
+        subprocess.run([*pip, *arguments], check=True, env={**os.environ, **more})
 
     def variables(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -195,6 +195,10 @@ INSTALLS: dict[str, Callable[[Environment], str]] = {
 }
 
 
+MATCHED = ("eval", "vllm")
+"""These bring torchvision, which has to match torch: a torch that lies on the disk does not count."""
+
+
 def main() -> None:
     """Prints a row of a Markdown table for each install; stops at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -214,7 +218,8 @@ def main() -> None:
             env = Environment(folder, options.python)
             if options.torch:
                 env.pip("install", options.torch)
-            env.pip("install", str(ROOT) if name == "plain" else f"{ROOT}[{name}]")
+            wanted = str(ROOT) if name == "plain" else f"{ROOT}[{name}]"
+            env.pip("install", wanted, **({"PIP_FIND_LINKS": str(folder)} if name in MATCHED else {}))
             seconds = time.monotonic() - began
             said = INSTALLS[name](env)
             extra = "" if name == "plain" else f"[{name}]"

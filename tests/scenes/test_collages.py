@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from apet.core.errors import ApETError
+from apet.installing import install
 from apet.scenes import SIZE, photographs, seeded
 from apet.scenes.collage import draw_collage, sample_collage
 from apet.scenes.drawing import Pixels
@@ -102,5 +103,5 @@ def test_without_scikit_image_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(photographs, "find_spec", lambda name: None)
     photographs._photograph.cache_clear()
     _, collage = next(_collages())
-    with pytest.raises(ApETError, match=r"apet\[reference\]"):
+    with pytest.raises(ApETError, match=re.escape(install("reference"))):
         draw_collage(collage)
