@@ -27,6 +27,7 @@ from apet.app.console import load_with_spinner, output, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import open_frames
 from apet.app.given import picture_files
+from apet.app.hints import photograph_hint
 from apet.core.errors import ApETError
 from apet.core.words import counted
 from apet.hf.choice.budgets import check_counts
@@ -73,6 +74,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
     operation = typed("picture", "ask")
     with picture_files([request.picture], operation) as paths:
         pictures = open_frames(paths, operation=operation)
+    hint = photograph_hint(pictures, request.model)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(
         request.model, messages, quiet=as_json, trust_remote_code=request.trust_remote_code
@@ -100,9 +102,11 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         save_picture(overlay, request.picture_out, written)
         report["picture"] = str(request.picture_out)
     if as_json:
-        print(json.dumps(report))
+        print(json.dumps(report | ({"hint": hint} if hint else {})))
     else:
         _print_text(report, output(), told=telling is not None)
+        if hint:
+            print(hint, file=sys.stderr)
 
 
 class _Words:

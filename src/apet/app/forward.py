@@ -13,6 +13,7 @@ from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.statistics import ALL
 from apet.evaluation.tasks import TASKS
+from apet.installing import install
 
 __all__ = ["forward_tasks", "layers_of", "rows_of_runs"]
 
@@ -42,7 +43,7 @@ def forward_tasks(
         ApETError: If lmms-eval is not installed, does not know a task, or fails.
     """
     if not is_installed():
-        expected = f"drawn tasks ({', '.join(TASKS)}), or tasks of lmms-eval with pip install 'apet[eval]'"
+        expected = f"drawn tasks ({', '.join(TASKS)}), or tasks of lmms-eval with {install('eval')}"
         raise ApETError("eval --tasks", ",".join(runs["tasks"]), expected)
     configurations, _ = plan(methods, keeps, stages, seeds, layers_of(model, **_trust(runs)))
     planned = plan_runs(model, configurations, **runs)

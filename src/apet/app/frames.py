@@ -11,6 +11,7 @@ from PIL import Image
 
 from apet.app.files import MOST_PIXELS, as_rgb, open_picture, opened
 from apet.core.errors import ApETError
+from apet.installing import install
 
 __all__ = ["FRAMES", "natural", "open_frames"]
 
@@ -108,7 +109,7 @@ def _decoded(path: Path, most: int, operation: str) -> list[Image.Image]:
     try:
         import av
     except ImportError as error:
-        expected = "an animated GIF or WebP, a folder of frames, or PyAV: pip install 'apet[video]'"
+        expected = f"an animated GIF or WebP, a folder of frames, or PyAV: {install('video')}"
         raise ApETError(operation, f"{path} (a video, and no PyAV)", expected) from error
     try:
         count = 0

@@ -13,7 +13,9 @@ from apet.app.console import load_with_spinner, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import FRAMES, open_frames
 from apet.app.given import picture_files
+from apet.app.hints import has_real_eye, is_drawn
 from apet.core.errors import ApETError
+from apet.embedded.reference import NAME
 from apet.methods import Attended, Method
 
 __all__ = ["draw_picture"]
@@ -35,7 +37,8 @@ def draw_picture(
         given: Pictures as `apet.app.given.picture_files` takes them: one, or what
             `apet.app.frames.open_frames` reads as a video.
         methods: One method, at several budgets.
-        model_name: Model id or folder; the embedded model if None.
+        model_name: Model id or folder. If None the embedded model; for a photograph the real eye, whose
+            encoder knows photographs, where it is installed.
         output: The file to write; ``-`` for standard output.
         question: What is asked, for methods that look at it.
         frames: Most frames to take of a video.
@@ -51,6 +54,9 @@ def draw_picture(
     check_picture_path(output, written)
     with picture_files(given, operation) as paths:
         pictures = open_frames(paths, frames, operation)
+    if model_name is None and not all(is_drawn(picture) for picture in pictures) and has_real_eye():
+        model_name = NAME
+        print(f'This does not look drawn: seen by the model "{NAME}".', file=sys.stderr)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(model_name, messages, trust_remote_code=trust_remote_code)
     with progress(messages, "Looking"):

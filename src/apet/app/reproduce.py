@@ -16,6 +16,7 @@ from apet.core.errors import ApETError
 from apet.evaluation.configurations import plan
 from apet.evaluation.published import PUBLISHED, Published
 from apet.evaluation.statistics import ALL
+from apet.installing import install
 
 __all__ = ["reproduce"]
 
@@ -48,7 +49,7 @@ def reproduce(
         except ApETError as error:
             reason = f"the model cannot be reached: {error.got}"
     if reason is None and not is_installed():
-        reason = "lmms-eval is not installed: pip install 'apet[eval]'"
+        reason = f"lmms-eval is not installed: {install('eval')}"
     configurations, _ = plan([table.method], table.keeps, ["paper"], 1, layers)
     runs = plan_runs(table.model, configurations, table.tasks, limit, output)
     console = Console()

@@ -13,6 +13,7 @@ from importlib import metadata, util
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.installing import install
 
 __all__ = ["arguments_of", "serve"]
 
@@ -30,7 +31,7 @@ def serve(keep: int | float, rest: Sequence[str]) -> None:
         ApETError: If vLLM is not installed, or the model is not one that it can serve compressed.
     """
     if util.find_spec("vllm") is None:
-        raise ApETError("serve", "an environment without vLLM", "pip install 'apet[vllm]'")
+        raise ApETError("serve", "an environment without vLLM", install("vllm"))
     command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest)]
     sys.stdout.flush()
     os.execv(command[0], command)

@@ -10,6 +10,7 @@ import tempfile
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.installing import install
 
 __all__ = ["launch_page", "show"]
 
@@ -43,7 +44,7 @@ def launch_page(
     try:
         import gradio
     except ImportError as error:
-        raise ApETError("show", "no Gradio", "pip install 'apet[web]'") from error
+        raise ApETError("show", "no Gradio", install("web")) from error
     from apet.app.look import check_drawable
     from apet.app.page.layout import MOST_MEGABYTES, build_page
     from apet.app.page.models import Models

@@ -16,6 +16,7 @@ from apet.evaluation.configurations import FULL, SEEDED, Stages
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.markdown import notes, tables
 from apet.evaluation.statistics import ALL, Summary
+from apet.installing import install
 
 __all__ = ["to_html"]
 
@@ -26,7 +27,7 @@ _BIAS = (
     "random. ApET's score is its approximation error; an attention-based method's is the attention received."
 )
 _NO_CHARTS = (
-    "There are no charts, as matplotlib is not installed: `pip install 'apet[plot]'`, then the same command "
+    f"There are no charts, as matplotlib is not installed: `{install('plot')}`, then the same command "
     "again, which asks no question twice."
 )
 _LARGE, _SMALL = (6.2, 3.8), (4.4, 3.0)

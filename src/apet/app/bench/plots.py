@@ -8,6 +8,7 @@ from typing import Any
 from apet.app.bench.steps import STEPS
 from apet.app.command import typed
 from apet.core.errors import ApETError
+from apet.installing import install
 
 __all__ = ["draw_first_tokens", "draw_ops"]
 
@@ -75,7 +76,7 @@ def _figure(width: float, height: float) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ApETError(typed("plot", "bench"), "no matplotlib", 'pip install "apet[plot]"') from error
+        raise ApETError(typed("plot", "bench"), "no matplotlib", install("plot")) from error
     return Figure(figsize=(width, height), layout="constrained")
 
 
