@@ -204,7 +204,7 @@ def test_a_model_folder_is_used(picture):
         (("--picture", "out.psd"), "ending '.psd'"),
         (("--stage2", "4:65"), "65"),
         (("--model", "./no/such/folder"), "no such folder"),
-        (("--method", "best"), "'best'; expected one of apet, greedy, random"),
+        (("--method", "best"), "'best'; expected one of apet, spread, greedy"),
         (("--method", "fastv", "--stage2", "4:32"), "FastV: got stage2="),
         (("--method", "none", "--picture", "out.png"), "--method none"),
         (("--method", "norm", "--keep", "577"), "577"),

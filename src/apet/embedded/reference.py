@@ -47,7 +47,7 @@ def locate() -> Path:
     trained = TRAINED / "model.safetensors"
     if not trained.is_file():
         raise ApETError(
-            f"model {NAME}", f"no {trained}", "one that make train-eye wrote; none is shipped yet"
+            f"model {NAME}", f"no {trained}", "the part that apet ships, or make train-eye writes"
         )
     encoder = encoder_folder() / "model.safetensors"
     folder = _home() / f"{NAME}-{_sha256(trained)[:8]}-{_sha256(encoder)[:8]}"

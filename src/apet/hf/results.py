@@ -28,10 +28,11 @@ class StageSelection:
         candidates: ``(C,)`` long, ascending: the tokens that the stage chose from, counted in the original N
             (all N in stage 1, what stage 1 kept in stage 2).
         assignment: ``(C,)`` long: the kept slot (0..K-1) that each candidate went to.
-        errors: ``(C,)`` float32: approximation error of each candidate.
+        errors: ``(C,)`` float32: approximation error of each candidate, or what ``measure`` says.
         basis: ``(M,)`` long: the basis tokens, counted in the original N, in the order they were chosen.
         tokens: ``(K, d)``, detached: the kept tokens as they went on, merged or not.
         mix: ``(K, C)`` float32, or None; see `apet.Selection`.
+        measure: What the errors are.
         earlier: The selections inside the text model before this one, where a method has several there; it
             then speaks of all of them together, its errors and basis being those of the first.
     """
@@ -46,6 +47,7 @@ class StageSelection:
     mix: Tensor | None = field(default=None, repr=False)
     share: int = field(default=1, repr=False)
     counting: tuple[Clock, int] | None = field(default=None, repr=False)
+    measure: str = field(default="approximation error", repr=False)
     earlier: tuple[StageSelection, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:

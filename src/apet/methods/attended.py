@@ -36,6 +36,7 @@ class Attended(Informed):
 
     _: KW_ONLY
     needs: ClassVar[frozenset[str]] = frozenset({"attention"})
+    scored: ClassVar[str] = "attention received"
     reads: ClassVar[Literal["vision", "text"]]
     asking: ClassVar[Asking] = "first"
 

@@ -86,6 +86,9 @@ class Method(ABC):
     departs: ClassVar[str] = ""
     """What is not as published; empty where nothing is known to differ."""
 
+    scored: ClassVar[str] = "approximation error"
+    """What the errors of a decision are, in a few words for a picture's caption."""
+
     measures: ClassVar[bool] = False
     """Whether `select` tells approximation errors, independent of ``keep`` beyond the basis: it then takes a
     tolerance and a shared budget."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -61,6 +62,8 @@ class Spread(Informed):
     rounds: int | None = 8
     place: float = 0.1
     reach: float = 0.125
+
+    scored: ClassVar[str] = "distance to the kept tokens"
 
     def __post_init__(self) -> None:
         """Checks the fields.

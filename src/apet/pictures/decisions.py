@@ -16,7 +16,6 @@ from apet.core.errors import ApETError
 from apet.hf.grid import Grid
 from apet.hf.results import ImageResult
 from apet.hf.sessions import Session
-from apet.methods import Attended
 
 __all__ = ["Decision", "Decisions", "Picture", "read_decision", "read_pictures"]
 
@@ -101,8 +100,7 @@ def read_decision(
     if isinstance(decision, Session):
         images = read_decision(decision.images, image=image, video=video, square=square, grid=None)
         method = decision.method
-        measure = "attention received" if isinstance(method, Attended) else images.measure
-        return replace(images, merged=method.merge, measure=measure)
+        return replace(images, merged=method.merge)
     results = [decision] if isinstance(decision, ImageResult) else list(decision)
     if not all(isinstance(result, ImageResult) for result in results):
         names = sorted({type(result).__name__ for result in results})
@@ -176,6 +174,7 @@ def _of_results(results: Sequence[ImageResult]) -> Decision:
         rows=np.concatenate([result.rows.numpy() for result in results if result.rows is not None]),
         grids=_shown_grids(results),
         words=words,
+        measure=next((stage.measure for one in results for stage in (one.stage1, one.stage2) if stage), ""),
     )
 
 

@@ -117,7 +117,7 @@ def decide(
             mixes,
         )
         for number, part in zip(members, parts, strict=True):
-            stages[number] = StageSelection(*part, share=len(members))  # type: ignore[misc]
+            stages[number] = StageSelection(*part, share=len(members), measure=method.scored)  # type: ignore[misc]
     flat = tuple(torch.cat([part.flatten(0, 1) for part in each]) for each in values)
     return Decision(tuple(stages), torch.cat(lost), torch.cat(kept), flat, tuple(slots))
 
