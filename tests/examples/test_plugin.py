@@ -41,13 +41,13 @@ def installed(tmp_path_factory):
 def test_an_installed_method_is_listed_everywhere(installed):
     code = """
 from apet.methods import METHODS, named, rows
-from apet.app.options import parse_method
+from apet.app.options import parse_methods
 from apet.app.page.visit import comparable
 from apet.evaluation.configurations import DEFAULT_METHODS, plan
 assert list(METHODS)[-1] == "center" and "center" in DEFAULT_METHODS and "center" in comparable()
 assert rows()[-1].needs == ("places",) and rows()[-1].blind
 (_, found), refused = plan(["center"], [4], ["off"], 1, 4)
-assert found.built == named("center", 4) == parse_method("center", 4, "--method") and not refused
+assert found.built == named("center", 4) and [found.built] == parse_methods("center", "4", None, several=False) and not refused
 """
     run(installed, code)
 

@@ -63,6 +63,8 @@ class Spread(Informed):
     place: float = 0.1
     reach: float = 0.125
 
+    published: ClassVar[str] = "the rule of DivPrune, arXiv 2503.02175"
+    departs: ClassVar[str] = "places, rounds, the start and merging are this project's"
     scored: ClassVar[str] = "distance to the kept tokens"
 
     def __post_init__(self) -> None:
