@@ -1,6 +1,7 @@
 """``apet bench``: no speed without a right result."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from apet.app.bench.timing import interleaved, spread
 from apet.app.main import app
 from apet.core import compress
 from apet.core.errors import ApETError
+from apet.installing import install
 from apet.methods import Stage2
 
 
@@ -168,7 +170,7 @@ def test_a_method_that_does_not_fit_is_a_row_without_times():
 
 def test_plots_without_matplotlib_say_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ApETError, match="apet\\[plot\\]"):
+    with pytest.raises(ApETError, match=re.escape(install("plot"))):
         draw_first_tokens({"rows": []}, Path(tmp_path / "bars.png"))
 
 

@@ -1,5 +1,6 @@
 """Reports say what was counted, and load nothing from elsewhere."""
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -11,10 +12,11 @@ import pytest
 from apet.evaluation import Wanted, evaluate, write_report
 from apet.evaluation import page as pages
 from apet.evaluation.charts import Chart, Series, draw_chart
-from apet.evaluation.markdown import tables
+from apet.evaluation.markdown import notes, tables
 from apet.evaluation.page import to_html
 from apet.evaluation.runner import spread
 from apet.evaluation.tasks import draw_cases
+from apet.installing import install
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_a_page_without_matplotlib_says_so(written, monkeypatch):
     monkeypatch.setattr(pages, "find_spec", lambda name: None)
     page = to_html(written[0])
     assert "<svg" not in page
-    assert "pip install &#x27;apet[plot]&#x27;" in page
+    assert html.escape(install("plot")) in page
     assert '<th scope="row">apet <small>64</small></th>' in page
 
 
@@ -165,3 +167,13 @@ def test_points_beside_apet_are_paired(written):
     difference, low, high = found["random", 64].ahead
     assert difference == pytest.approx(found["random", 64].row.accuracy - found["apet", 64].row.accuracy)
     assert low <= difference <= high
+
+
+def test_rows_that_measure_noise_are_named(written):
+    result, texts = written
+    assert "measure noise" not in texts["results.md"]
+    row = next(s for s in result.summaries if s.row.method == "apet")
+    other = replace(row, row=replace(row.row, method="visionzip"))
+    told = [line for line in notes(replace(result, summaries=[*result.summaries, other])) if "noise" in line]
+    assert len(told) == 1
+    assert "visionzip" in told[0]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.statistics import ALL, REFERENCE, Row, Summary
+from apet.methods import METHODS, Attended
 
 __all__ = ["brief", "notes", "tables", "to_markdown"]
 
@@ -123,8 +124,19 @@ def notes(result: Evaluation) -> list[str]:
     ]
     if result.untrained():
         lines.append("Not trained: " + ", ".join(result.untrained()) + ". Their figures say little.")
+    reading = sorted({s.row.method for s in result.summaries if _reads_encoder(s.row.method)})
+    if result.model == "embedded" and reading:
+        lines.append(
+            "Nothing trained the embedded model's last CLS query, whose attention "
+            f"{', '.join(reading)} read: these rows measure noise."
+        )
     lines += [f"Not run: {line}" for line in result.refused]
     return lines
+
+
+def _reads_encoder(method: str) -> bool:
+    kind = METHODS.get(method.partition(":")[0])
+    return kind is not None and issubclass(kind, Attended) and kind.reads == "vision"
 
 
 def _as_markdown(table: Table) -> list[str]:
