@@ -1,6 +1,7 @@
 """``apet serve`` becomes vLLM's command."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ import apet
 from apet import embedded
 from apet.app import serve
 from apet.app.main import app
+from apet.installing import install
 
 
 @pytest.fixture
@@ -81,5 +83,5 @@ def test_the_command_becomes_the_server(monkeypatch):
 
 def test_without_vllm_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(serve.util, "find_spec", lambda name: None)
-    with pytest.raises(apet.ApETError, match=r"apet\[vllm\]"):
+    with pytest.raises(apet.ApETError, match=re.escape(install("vllm"))):
         serve.serve(64, [])
