@@ -23,6 +23,14 @@ def folder(tmp_path):
     return make
 
 
+def _vllm_is(monkeypatch, found):
+    """Whether vLLM is installed; of other packages Python tells as ever."""
+    real = serve.util.find_spec
+    monkeypatch.setattr(
+        serve.util, "find_spec", lambda name, *rest: found if name == "vllm" else real(name, *rest)
+    )
+
+
 def overrides(arguments):
     at = arguments.index("--hf-overrides")
     return json.loads(arguments[at + 1])
@@ -69,7 +77,7 @@ def test_what_cannot_be_served_is_refused(folder, tmp_path):
 
 def test_the_command_becomes_the_server(monkeypatch):
     became = []
-    monkeypatch.setattr(serve.util, "find_spec", lambda name: object())
+    _vllm_is(monkeypatch, object())
     monkeypatch.setattr(serve.os, "execv", lambda program, command: became.append((program, command)))
     done = CliRunner().invoke(app, ["serve", "--keep", "0.25", "--port", "8000"])
     assert done.exit_code == 0, done.output
@@ -82,6 +90,6 @@ def test_the_command_becomes_the_server(monkeypatch):
 
 
 def test_without_vllm_it_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr(serve.util, "find_spec", lambda name: None)
+    _vllm_is(monkeypatch, None)
     with pytest.raises(apet.ApETError, match=re.escape(install("vllm"))):
         serve.serve(64, [])
