@@ -12,7 +12,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from apet.hf.families import FAMILIES
-from apet.methods import ApET, Method, NoImage, Stage2
+from apet.methods import DART, ApET, FastV, Method, NoImage, PyramidDrop, ResPrune, SparseVLM, Stage2
 from tests.hf.cases import method
 from tests.hf.families import RECIPES
 from tests.hf.families.recipe import Recipe, packed, single
@@ -100,6 +100,7 @@ METHODS: dict[str, Method] = {
     "two stages": method("both"),
     "contiguous": method("both", positions="contiguous"),
     "shared": ApET(12, budget="shared", at="projector_output", basis_size=4),
+    "told the prompt": ResPrune(12, stage2=Stage2(2, 5)),
     "tolerance": ApET(tolerance=0.2, min_keep=2, basis_size=4, stage2=Stage2(2, 4)),
 }
 
@@ -179,6 +180,27 @@ def test_boundaries_for_variable_length_attention(stage):
         together["cu_seq_lens_q"] = bounds + torch.tensor([0, -20, 0, 0], dtype=torch.int32)
         with pytest.raises(ApETError, match="cu_seq_lens_q with a boundary inside of an image"):
             model(**together, use_cache=False)
+
+
+@pytest.mark.parametrize("build", [FastV, PyramidDrop, SparseVLM])
+def test_attention_of_one_text_is_refused(models, build):
+    with (
+        compressing(models["eager"], build(7)),
+        pytest.raises(ApETError, match="with samples packed into one"),
+    ):
+        models["eager"](**pack(*SAMPLES), use_cache=False)
+
+
+def test_dart_reads_the_text_of_the_sample(llava):
+    with compressing(llava, DART(7)) as session:
+        llava(**pack(*SAMPLES))
+        together = [image.indices for image in session.images]
+        alone = []
+        for own in SAMPLES:
+            llava(**own)
+            alone += [image.indices for image in session.images]
+    assert all(map(torch.equal, together, alone))
+    assert len(together) == len(alone)
 
 
 def test_what_closes_up_gaps_is_refused(llava):

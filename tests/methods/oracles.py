@@ -225,3 +225,37 @@ def vidcom2(x, frames, keep):
     weights = raw / raw.sum()
     shares = [min(keep / len(x) * (1 + weight - weights.mean()), 1.0) for weight in weights]
     return [a + b for a, b in zip(video, frame, strict=True)], [share * per for share in shares]
+
+
+def sampled(x, size, start):
+    """Farthest point sampling."""
+    picked, apart = [start], np.full(len(x), np.inf)
+    while len(picked) < size:
+        apart = np.minimum(apart, ((x - x[picked[-1]]) ** 2).sum(1))
+        picked.append(int(np.argmax(apart)))
+    return picked
+
+
+def authors(x, keep, size, slots, order, ridge=1e-5):
+    """Kept places and what stands at each: ranked, replaced, merged as that code does it."""
+    basis = sampled(x, size, int(np.argmax(np.linalg.norm(x, axis=1))))
+    seeds = x[basis]
+    weights = np.linalg.solve(seeds @ seeds.T + ridge * np.eye(size), seeds @ x.T).T
+    errors = np.linalg.norm(x - weights @ seeds, axis=1)
+    ranked = sorted(range(len(x)), key=lambda i: -errors[i])
+    if slots == "append":
+        stay, last = ranked[: keep - size], []
+        out = {}
+    else:
+        stay, last = ranked[: keep - size], ranked[keep - size : keep]
+        last = sorted(last) if order == "place" else last
+        share = {"overwrite": 1.0, "blend": 0.5}[slots]
+        out = {i: share * seed + (1 - share) * x[i] for i, seed in zip(last, seeds, strict=True)}
+    groups = {i: [i] for i in stay}
+    for i in range(len(x)):
+        if i not in stay and i not in last:
+            groups[max(stay, key=lambda j: cosine(x[i], x[j]))].append(i)
+    out |= {i: x[own].mean(0) for i, own in groups.items()}
+    if slots == "append":
+        out |= {i: x[i] for i in basis}
+    return dict(sorted(out.items()))

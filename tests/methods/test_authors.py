@@ -2,47 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import oracles
 import pytest
 import torch
 
 from apet.core import ApETError
 from apet.methods import ApET, Stage2
-
-
-def sampled(x, size, start):
-    """Farthest point sampling."""
-    picked, apart = [start], np.full(len(x), np.inf)
-    while len(picked) < size:
-        apart = np.minimum(apart, ((x - x[picked[-1]]) ** 2).sum(1))
-        picked.append(int(np.argmax(apart)))
-    return picked
-
-
-def authors(x, keep, size, slots, order, ridge=1e-5):
-    """Kept places and what stands at each: ranked, replaced, merged as that code does it."""
-    basis = sampled(x, size, int(np.argmax(np.linalg.norm(x, axis=1))))
-    seeds = x[basis]
-    weights = np.linalg.solve(seeds @ seeds.T + ridge * np.eye(size), seeds @ x.T).T
-    errors = np.linalg.norm(x - weights @ seeds, axis=1)
-    ranked = sorted(range(len(x)), key=lambda i: -errors[i])
-    if slots == "append":
-        stay, last = ranked[: keep - size], []
-        out = {}
-    else:
-        stay, last = ranked[: keep - size], ranked[keep - size : keep]
-        last = sorted(last) if order == "place" else last
-        share = {"overwrite": 1.0, "blend": 0.5}[slots]
-        out = {i: share * seed + (1 - share) * x[i] for i, seed in zip(last, seeds, strict=True)}
-    groups = {i: [i] for i in stay}
-    for i in range(len(x)):
-        if i not in stay and i not in last:
-            groups[max(stay, key=lambda j: oracles.cosine(x[i], x[j]))].append(i)
-    out |= {i: x[own].mean(0) for i, own in groups.items()}
-    if slots == "append":
-        out |= {i: x[i] for i in basis}
-    return dict(sorted(out.items()))
 
 
 @pytest.mark.parametrize("slots", ["overwrite", "blend", "append"])
@@ -54,7 +19,7 @@ def test_slots(tokens, slots, order, keep, size):
         decision = method.select(tokens, keep)
         merged = decision.apply(tokens)
         for image in range(3):
-            expected = authors(tokens[image].double().numpy(), keep, size, slots, order, ridge)
+            expected = oracles.authors(tokens[image].double().numpy(), keep, size, slots, order, ridge)
             assert decision.indices[image].tolist() == list(expected)
             for slot, row in enumerate(expected.values()):
                 found = merged[image, slot].double()

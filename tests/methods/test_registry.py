@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apet.core import ApETError
-from apet.methods import METHODS, NoImage, Random, named, rows
+from apet.methods import METHODS, Method, NoImage, Random, named, rows
 
 
 def test_every_method_is_made_by_its_name():
@@ -39,3 +39,10 @@ def test_the_table_of_methods_is_the_documentations():
         line = f"| `{row.name}` | {row.published or '-'} | {told or '-'} | {row.departs or '-'} |"
         assert line in page, line
         assert row.takes == METHODS[row.name].takes
+
+
+def test_a_need_that_nobody_meets_is_refused():
+    with pytest.raises(
+        ApETError, match=r"Odd: got needs=\['weather'\]; expected names out of places, prompt"
+    ):
+        type("Odd", (Method,), {"needs": frozenset({"weather"})})

@@ -35,13 +35,15 @@ def apply(model: nn.Module, method: Method) -> Session:
     length that the layer saw. Padding is dropped with the dropped tokens. ``model.get_image_features`` gives
     all features outside of a call; a forward pass that is given them drops tokens of them then.
 
-    A filled cache, compressed or not, takes further turns of text and of new images; a model with positions
-    of several axes (Qwen) then needs its ``position_ids``, as without compression. It can be saved, and
-    continued in another process under an equal method. With ``prefill_chunk_size`` a chunk goes on to the end
-    of the image that it ends in. Samples packed into a row see each other as little as without compression.
-    What could only be answered wrongly is refused with an `ApETError`: cropping into an image, sliding
-    windows shorter than the prompt with stage 2, further images in several rows where layers carry a state,
-    block masks of a base model, parts of the model that were replaced meanwhile.
+    Under a method that is not blind to the prompt (``method.blind``) a filled cache holds what was chosen for
+    the question that it was filled with, also for further turns. A filled cache, compressed or not, takes
+    further turns of text and of new images; a model with positions of several axes (Qwen) then needs its
+    ``position_ids``, as without compression. It can be saved, and continued in another process under an equal
+    method. With ``prefill_chunk_size`` a chunk goes on to the end of the image that it ends in. Samples
+    packed into a row see each other as little as without compression. What could only be answered wrongly is
+    refused with an `ApETError`: cropping into an image, sliding windows shorter than the prompt with stage 2,
+    further images in several rows where layers carry a state, block masks of a base model, parts of the model
+    that were replaced meanwhile.
 
     The model may be compiled, as a whole or in parts, before or after: a prefill with images then runs
     eagerly, all else compiled.

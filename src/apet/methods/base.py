@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import torch
 from torch import Tensor
@@ -16,8 +16,9 @@ from apet.core.errors import ApETError
 from apet.core.measure import Measured
 from apet.core.precision import unaffected
 from apet.core.selection import Selection
-from apet.methods.context import NEEDS, Context
+from apet.methods.context import Context
 from apet.methods.stage2 import Stage2
+from apet.methods.traits import Traits
 
 __all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
 
@@ -27,14 +28,13 @@ Granularity = Literal["part", "whole"]
 
 
 @dataclass(frozen=True)
-class Method(ABC):
+class Method(Traits, ABC):
     """A way to compress visual tokens, with everything that an integration needs to know about it.
 
     Attributes:
         keep: Visual tokens kept of each unit in stage 1: an int (under ``apet.apply`` a unit with fewer
             tokens keeps all), a share in (0, 1], or a callable that is given the unit's `Segment` and tells
-            one of these. None under a tolerance. Methods are equal if
-            they have the same callable.
+            one of these. None under a tolerance. Methods are equal if they have the same callable.
         tolerance: An error bound in place of a count: the fewest tokens of each unit for which what is
             dropped has at most this share of the unit's squared norms in squared error; see
             `apet.core.compress`.
@@ -51,8 +51,6 @@ class Method(ABC):
             the paper, before such a projector (LLaVA-1.5), and behind any other.
         unit: What ``keep`` counts: ``"part"``, as in the paper: each tile of a tiled image and each frame of
             a video; ``"whole"``: each image and each video.
-        replaces: Whether the method replaces the picture instead of choosing among its tokens, so that the
-            rest of the prompt closes up behind what is left of it.
 
     Examples:
         >>> import apet, torch
@@ -62,8 +60,6 @@ class Method(ABC):
         >>> method.select(torch.randn(1, 40, 8), method.keep).indices.shape
         torch.Size([1, 12])
     """
-
-    replaces: ClassVar[bool] = False
 
     keep: Keep | None = None
     _: KW_ONLY
@@ -77,33 +73,9 @@ class Method(ABC):
     at: At = "auto"
     unit: Granularity = "part"
 
-    takes: ClassVar[tuple[str, ...]] = ("image", "video")
-    """What the method can compress."""
-
-    published: ClassVar[str] = ""
-    """Where the method was published; empty for one of this library's own and for controls."""
-
-    departs: ClassVar[str] = ""
-    """What is not as published; empty where nothing is known to differ."""
-
-    scored: ClassVar[str] = "approximation error"
-    """What the errors of a decision are, in a few words for a picture's caption."""
-
-    measures: ClassVar[bool] = False
-    """Whether `select` tells approximation errors, independent of ``keep`` beyond the basis: it then takes a
-    tolerance and a shared budget."""
-
-    needs: ClassVar[frozenset[str]] = frozenset()
-    """What `select` has to be told besides the tokens, names of fields of `apet.methods.Context`:
-    ``"places"``, ``"prompt"``, ``"attention"``, ``"decoder"``. A method that names some gets the context as a
-    third
-    argument. One that is told the prompt decides behind the projector, in the space of the text."""
-
     def __init_subclass__(cls, **options: Any) -> None:
         """Lets nothing that is set around a call reach what a subclass computes, gradients included."""
         super().__init_subclass__(**options)
-        if isinstance(cls.needs, frozenset) and not cls.needs <= frozenset(NEEDS):
-            raise ApETError(cls.__name__, f"needs={sorted(cls.needs)}", "names out of " + ", ".join(NEEDS))
         for name in ("select", "measure", "choose"):
             if name in vars(cls):
                 setattr(cls, name, unaffected(torch.no_grad()(vars(cls)[name])))
@@ -129,15 +101,6 @@ class Method(ABC):
             )
         if self.stage2 is not None:
             self._check_stage2(self.stage2, name)
-
-    @property
-    def blind(self) -> bool:
-        """Whether the decision depends on the image alone, whatever the prompt asks.
-
-        Then it can be made before the prompt is known, and a KV cache that holds the image serves every
-        question about it. Elsewhere a cache holds what was chosen for the question it was filled with.
-        """
-        return not self.needs & {"prompt", "decoder"}
 
     @property
     def early(self) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import transformers
-from torch import nn
+from torch import Tensor, nn
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from apet.core.errors import ApETError
 from apet.hf.cache.compressed import is_static
 from apet.hf.families import Family
+from apet.methods import Attended, Method
 
 __all__ = [
     "RECURRENT",
@@ -19,6 +20,7 @@ __all__ = [
     "check_columns",
     "check_even",
     "check_masks",
+    "check_packed",
     "check_rows",
     "check_window",
 ]
@@ -38,6 +40,18 @@ def check_masks(config: Any, family: Family) -> None:
             "forward",
             f"flex_attention for {family.title}, whose masks come from its base model",
             "the attention implementation 'sdpa', 'eager' or 'flash_attention_2'",
+        )
+
+
+def check_packed(method: Method, samples: Tensor | None) -> None:
+    """Refuse samples packed into one row where a method reads the attention of one text for all images.
+
+    Raises:
+        ApETError: If there are several samples in a row.
+    """
+    if samples is not None and isinstance(method, Attended) and method.reads == "text":
+        raise ApETError(
+            "forward", f"{type(method).__name__} with samples packed into one row", "a sample in each row"
         )
 
 

@@ -17,7 +17,7 @@ from apet.hf.cache.index_map import expand_map, take
 from apet.hf.cache.record import CacheRecord, Lease, claim
 from apet.hf.cache.resume import resume
 from apet.hf.hooks.hooks import Hooks
-from apet.hf.hooks.refusals import check_columns, check_even
+from apet.hf.hooks.refusals import check_columns, check_even, check_packed
 from apet.hf.prompt.packed import first_slots
 from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.raters import raters_of
@@ -73,6 +73,7 @@ class TextHooks(Hooks):
             call.entered = True
             if not any(encoded.total for encoded in call.encoded.values()):
                 return forward(**kwargs)
+            check_packed(self.method, call.samples)
             before = record or CacheRecord.blank(self.lease, embeds.shape[0], embeds.device)
             kwargs = shorten(kwargs, call, self.method, before, tokens_in(cache), self.config)
             if call.prompt is not None and getattr(self.method, "asking", None) == "raters":
