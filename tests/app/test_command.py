@@ -145,3 +145,26 @@ def test_closed_streams(tmp_path, closed):
 
 def test_outside_of_a_command_there_is_none():
     assert typed("model", "load_model") == "load_model"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "~nobody-here/a.png", "q"],
+        ["plan", "~nobody-here/model"],
+        ["eval", "--model", "~nobody-here/model"],
+        ["plan", "llava-1.5-7b", "--batch", "9" * 400],
+        ["eval", "--limit", "9" * 30],
+    ],
+)
+def test_unknown_homes_and_numbers_without_end_are_one_line(arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", "from apet.app.main import run; run()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1

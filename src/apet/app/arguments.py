@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Keep", "Method", "Model", "Output", "Second", "Trust"]
+__all__ = ["MOST", "AsJson", "Keep", "Method", "Model", "Output", "Second", "Trust"]
 
 Model = Annotated[
     str | None,
@@ -34,3 +34,5 @@ Second = Annotated[
 ]
 Keep = Annotated[str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")]
 Output = Annotated[Path, typer.Option(metavar="OUT.png", help="File to write; - is standard output.")]
+MOST = 1_000_000
+"""No count on the command line is larger: it would be a slip of the finger."""

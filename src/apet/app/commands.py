@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apet.app.arguments import AsJson, Keep, Method, Model, Output, Second, Trust
+from apet.app.arguments import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
 from apet.app.plan.devices import DEVICES
 
 __all__ = ["ask", "evaluate", "picture", "plan"]
@@ -51,7 +51,7 @@ def ask(
     ] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Also run without compression.")] = False,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Timed runs of each in --compare; medians are shown.")
+        int, typer.Option(min=1, max=MOST, help="Timed runs of each in --compare; medians are shown.")
     ] = 3,
     picture_out: Annotated[
         Path | None,
@@ -59,7 +59,7 @@ def ask(
             "--picture", metavar="OUT.png", help="Write what was kept as a picture.", show_default=False
         ),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=MOST, help="Longest answer, in tokens.")] = 64,
     as_json: AsJson = False,
     trust_remote_code: Trust = False,
 ) -> None:
@@ -112,7 +112,7 @@ def picture(
         str, typer.Option(help="What is asked, for methods such as fastv that look at it.")
     ] = "what is this?",
     output: Output = Path("kept.png"),
-    frames: Annotated[int, typer.Option(min=1, help="Most frames to take of a video.")] = 6,
+    frames: Annotated[int, typer.Option(min=1, max=MOST, help="Most frames to take of a video.")] = 6,
     trust_remote_code: Trust = False,
 ) -> None:
     """Draw what is kept of a picture or a video: kept patches, errors, and what merged into what."""
@@ -137,10 +137,10 @@ def plan(
     ] = None,
     keep: Keep = "64",
     stage2: Second = None,
-    images: Annotated[int, typer.Option(min=1, help="Pictures or clips in each request.")] = 1,
-    batch: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 1,
-    words: Annotated[int, typer.Option(min=1, help="Text tokens in each request.")] = 64,
-    answer: Annotated[int, typer.Option(min=1, help="Tokens generated for each request.")] = 128,
+    images: Annotated[int, typer.Option(min=1, max=MOST, help="Pictures or clips in each request.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, max=MOST, help="Requests at a time.")] = 1,
+    words: Annotated[int, typer.Option(min=1, max=MOST, help="Text tokens in each request.")] = 64,
+    answer: Annotated[int, typer.Option(min=1, max=MOST, help="Tokens generated for each request.")] = 128,
     device: Annotated[
         str,
         typer.Option(
@@ -196,9 +196,10 @@ def evaluate(
             show_default=False,
         ),
     ] = "",
-    seeds: Annotated[int, typer.Option(help="Seeds of methods that draw by chance.")] = 3,
+    seeds: Annotated[int, typer.Option(max=1_000, help="Seeds of methods that draw by chance.")] = 3,
     limit: Annotated[
-        int | None, typer.Option(help="Questions per task; 225 if not given.", show_default=False)
+        int | None,
+        typer.Option(max=MOST, help="Questions per task; 225 if not given.", show_default=False),
     ] = None,
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of answers and report; a killed run goes on from it.")

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from apet.app.command import typed
 from apet.app.console import output
+from apet.app.files import expanded
 from apet.core.errors import ApETError
 from apet.core.words import in_time
 from apet.embedded.reference import NAME
@@ -145,7 +146,9 @@ def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
 
 def _is_own(name: str | None) -> bool:
     """Whether a model is one of the project's, or in a folder that the project's training wrote."""
-    return name is None or name == NAME or (Path(name).expanduser() / "training.json").is_file()
+    return (
+        name is None or name == NAME or (expanded(name, typed("model", "model")) / "training.json").is_file()
+    )
 
 
 class _Lines:

@@ -20,6 +20,7 @@ __all__ = [
     "STDOUT",
     "as_rgb",
     "check_picture_path",
+    "expanded",
     "open_picture",
     "opened",
     "save_picture",
@@ -132,3 +133,15 @@ def save_picture(image: Image.Image, path: Path, operation: str) -> None:
         image.save(path)
     except (OSError, ValueError) as error:
         raise ApETError(operation, f"{path} ({error})", "a writable path ending in .png or .jpg") from error
+
+
+def expanded(name: str, operation: str) -> Path:
+    """A path with ``~`` in it as the folder that it means.
+
+    Raises:
+        ApETError: If it is the home of nobody known.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise ApETError(operation, name, "a path; no such user is known") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib import request
 from urllib.error import HTTPError
 
+from apet.app.files import expanded
 from apet.core.errors import ApETError
 
 __all__ = ["LARGEST", "picture_files"]
@@ -59,7 +60,7 @@ def picture_files(names: Sequence[str], operation: str) -> Iterator[list[Path]]:
                 path.write_bytes(data)
                 told[str(path)] = "standard input" if name == STDIN else name
             else:
-                path = Path(name).expanduser()
+                path = expanded(name, operation)
             paths.append(path)
         try:
             yield paths

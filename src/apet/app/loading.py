@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from apet.app.command import typed
+from apet.app.files import expanded
 from apet.core.errors import ApETError
 from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
@@ -47,7 +47,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     load_config(name, trust_remote_code=trust_remote_code)
-    folder = Path(name).expanduser()
+    folder = expanded(name, typed("model", "model"))
     source = str(folder) if folder.is_dir() else name
     gpu = torch.cuda.is_available()
     try:
@@ -79,7 +79,7 @@ def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
         from apet import embedded
 
         name = str(locate() if name else embedded.PATH)
-    folder = Path(name).expanduser()
+    folder = expanded(name, typed("model", "model"))
     if (name.startswith((".", "/", "~")) or name.count("/") > 1) and not folder.is_dir():
         raise ApETError(typed("model", "model"), f"{name} (no such folder)", _EXPECTED)
     if not folder.is_dir():

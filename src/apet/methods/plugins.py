@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Container
 from importlib.metadata import EntryPoint, entry_points
 
@@ -22,26 +23,27 @@ def plugged_in(taken: Container[str]) -> dict[str, type[Method]]:
     Args:
         taken: Names that are in use.
 
-    Raises:
-        ApETError: If a name is in use, or what stands behind it is no method or cannot be imported. It names
-            the package: it has to be mended or uninstalled.
+    One whose name is in use, or that is no method or cannot be imported, is left out with a warning that
+    names the package: somebody else's fault keeps nobody from using this library.
     """
     found: dict[str, type[Method]] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         if entry.name in taken or entry.name in found:
-            raise _refused(entry, "a name that is in use", "a name of its own")
+            _warn(entry, "a name that is in use", "a name of its own")
+            continue
         try:
             kind = entry.load()
-        except Exception as error:
-            raise _refused(
-                entry, f"{type(error).__name__}: {error}", "a class that can be imported"
-            ) from error
+        except Exception as error:  # noqa: BLE001 (whatever another package does at import)
+            _warn(entry, f"{type(error).__name__}: {error}", "a class that can be imported")
+            continue
         if not (isinstance(kind, type) and issubclass(kind, Method)):
-            raise _refused(entry, entry.value, "a class that derives from apet.methods.Method")
+            _warn(entry, entry.value, "a class that derives from apet.methods.Method")
+            continue
         found[entry.name] = kind
     return found
 
 
-def _refused(entry: EntryPoint, got: str, expected: str) -> ApETError:
+def _warn(entry: EntryPoint, got: str, expected: str) -> None:
     package = "a package" if entry.dist is None else entry.dist.name
-    return ApETError(f"{GROUP}, {entry.name!r} of {package}", got, expected)
+    told = ApETError(f"{GROUP}, {entry.name!r} of {package}", got, expected)
+    warnings.warn(f"left out: {told}", RuntimeWarning, stacklevel=2)

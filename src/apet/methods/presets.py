@@ -29,7 +29,7 @@ def authors_fields(model: str, average: int | None, num_layers: int) -> dict[str
     Raises:
         ApETError: If there is no such model, or its budget is fixed.
     """
-    if model not in AUTHORS:
+    if not isinstance(model, str) or model not in AUTHORS:
         raise ApETError("ApET.authors", repr(model), "one of " + ", ".join(map(repr, AUTHORS)))
     fields = dict(AUTHORS[model])
     if "keep" not in fields:

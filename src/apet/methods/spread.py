@@ -39,9 +39,11 @@ class Spread(Informed):
     - *Merging.* Dropped tokens are averaged into the kept token that they are most like, which the search
       has found on the way.
 
-    It decides behind the projector, on what the language model will see. Ties go to the lowest index. A token
-    of zero norm is like none. ``Selection.errors`` are the distances, 1 less the likeness, to the kept token
-    that each is most like: what merging blurs.
+    It decides behind the projector, on what the language model will see. Ties go to the lowest index, as far
+    as float32 tells them: copies of one token are as like each other as its rounding has it. A token of zero
+    norm is like none, and so is one smaller than 1e-19 of its image's largest, whose square float32 loses.
+    ``Selection.errors`` are the distances, 1 less the likeness, to the kept token that each is most like:
+    what merging blurs.
 
     Attributes:
         rounds: Rounds in which to pick, at least 1; None for one token at a time.
@@ -115,7 +117,7 @@ def _farthest(tokens: Tokens, kept: int, rounds: int | None, places: Tensor | No
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(kept, device=device).expand(batch, -1))
     # Written again: a kept token goes to itself, whatever equals it.
     assignment = ranks.gather(1, slots).scatter(1, picked, ranks)
-    return Picked(indices, scores=1 - nearest.scatter(1, picked, 1.0), basis=picked, assignment=assignment)
+    return Picked(indices, scores=1 - nearest.scatter(1, picked, 1.0), assignment=assignment)
 
 
 @dataclass(frozen=True, eq=False)
