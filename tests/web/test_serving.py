@@ -55,11 +55,11 @@ def test_a_signal_while_the_model_is_loaded_ends_it(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--model", "nope/nope"), "apet: show --model: got nope/nope ("),
-        (("--model", "/no/such/folder"), "apet: show --model: got /no/such/folder (no such folder)"),
-        (("--host", "256.1.1.1"), "apet: show --host: got '256.1.1.1' ("),
-        (("--host", "nowhere.invalid"), "apet: show --host: got 'nowhere.invalid' ("),
-        (("--host", "192.0.2.1"), "apet: show --host: got '192.0.2.1' ("),
+        (("--model", "nope/nope"), "apet show --model: got nope/nope ("),
+        (("--model", "/no/such/folder"), "apet show --model: got /no/such/folder (no such folder)"),
+        (("--host", "256.1.1.1"), "apet show --host: got '256.1.1.1' ("),
+        (("--host", "nowhere.invalid"), "apet show --host: got 'nowhere.invalid' ("),
+        (("--host", "192.0.2.1"), "apet show --host: got '192.0.2.1' ("),
     ],
 )
 def test_what_cannot_be_served_is_one_line(options, said):
@@ -79,4 +79,4 @@ def test_a_port_that_is_taken_is_one_line():
             [*COMMAND, "--port", port], capture_output=True, text=True, timeout=300, check=False
         )
     assert done.returncode == 2
-    assert done.stderr.startswith(f"apet: show --port: got {port} (Address already in use)")
+    assert done.stderr.startswith(f"apet show --port: got {port} (Address already in use)")
