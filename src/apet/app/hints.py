@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from apet.core.errors import ApETError
-from apet.embedded.reference import NAME, locate
+from apet.embedded.reference import NAME, is_fetched
 
 __all__ = ["has_real_eye", "is_drawn", "photograph_hint"]
 
@@ -39,11 +38,7 @@ def is_drawn(picture: Image.Image) -> bool:
 
 def has_real_eye() -> bool:
     """Whether the real eye, ``"dinov2"``, can be loaded on this machine."""
-    try:
-        locate()
-    except ApETError:
-        return False
-    return True
+    return is_fetched()
 
 
 def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -> str | None:

@@ -165,6 +165,12 @@ class Tokens:
         """Reads the tokens at ``indices (b, K)`` of some images as a new tensor ``(b, K, d)``."""
         return self._read(take_rows(self.data[images], indices), images)
 
+    def directions(self, images: slice = slice(None)) -> Tensor:
+        """Reads some images' tokens scaled to unit length, ``(b, N, d)``; those of zero norm stay zero."""
+        norms = self.norms[images]
+        length = torch.where(norms > 0, norms, torch.inf).unsqueeze(2)
+        return self.block(images, slice(None)) / length
+
     def rows_into(self, out: Tensor, indices: Tensor, images: slice) -> Tensor:
         """As `rows`, into a float32 tensor of the result's shape, which is returned."""
         data = self.data[images]

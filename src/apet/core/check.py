@@ -124,3 +124,14 @@ def check_start(
     if low < 0 or high >= total:
         raise ApETError(operation, f"start={low if low < 0 else high} for {total} tokens", expected)
     return first
+
+
+def check_layers(layers: object, operation: str, three: bool = False) -> None:
+    """Checks where later stages begin: None, or a tuple of ascending layers, three of them if so asked."""
+    if layers is None:
+        return
+    given = layers if isinstance(layers, tuple) and all(type(layer) is int for layer in layers) else ()
+    ascending = given and given[0] >= 1 and list(given) == sorted(set(given))
+    if not ascending or (three and len(given) != 3):
+        expected = f"None or a tuple of {'three ' if three else ''}ascending ints of at least 1"
+        raise ApETError(operation, f"layers={layers!r}", expected)

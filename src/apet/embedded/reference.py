@@ -21,7 +21,7 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.installing import install
 
-__all__ = ["NAME", "TRAINED", "encoder_folder", "fetch_encoder", "locate"]
+__all__ = ["NAME", "TRAINED", "encoder_folder", "fetch_encoder", "is_fetched", "locate"]
 
 NAME = "dinov2"
 """What the real eye is called on the command line and in `apet.embedded.load`."""
@@ -54,6 +54,11 @@ def locate() -> Path:
     if not folder.is_dir():
         _join(encoder, folder)
     return folder
+
+
+def is_fetched() -> bool:
+    """Whether `locate` finds all that it needs; nothing is read or written."""
+    return (TRAINED / "model.safetensors").is_file() and (_home() / "dinov2-small").is_dir()
 
 
 def encoder_folder() -> Path:

@@ -40,10 +40,9 @@ class CDPruner(Informed):
         """Picks greedily, image by image."""
         assert context.prompt is not None  # asked for in `needs`
         relevant = stretched(relevance(tokens.data, context.prompt))
-        length = torch.where(tokens.norms > 0, tokens.norms, torch.inf)
         picked = []
         for image, weight in enumerate(relevant):
-            unit = tokens.block(slice(image, image + 1), slice(None)) / length[image, None, :, None]
+            unit = tokens.directions(slice(image, image + 1))
             kernel = product(unit, unit.mT)[0] * weight[:, None] * weight
             picked.append(_greedy(kernel, kept))
         return Picked(torch.stack(picked).sort(dim=1).values, scores=relevant)

@@ -8,9 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from apet.core.blocks import Tokens, product
+from apet.core.blocks import Tokens, product, take_rows
 from apet.core.check import check_basis_size
 from apet.core.errors import ApETError
+from apet.core.merge import top_rows
 from apet.methods.context import Context
 from apet.methods.inside import Inside
 from apet.methods.picker import Picked
@@ -67,8 +68,8 @@ class DART(Inside):
         decoder = context.decoder
         assert decoder is not None  # asked for in `needs`
         count, texts = min(self.pivots, kept), min(self.text_pivots, decoder.text_norms.shape[1])
-        pivots, others = _largest(decoder.norms, count), _largest(decoder.text_norms, texts)
-        heads = torch.cat((_rows(decoder.states, pivots), _rows(decoder.text_states, others)), dim=1)
+        pivots, others = top_rows(decoder.norms, count), top_rows(decoder.text_norms, texts)
+        heads = torch.cat((take_rows(decoder.states, pivots), take_rows(decoder.text_states, others)), dim=1)
         similar = _cosine(decoder.states, heads)
         taken = torch.zeros_like(decoder.norms, dtype=torch.bool).scatter(1, pivots, True)
         rest, chosen = kept - count, [pivots]
@@ -79,15 +80,6 @@ class DART(Inside):
             taken = taken.scatter(1, chosen[-1], True)
         indices = torch.cat(chosen, dim=1).sort(dim=1).values
         return Picked(indices, scores=1 - similar.amax(dim=-1), basis=pivots)
-
-
-def _largest(norms: Tensor, count: int) -> Tensor:
-    """The tokens of largest norm ``(B, count)``, by place."""
-    return norms.sort(dim=1, descending=True, stable=True).indices[:, :count].sort(dim=1).values
-
-
-def _rows(x: Tensor, indices: Tensor) -> Tensor:
-    return x.gather(1, indices.unsqueeze(2).expand(-1, -1, x.shape[2]))
 
 
 def _cosine(states: Tensor, heads: Tensor) -> Tensor:

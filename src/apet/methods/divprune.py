@@ -36,9 +36,7 @@ class DivPrune(Picker):
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` tokens."""
         total = tokens.data.shape[1]
-        unit = tokens.block(slice(None), slice(None))
-        length = torch.where(tokens.norms > 0, tokens.norms, torch.inf)
-        unit = unit / length.unsqueeze(2)
+        unit = tokens.directions()
         directions = Tokens(unit, None, (tokens.norms > 0).to(torch.float32))
         nearest = torch.zeros_like(tokens.norms)
         order = torch.arange(total, device=unit.device)

@@ -50,8 +50,7 @@ class EVS(Informed):
                 "EVS", f"keep={kept} of a video", f"at least the {first} tokens of its first frame"
             )
         scores = torch.full_like(tokens.norms, 2.0)
-        unit = tokens.block(slice(None), slice(None))
-        unit = unit / torch.where(tokens.norms > 0, tokens.norms, torch.inf).unsqueeze(2)
+        unit = tokens.directions()
         scores[:, first:] = (
             1 - (unit[:, first:] * unit[:, :-first]).sum(dim=-1) if frames > 1 else scores[:, first:]
         )

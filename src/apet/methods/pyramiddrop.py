@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from apet.core.blocks import Tokens
 from apet.core.budget import check_keep, fit_keep
-from apet.core.errors import ApETError
+from apet.core.check import check_layers
 from apet.core.merge import top_rows
 from apet.methods.attended import Asking, Attended
 from apet.methods.context import Attention
@@ -54,13 +54,7 @@ class PyramidDrop(Attended):
         """
         super().__post_init__()
         check_keep(self.keep, "PyramidDrop")  # no callable
-        given = self.layers
-        if given is None:
-            return
-        whole = isinstance(given, tuple) and all(type(layer) is int and layer >= 1 for layer in given)
-        if not whole or not given or list(given) != sorted(set(given)):
-            expected = "None or a tuple of ascending ints of at least 1"
-            raise ApETError("PyramidDrop", f"layers={given!r}", expected)
+        check_layers(self.layers, "PyramidDrop")
 
     def stage1(self, total: int) -> int:
         """Everything enters the text model."""

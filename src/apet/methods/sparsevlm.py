@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apet.core.blocks import Tokens, product
 from apet.core.budget import check_keep, fit_keep
-from apet.core.errors import ApETError
+from apet.core.check import check_layers
 from apet.core.merge import top_rows
 from apet.methods.attended import Asking, Attended
 from apet.methods.base import Positions
@@ -64,13 +64,7 @@ class SparseVLM(Attended):
         """
         super().__post_init__()
         check_keep(self.keep, "SparseVLM")  # no callable
-        given = self.layers
-        if given is None:
-            return
-        whole = isinstance(given, tuple) and all(type(layer) is int and layer >= 1 for layer in given)
-        if not whole or len(given) != 3 or list(given) != sorted(set(given)):
-            expected = "None or a tuple of three ascending ints of at least 1"
-            raise ApETError("SparseVLM", f"layers={given!r}", expected)
+        check_layers(self.layers, "SparseVLM", three=True)
 
     def stage1(self, total: int) -> int:
         """Everything enters the text model."""

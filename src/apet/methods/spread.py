@@ -108,10 +108,9 @@ def _farthest(tokens: Tokens, kept: int, rounds: int | None, places: Tensor | No
     parts = []
     for start in range(0, batch, step):
         images = slice(start, start + step)
-        norms = tokens.norms[images]
-        unit = tokens.block(images, slice(None)) / torch.where(norms > 0, norms, torch.inf)[..., None]
-        likeness = _Likeness(unit, None if places is None else places[images], weight)
-        parts.append(_in_rounds(likeness, norms.argmax(dim=1, keepdim=True), kept, rounds or kept))
+        likeness = _Likeness(tokens.directions(images), None if places is None else places[images], weight)
+        first = tokens.norms[images].argmax(dim=1, keepdim=True)
+        parts.append(_in_rounds(likeness, first, kept, rounds or kept))
     picked, nearest, slots = (torch.cat(part) for part in zip(*parts, strict=True))
     indices, order = picked.sort(dim=1)
     ranks = torch.empty_like(order).scatter_(1, order, torch.arange(kept, device=device).expand(batch, -1))

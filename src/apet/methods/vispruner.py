@@ -54,8 +54,7 @@ class VisPruner(Attended):
         count = int(kept * self.important)
         ranked = attention.received.sort(dim=1, descending=True, stable=True).indices
         important, rest = ranked[:, :count], ranked[:, count:]
-        unit = tokens.block(slice(None), slice(None))
-        unit = unit / torch.where(tokens.norms > 0, tokens.norms, torch.inf).unsqueeze(2)
+        unit = tokens.directions()
         while (left := rest.shape[1]) > kept - count:
             first, second = rest[:, 0::2], rest[:, 1::2]
             gone = min(_ROUND, left - (kept - count), first.shape[1])
