@@ -28,18 +28,17 @@ def _kernels_on(monkeypatch):
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     """Tiles of which small inputs need several; in the interpreter time is programs, so not too many."""
-    from apet.kernels import decide, launch
+    from apet.kernels import calls, launch
 
     def use(**sizes):
         chosen = {
-            "stream": (32, 32),
-            "residual": (32, 32),
-            "assign": (32, 16, 32),
-            "mean": (16, 32),
-            "rank": (32, 32),
-            "span": 32,
+            "stream": (32, 32, 4),
+            "residual": (32, 32, 4, 2),
+            "assign": (32, 16, 32, 4),
+            "mean": (16, 32, 4),
+            "span": (32, 4),
         }
-        monkeypatch.setattr(decide, "Tiles", lambda: launch.Tiles(**{**chosen, **sizes}))
+        monkeypatch.setattr(calls, "Tiles", lambda: launch.Tiles(**{**chosen, **sizes}))
 
     if DEVICE == "cpu":
         use()

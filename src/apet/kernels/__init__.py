@@ -1,11 +1,11 @@
-"""The method's steps as Triton kernels, for CUDA GPUs. `apet.core`, which they agree with, is their oracle.
+"""The method's steps on CUDA GPUs, as Triton kernels and torch. `apet.core`, which they agree with, is their oracle.
 
 `apet` offers them to the core, and they are imported when used; `apet.core.dispatch` says when that is. One
-subject per file: `segments` (ragged layout), `norms` and `farthest` (step 1), `span` and `residual` (step 2),
-`ranks`, `assign` and `mean` (step 3), `decide` and `calls` (the three together).
+subject per file: `segments` (ragged layout), `farthest` (norms and step 1), `span` and `residual` (step 2),
+`assign` and `mean` (step 3), `calls` (the three together).
 
-Programs of a launch never wait for each other, and share results by integer atomics alone. So the result does
-not depend on the grid: an image gets the same bits alone and in a batch.
+Programs share results by integer atomics alone, and a token's sums depend on its width alone. So the result
+does not depend on the grid: an image gets the same bits alone and in a batch.
 """
 
 from apet.kernels.calls import mean_rows, select_dense, select_ragged

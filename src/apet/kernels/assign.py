@@ -7,39 +7,43 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import extent, program_rows, unit_of
-from apet.kernels.launch import OPTIONS, Tiles, dot_options, grid
-from apet.kernels.norms import Norms
-from apet.kernels.ranks import Kept
+from apet.kernels.device import program_rows, unit_of
+from apet.kernels.farthest import Basis
+from apet.kernels.launch import Tiles, dot_options, grid, power_of_2
 from apet.kernels.segments import Segments
 
 __all__ = ["assign_slots"]
 
 
-def assign_slots(x: Tensor, segments: Segments, found: Norms, kept: Kept, tiles: Tiles) -> Tensor:
+def assign_slots(x: Tensor, segments: Segments, found: Basis, indices: Tensor, tiles: Tiles) -> Tensor:
     """The slot in its segment that every token goes to, ``(T,)`` int64; a kept token has its own.
+
+    ``indices (S, K)`` int64 are the kept tokens' numbers in their segments; those from a segment's count on
+    are not looked at.
 
     A program goes over the kept tokens in blocks and remembers the best of each of its tokens. Tokens of 16
     bits are multiplied as they are, since their products are exact in float32, and divided by the kept
     token's norm afterwards.
     """
-    assignment = torch.empty(segments.rows, dtype=torch.int64, device=x.device)
-    rows, slots, columns = tiles.assign
+    assignment = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    rows, slots, columns, warps = tiles.assign
+    slots = min(slots, max(64, power_of_2(indices.shape[1])))
+    columns = min(columns, 32) if x.dtype == torch.float32 else columns
     _assign[grid(segments, rows)](
         x,
         segments.offsets,
-        segments.kept_offsets,
+        segments.kept,
         found.peaks,
         found.largest,
         found.norms,
-        kept.indices,
-        kept.slots,
+        indices,
         assignment,
         x.shape[1],
+        indices.shape[1],
         ROWS=rows,
         SLOTS=slots,
         COLUMNS=columns,
-        **(OPTIONS | dot_options(x)),
+        **dot_options(x, warps),
     )
     return assignment
 
@@ -85,39 +89,40 @@ def _products(
         columns = at + tl.arange(0, COLUMNS)
         left = _operand(x, rows, live, columns, width, unit, SCALED, WIDEN)
         right = _operand(x, others, there, columns, width, unit, SCALED, WIDEN)
-        dots = tl.dot(left, tl.trans(right), dots, input_precision="ieee")
+        dots = tl.dot(left, tl.trans(right), dots, input_precision="tf32x3")
     return dots
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["most"])
 def _assign(
     x,
     offsets,
-    kept_offsets,
+    keeps,
     peaks,
     largest,
     norms,
     indices,
-    slots,
     assignment,
     width,
+    most,
     ROWS: tl.constexpr,
     SLOTS: tl.constexpr,
     COLUMNS: tl.constexpr,
     WIDEN: tl.constexpr,
 ) -> None:
     segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
-    first, kept = extent(kept_offsets, segment)
+    kept = tl.load(keeps + segment).to(tl.int32)
     if wanted:
         best = tl.full((ROWS,), float("-inf"), dtype=tl.float32)
-        slot = tl.zeros((ROWS,), dtype=tl.int32)
         # With one slot or nothing dropped there is nothing to compare.
+        slot = tl.where(kept == length, local, tl.zeros((ROWS,), dtype=tl.int32))
         compared = tl.where((kept > 1) & (kept < length), kept, 0)
         unit = unit_of(peaks, largest, segment)
         for at in range(0, compared, SLOTS):
             number = at + tl.arange(0, SLOTS)
             there = number < kept
-            others = begin + tl.load(indices + first + number, mask=there, other=0)
+            chosen = tl.load(indices + segment * most + number, mask=there, other=-1)
+            others = begin + tl.maximum(chosen, 0)
             rows = begin + local
             if unit == 1.0:
                 dots = _products(
@@ -129,8 +134,8 @@ def _assign(
             size = tl.where(norm > 0.0, norm, float("inf"))[None, :]
             alike = tl.div_rn(dots, tl.broadcast_to(size, (ROWS, SLOTS)))
             alike = tl.where(there[None, :], alike, float("-inf"))
+            alike = tl.where(local[:, None] == chosen[None, :], float("inf"), alike)
             top, where = tl.max(alike, axis=1, return_indices=True)
             slot = tl.where(top > best, at + where, slot)
             best = tl.maximum(best, top)
-        own = tl.load(slots + begin + local, mask=live, other=0)
-        tl.store(assignment + begin + local, tl.where(own >= 0, own, slot).to(tl.int64), mask=live)
+        tl.store(assignment + begin + local, slot.to(tl.int64), mask=live)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from apet.core.dispatch import Decided
 from apet.core.errors import ApETError, not_finite
-from apet.kernels.decide import decide, means
+from apet.kernels.assign import assign_slots
+from apet.kernels.farthest import pick_farthest
+from apet.kernels.launch import Tiles, on_device
+from apet.kernels.mean import slot_means
+from apet.kernels.residual import residual_errors
 from apet.kernels.segments import Segments
+from apet.kernels.span import orthonormal_span
 
 __all__ = ["mean_rows", "select_dense", "select_ragged"]
+
+_INFINITY = 0x7F800000
 
 
 def select_dense(
@@ -31,9 +38,10 @@ def select_dense(
     def refuse(image: int) -> ApETError:
         return not_finite(operation, tuple(x.shape), image)
 
-    flat = decide(x.reshape(batch * total, width), segments, start, ridge, refuse if check_finite else None)
-    slots, errors = flat.assignment.view(batch, total), flat.errors.view(batch, total)
-    return flat.indices.view(batch, kept), slots, errors, flat.basis
+    indices, slots, errors, basis = _decide(
+        x.reshape(batch * total, width), segments, start, ridge, refuse if check_finite else None
+    )
+    return indices, slots.view(batch, total), errors.view(batch, total), basis
 
 
 def select_ragged(
@@ -59,20 +67,65 @@ def select_ragged(
         error = not_finite(operation, (1, *parts[number].shape), 0)
         return ApETError(operation, f"{error.got} (segment {number})", error.expected)
 
-    flat = decide(x, segments, start, ridge, refuse if check_finite else None)
-    indices = flat.indices.split(list(kept))
+    indices, slots, errors, basis = _decide(x, segments, start, ridge, refuse if check_finite else None)
+    decided = [
+        (indices[i, : kept[i]], slot, error, basis[i, : counts[i]])
+        for i, (slot, error) in enumerate(zip(slots.split(lengths), errors.split(lengths), strict=True))
+    ]
     if merge:
-        tokens = means(x, flat.assignment, segments).split(list(kept))
+        most = indices.shape[1]
+        rows = _means(x, slots + most * segments.owners(), len(parts) * most).view(len(parts), most, -1)
+        tokens = [own[:number] for own, number in zip(rows, kept, strict=True)]
     else:
-        tokens = tuple(part.detach().index_select(0, own) for part, own in zip(parts, indices, strict=True))
-    errors, slots = flat.errors.split(lengths), flat.assignment.split(lengths)
-    decided = [(indices[i], slots[i], errors[i], flat.basis[i, : counts[i]]) for i in range(len(parts))]
-    return decided, list(tokens)
+        tokens = [part.detach().index_select(0, own[0]) for part, own in zip(parts, decided, strict=True)]
+    return decided, tokens
 
 
 def mean_rows(x: Tensor, assignment: Tensor, kept: int) -> Tensor:
     """Averages the rows of ``x (B, N, w)`` that go to the same slot; ``(B, kept, w)``."""
     batch, total, width = x.shape
-    segments = Segments.dense(batch, total, kept, 1, x.device)
-    flat = means(x.reshape(batch * total, width), assignment.reshape(-1), segments)
-    return flat.view(batch, kept, width)
+    slots = assignment
+    if batch > 1:
+        slots = slots + torch.arange(0, batch * kept, kept, device=x.device).unsqueeze(1)
+    return _means(x.reshape(batch * total, width), slots.flatten(), batch * kept).view(batch, kept, width)
+
+
+def _decide(
+    x: Tensor,
+    segments: Segments,
+    start: Tensor | None,
+    ridge: float,
+    refuse: Callable[[int], ApETError] | None,
+) -> Decided:
+    """Decides which tokens ``(T, d)`` of every segment stay, and where the others go.
+
+    Nothing waits for the device unless ``refuse`` is given, which makes the error for the number of the first
+    segment with a value that is not finite.
+
+    Returns:
+        Indices ``(S, K)``, valid up to a segment's own count; assignment ``(T,)``; errors ``(T,)``; basis ``(S,
+        M)``, valid likewise. Numbers are those in the segment.
+    """
+    x = x.detach().contiguous()
+    tiles = Tiles().fit(x.shape[1])
+    with on_device(x):
+        found = pick_farthest(x, segments, start, tiles)
+        if refuse is not None:
+            infinite = found.largest >= _INFINITY
+            if bool(infinite.any()):
+                raise refuse(int(infinite.nonzero()[0]))
+        span, basis = orthonormal_span(x, segments, found, ridge, tiles)
+        errors, scores = residual_errors(x, segments, found, span, tiles)
+        top = scores.sort(dim=1, descending=True, stable=True).indices[:, : max(segments.keeps)]
+        if len(set(segments.keeps)) > 1:  # what a segment does not keep goes behind what it keeps
+            beyond = torch.arange(top.shape[1], device=x.device) >= segments.kept.unsqueeze(1)
+            top = top.masked_fill(beyond, scores.shape[1])
+        indices = top.sort(dim=1).values
+        return indices, assign_slots(x, segments, found, indices, tiles), errors, basis
+
+
+def _means(x: Tensor, slots: Tensor, kept: int) -> Tensor:
+    """Averages rows ``(T, w)`` that go to the same slot; ``(K, w)`` in the dtype of ``x``."""
+    x = x.contiguous()
+    with on_device(x):
+        return slot_means(x, slots, kept, Tiles().fit(x.shape[1]))

@@ -1,4 +1,8 @@
-"""What the kernels share on the device: units, packed maxima and reading tokens."""
+"""What the kernels share on the device: units, packed maxima and reading tokens.
+
+What programs of one launch tell each other is read past the L1 cache, which other programs' writes do not
+reach.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +50,8 @@ def unit_of(peaks, largest, segment):
     The bounds are the core's, of squares where it has norms; the power brings the largest value to [2, 4).
     Both values are read as the bits of non-negative floats, which order as the floats do.
     """
-    peak = tl.load(peaks + segment).to(tl.float32, bitcast=True)
-    value = tl.load(largest + segment)
+    peak = tl.load(peaks + segment, cache_modifier=".cg").to(tl.float32, bitcast=True)
+    value = tl.load(largest + segment, cache_modifier=".cg")
     ordinary = (peak > 8.271806125530277e-25) & (peak < 1.2676506002282294e30)
     power = (tl.minimum(255 - (value >> 23), 253) << 23).to(tl.float32, bitcast=True)
     return tl.where(ordinary | (value == 0), 1.0, power)
@@ -78,7 +82,7 @@ def first_column(unit):
 def basis_row(best, segment, step, unit, length, keys):
     """Number in its segment of the basis token picked in a step."""
     column = tl.where(step == 0, first_column(unit), step + 1)
-    return last_index(tl.load(best + segment * keys + column), length)
+    return last_index(tl.load(best + segment * keys + column, cache_modifier=".cg"), length)
 
 
 @triton.jit

@@ -7,30 +7,29 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.launch import OPTIONS, Tiles
-from apet.kernels.ranks import group_rows
-from apet.kernels.segments import Segments
+from apet.kernels.launch import Tiles, options
 
-__all__ = ["segment_means"]
+__all__ = ["slot_means"]
 
 
-def segment_means(x: Tensor, assignment: Tensor, segments: Segments, tiles: Tiles) -> Tensor:
+def slot_means(x: Tensor, slots: Tensor, kept: int, tiles: Tiles) -> Tensor:
     """Averages in float32; the order of a sum is that of its rows, whatever runs beside it.
 
     Args:
         x: Rows ``(T, w)``, contiguous.
-        assignment: Slot of every row in its segment, ``(T,)`` int64, no slot empty.
-        segments: The segments.
+        slots: Slot of every row, ``(T,)`` int64 in 0..kept-1; the mean of an empty one is undefined.
+        kept: Number of slots, K.
         tiles: Sizes of tiles.
 
     Returns:
         ``(K, w)`` in the dtype of ``x``.
     """
-    order, begins = group_rows(assignment, segments, tiles)
-    out = torch.empty((segments.kept, x.shape[1]), dtype=x.dtype, device=x.device)
-    rows, columns = tiles.mean
-    launch = (segments.kept, triton.cdiv(x.shape[1], columns))
-    _mean[launch](x, order, begins, out, x.shape[1], ROWS=rows, COLUMNS=columns, **OPTIONS)
+    ordered, order = slots.sort(stable=True)
+    begins = torch.searchsorted(ordered, torch.arange(kept + 1, device=x.device))
+    out = torch.empty((kept, x.shape[1]), dtype=x.dtype, device=x.device)
+    rows, columns, warps = tiles.mean
+    launch = (kept, -(-x.shape[1] // columns))
+    _mean[launch](x, order, begins, out, x.shape[1], ROWS=rows, COLUMNS=columns, **options(warps))
     return out
 
 

@@ -18,33 +18,33 @@ class Segments:
 
     Attributes:
         offsets: First row of every segment and the number of rows, ``(S + 1,)`` int64 on the device.
-        kept_offsets: The same for the kept tokens.
-        counts: Basis tokens of every segment, ``(S,)`` int32 on the device.
-        rows: Rows of all segments.
-        kept: Kept tokens of all segments.
-        longest: Rows of the longest segment; a launch covers that many of each.
+        kept: Kept tokens of every segment, ``(S,)`` int64 on the device.
+        counts: Basis tokens of every segment, ``(S,)`` int64 on the device.
+        lengths: Rows of every segment, on the host.
+        keeps: Kept tokens of every segment, on the host.
         most: The largest of ``counts``.
     """
 
     offsets: Tensor
-    kept_offsets: Tensor
+    kept: Tensor
     counts: Tensor
-    rows: int
-    kept: int
-    longest: int
+    lengths: Sequence[int]
+    keeps: Sequence[int]
     most: int
 
     @property
     def number(self) -> int:
         """Segments, S."""
-        return int(self.counts.shape[0])
+        return len(self.lengths)
 
     @classmethod
     def dense(cls, batch: int, total: int, kept: int, count: int, device: torch.device) -> Segments:
         """Segments of one length; made on the device, so that a CUDA graph can capture it."""
-        steps = torch.arange(batch + 1, dtype=torch.int64, device=device)
-        counts = torch.full((batch,), count, dtype=torch.int32, device=device)
-        return cls(steps * total, steps * kept, counts, batch * total, batch * kept, total, count)
+        offsets = torch.arange(0, (batch + 1) * total, total, dtype=torch.int64, device=device)
+        both = torch.empty((2, batch), dtype=torch.int64, device=device)
+        both[0].fill_(kept)
+        both[1].fill_(count)
+        return cls(offsets, both[0], both[1], [total] * batch, [kept] * batch, count)
 
     @classmethod
     def ragged(
@@ -52,19 +52,13 @@ class Segments:
     ) -> Segments:
         """Segments of any lengths. Their numbers go to the device in one copy that nothing waits for."""
         offsets = [0, *accumulate(lengths)]
-        kept_offsets = [0, *accumulate(kept)]
-        numbers = torch.tensor([*offsets, *kept_offsets, *counts], dtype=torch.int64, device="cpu")
+        numbers = torch.tensor([*offsets, *kept, *counts], dtype=torch.int64, device="cpu")
         if device.type == "cuda":
             numbers = numbers.pin_memory()
-        first, second, third = numbers.to(device, non_blocking=True).split(
-            [len(offsets), len(kept_offsets), len(counts)]
-        )
-        return cls(
-            first,
-            second,
-            third.to(torch.int32),
-            offsets[-1],
-            kept_offsets[-1],
-            max(lengths),
-            max(counts),
-        )
+        there = numbers.to(device, non_blocking=True).split([len(offsets), len(kept), len(counts)])
+        return cls(*there, lengths, kept, max(counts))
+
+    def owners(self) -> Tensor:
+        """The segment of every row, ``(T,)`` int64."""
+        numbers = torch.arange(self.number, device=self.offsets.device)
+        return numbers.repeat_interleave(self.offsets.diff(), output_size=sum(self.lengths))

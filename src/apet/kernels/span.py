@@ -8,15 +8,15 @@ import triton.language as tl
 from torch import Tensor
 
 from apet.kernels.device import basis_row, basis_rows, extent, unit_of
-from apet.kernels.launch import OPTIONS, Tiles
-from apet.kernels.norms import Norms
+from apet.kernels.farthest import Basis
+from apet.kernels.launch import Tiles, options, power_of_2
 from apet.kernels.segments import Segments
 
 __all__ = ["orthonormal_span"]
 
 
 def orthonormal_span(
-    x: Tensor, segments: Segments, found: Norms, ridge: float, tiles: Tiles
+    x: Tensor, segments: Segments, found: Basis, ridge: float, tiles: Tiles
 ) -> tuple[Tensor, Tensor]:
     """``L^-1 S`` with ``L L^T = S S^T + ridge I`` for the basis tokens ``S``; see the core's `residual`.
 
@@ -27,8 +27,9 @@ def orthonormal_span(
         basis, ``(S, M)`` int64, 0 from the count on.
     """
     number, width, device = segments.number, x.shape[1], x.device
-    padded = max(16, triton.next_power_of_2(segments.most))
-    slices = triton.cdiv(width, tiles.span)
+    padded = max(16, power_of_2(segments.most))
+    across, warps = tiles.span
+    slices = -(-width // across)
     grams = torch.empty((number, slices, padded, padded), dtype=torch.float64, device=device)
     span = torch.empty((number, padded, width), dtype=torch.float32, device=device)
     basis = torch.empty((number, segments.most), dtype=torch.int64, device=device)
@@ -36,10 +37,10 @@ def orthonormal_span(
     wide_ridge = torch.full((1,), ridge, dtype=torch.float64, device=device)
     shared = (x, segments.offsets, segments.counts, found.peaks, found.largest, found.best)
     sizes = (width, found.best.shape[1], segments.most)
-    _gram[slices, number](*shared, grams, basis, *sizes, BASIS=padded, COLUMNS=tiles.span, **OPTIONS)
-    _project[slices, number](
-        *shared, grams, wide_ridge, span, *sizes, slices, BASIS=padded, COLUMNS=tiles.span, **OPTIONS
-    )
+    shape = {"BASIS": padded, "COLUMNS": across, **options(warps)}
+    _gram[slices, number](*shared, grams, basis, *sizes, **shape)
+    together = power_of_2(slices)
+    _project[slices, number](*shared, grams, wide_ridge, span, *sizes, slices, SLICES=together, **shape)
     return span, basis
 
 
@@ -51,7 +52,7 @@ def _picked(x, rows, columns, width, unit):
     return (tile.to(tl.float32) * unit).to(tl.float64)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["keys", "most"])
 def _gram(
     x,
     offsets,
@@ -106,7 +107,7 @@ def _factor(gram, ridge, count, steps, BASIS: tl.constexpr):
     return lower, sure
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["keys", "most", "slices"])
 def _project(
     x,
     offsets,
@@ -123,6 +124,7 @@ def _project(
     slices,
     BASIS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    SLICES: tl.constexpr,
 ) -> None:
     segment = tl.program_id(1)
     begin, length = extent(offsets, segment)
@@ -130,10 +132,10 @@ def _project(
     unit = unit_of(peaks, largest, segment)
     steps = tl.arange(0, BASIS)
     local = basis_rows(best, segment, steps, count, unit, length, keys)
-    gram = tl.zeros((BASIS, BASIS), dtype=tl.float64)
-    for part in range(slices):
-        at = (segment * slices + part).to(tl.int64) * BASIS * BASIS
-        gram += tl.load(grams + at + steps[:, None] * BASIS + steps[None, :])
+    parts = tl.arange(0, SLICES)[:, None]
+    at = (segment * slices + parts).to(tl.int64) * BASIS * BASIS + tl.arange(0, BASIS * BASIS)[None, :]
+    # Each thread sums what it has read itself, so the slices go along the first axis.
+    gram = tl.sum(tl.load(grams + at, mask=parts < slices, other=0.0), axis=0).reshape(BASIS, BASIS)
     own = tl.sum(tl.where(steps[:, None] == steps[None, :], gram, 0.0), axis=1)
     # The core's numbers: rounding of float64, its smallest normal number's root, its largest one's.
     floor = tl.maximum(own * (count * 16).to(tl.float64) * 2.220446049250313e-16, 1.4916681462400413e-154)
