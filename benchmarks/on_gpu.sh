@@ -22,15 +22,13 @@ own() { # limit in seconds, name of the part, of the program's part, options...
 }
 part 15 machine bash -c 'nvidia-smi --query-gpu=name,memory.total,driver_version,clocks.sm,clocks.mem --format=csv; '"$PY"' -c "import torch,triton,transformers,numpy;print(torch.__version__,triton.__version__,transformers.__version__,numpy.__version__)"; which cc gcc compute-sanitizer ncu'
 own 50 warm warm
+own 60 ops ops
+own 110 llava e2e --only llava-1.5-7b
+own 80 qwen e2e --only qwen2.5-vl-7b
 own 45 smoke smoke
-own 90 ops ops
-own 75 llava e2e --only llava-1.5-7b
-if [ -z "$tiny" ]; then
-  part 45 gpu-tests "$PY" -m pytest tests/kernels/test_gpu.py -p no:cacheprovider -q --timeout 40
-fi
-own 90 qwen e2e --only qwen2.5-vl-7b
 own 40 waits waits
 if [ -z "$tiny" ]; then
+  part 45 gpu-tests "$PY" -m pytest tests/kernels/test_gpu.py -p no:cacheprovider -q --timeout 40
   part 90 kernel-tests "$PY" -m pytest tests/kernels --deselect tests/kernels/test_gpu.py --ignore tests/kernels/test_compiling.py -p no:cacheprovider -q -n 8 --timeout 60
 fi
 if command -v compute-sanitizer >/dev/null; then

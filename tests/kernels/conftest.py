@@ -33,7 +33,7 @@ def small_tiles(monkeypatch):
     def use(**sizes):
         chosen = {
             "stream": (32, 32, 4),
-            "residual": (32, 32, 4, 2),
+            "residual": (32, 32, 4),
             "assign": (32, 16, 32, 4),
             "mean": (16, 32, 4),
             "span": (32, 4),

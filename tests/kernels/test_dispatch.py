@@ -10,16 +10,33 @@ from apet.core import ApETError, compress, dispatch
 from apet.core.dispatch import VARIABLE, kernels_for
 
 
-def test_auto_takes_the_core_on_a_cpu_and_kernels_on_a_gpu(monkeypatch):
-    monkeypatch.setenv(VARIABLE, "auto")
-    chosen = kernels_for(torch.zeros(3, 4, device=DEVICE), 1, "compress")
-    assert (chosen is None) == (DEVICE == "cpu")
-
-
-@pytest.mark.parametrize("value", ["off", None])
-def test_off_is_the_default_and_takes_the_core(monkeypatch, value):
+@pytest.mark.parametrize("value", ["auto", None])
+def test_auto_is_the_default_and_takes_kernels_on_the_gpus_that_have_shown_them(monkeypatch, value):
     monkeypatch.delenv(VARIABLE) if value is None else monkeypatch.setenv(VARIABLE, value)
+    chosen = kernels_for(torch.zeros(3, 4, device=DEVICE), 1, "compress")
+    shown = DEVICE == "cuda" and torch.cuda.get_device_capability() == dispatch.SHOWN
+    assert (chosen is not None) == shown
+
+
+def test_off_takes_the_core(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "off")
     assert kernels_for(torch.zeros(3, 4, device=DEVICE), 1, "compress") is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "capability", "taken"),
+    [
+        ("auto", (9, 0), True),
+        ("auto", (8, 0), False),
+        ("auto", (10, 0), False),
+        ("on", (8, 0), True),
+        ("on", (7, 5), False),
+    ],
+)
+def test_auto_takes_one_generation_and_on_all_since_ampere(monkeypatch, mode, capability, taken):
+    monkeypatch.setattr(dispatch, "_capability", lambda index: capability)
+    reason = dispatch._why_not(torch.zeros(3, 4, device="meta"), 1, "fps", 1, mode, "cuda")
+    assert (reason is None) == taken
 
 
 @pytest.mark.parametrize(
@@ -60,11 +77,11 @@ def test_other_values_are_refused(draw, monkeypatch):
 
 
 def test_an_error_in_a_kernel_is_raised(draw, monkeypatch):
-    from apet.kernels import decide
+    from apet.kernels import calls
 
     def broken(*args):
         raise RuntimeError("launch failed")
 
-    monkeypatch.setattr(decide, "measure", broken)
+    monkeypatch.setattr(calls, "pick_farthest", broken)
     with pytest.raises(RuntimeError, match="launch failed"):
         compress(draw(8, 4), 2)

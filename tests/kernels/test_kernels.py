@@ -109,7 +109,7 @@ def test_an_image_gets_the_same_bits_alone_and_in_a_batch(draw):
 def test_other_grids_decide_the_same(draw, small_tiles):
     x = draw(60, 40)
     first = compare(x, 20, basis_size=4)
-    small_tiles(stream=(64, 32, 4), residual=(16, 32, 4, 2), assign=(16, 32, 32, 4), mean=(8, 16, 4))
+    small_tiles(stream=(64, 32, 4), residual=(16, 32, 4), assign=(16, 32, 32, 4), mean=(8, 16, 4))
     second = compare(x, 20, basis_size=4)
     torch.testing.assert_close(first.tokens, second.tokens, rtol=1e-6, atol=1e-6)
 

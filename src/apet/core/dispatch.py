@@ -20,11 +20,13 @@ from apet.implementations import offered
 __all__ = ["VARIABLE", "Decided", "Kernels", "interpreted", "kernels_for"]
 
 VARIABLE = "APET_KERNELS"
-"""Environment variable: ``off`` (the default until a GPU has proven the kernels), ``auto`` or ``on``; read at
-every call."""
+"""Environment variable: ``auto`` (the default), ``off`` or ``on``; read at every call."""
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MOST_BASIS = 64
+SHOWN = (9, 0)
+"""Compute capability of the GPUs that have shown the kernels to agree with the core and to be faster."""
+_LEAST = (8, 0)
 _MOST_SEGMENTS = 65535  # what a CUDA grid holds along its second axis
 
 
@@ -72,9 +74,10 @@ def kernels_for(
 ) -> Kernels | None:
     """The kernels, if they are to compute; None for the core.
 
-    ``auto`` takes them on NVIDIA GPUs from compute capability 8.0 where Triton is installed, for 16- and
-    32-bit floats and farthest point sampling of up to 64 basis tokens; anything else is the core's. ``on``
-    takes them or fails. An error inside a kernel is raised, never answered by the other implementation.
+    ``auto`` takes them on NVIDIA GPUs of compute capability 9.0 (H100, H200), which have shown them, where
+    Triton is installed, for 16- and 32-bit floats and farthest point sampling of up to 64 basis tokens;
+    anything else is the core's. ``on`` takes them from compute capability 8.0, or fails. An error inside a
+    kernel is raised, never answered by the other implementation.
 
     Args:
         x: The tokens.
@@ -86,13 +89,13 @@ def kernels_for(
     Raises:
         ApETError: If the variable has another value, or is ``on`` and the kernels cannot compute this.
     """
-    mode = os.environ.get(VARIABLE, "off")
+    mode = os.environ.get(VARIABLE, "auto")
     if mode == "off" or (mode == "auto" and x.device.type != "cuda"):
         return None
     if mode not in ("auto", "on"):
         raise ApETError(operation, f"{VARIABLE}={mode}", "off, auto or on")
     load = offered("kernels")
-    reason = "no kernels" if load is None else _why_not(x, segments, basis, count)
+    reason = "no kernels" if load is None else _why_not(x, segments, basis, count, mode, x.device.type)
     if load is not None and reason is None:
         kernels: Kernels = load()
         return kernels
@@ -101,14 +104,15 @@ def kernels_for(
     return None
 
 
-def _why_not(x: Tensor, segments: int, basis: str, count: int) -> str | None:
-    """Why the kernels cannot compute something; None if they can."""
-    gpu = x.device.type == "cuda"
+def _why_not(x: Tensor, segments: int, basis: str, count: int, mode: str, kind: str) -> str | None:
+    """Why the kernels cannot compute something on a kind of device; None if they can."""
+    gpu = kind == "cuda"
+    capability = _capability(x.device.index or 0) if gpu else SHOWN
     reasons = {
         "no triton installed": not _installed(),
         f"tokens on {x.device}": not gpu and not interpreted(),
-        "a GPU other than NVIDIA's of compute capability 8.0 or later": gpu
-        and not _capable(x.device.index or 0),
+        "a GPU other than NVIDIA's of compute capability 8.0 or later": capability < _LEAST,
+        "a GPU that has not shown them": mode == "auto" and capability != SHOWN,
         f"tokens of dtype {x.dtype}": x.dtype not in DTYPES,
         f"basis={basis!r}": basis != "fps",
         f"basis_size={count}": count > MOST_BASIS,
@@ -123,8 +127,8 @@ def _installed() -> bool:
 
 
 @cache
-def _capable(index: int) -> bool:
-    return torch.version.cuda is not None and torch.cuda.get_device_capability(index) >= (8, 0)
+def _capability(index: int) -> tuple[int, int]:
+    return torch.cuda.get_device_capability(index) if torch.version.cuda is not None else (0, 0)
 
 
 def interpreted() -> bool:

@@ -1,4 +1,4 @@
-"""The method's steps on CUDA GPUs, as Triton kernels and torch. `apet.core`, which they agree with, is their oracle.
+"""The method's steps on CUDA GPUs, by Triton and torch. `apet.core`, which they agree with, is their oracle.
 
 `apet` offers them to the core, and they are imported when used; `apet.core.dispatch` says when that is. One
 subject per file: `segments` (ragged layout), `farthest` (norms and step 1), `span` and `residual` (step 2),

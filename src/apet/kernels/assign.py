@@ -28,7 +28,8 @@ def assign_slots(x: Tensor, segments: Segments, found: Basis, indices: Tensor, t
     assignment = torch.empty(len(x), dtype=torch.int64, device=x.device)
     rows, slots, columns, warps = tiles.assign
     slots = min(slots, max(64, power_of_2(indices.shape[1])))
-    columns = min(columns, 32) if x.dtype == torch.float32 else columns
+    if x.dtype == torch.float32:  # what tiles need of the shared memory
+        rows, columns = max(16, rows // 2), max(16, columns // 2)
     _assign[grid(segments, rows)](
         x,
         segments.offsets,

@@ -103,8 +103,8 @@ def _decide(
     segment with a value that is not finite.
 
     Returns:
-        Indices ``(S, K)``, valid up to a segment's own count; assignment ``(T,)``; errors ``(T,)``; basis ``(S,
-        M)``, valid likewise. Numbers are those in the segment.
+        Indices ``(S, K)``, valid up to a segment's own count; assignment ``(T,)``; errors ``(T,)``; and the
+        basis, ``(S, M)``, valid likewise. Numbers are those in the segment.
     """
     x = x.detach().contiguous()
     tiles = Tiles().fit(x.shape[1])

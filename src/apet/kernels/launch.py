@@ -31,24 +31,24 @@ class Tiles:
 
     Attributes:
         stream: Row-wise passes over the tokens.
-        residual: Products with the basis; then tiles in flight.
+        residual: Errors: a whole row, if it fits.
         assign: Products with the kept tokens: rows, kept tokens, columns.
         mean: Rows that one program adds at a time, and columns.
         span: Columns of a basis token.
     """
 
     stream: tuple[int, int, int] = (8, 1024, 4)
-    residual: tuple[int, int, int, int] = (16, 128, 4, 3)
+    residual: tuple[int, int, int] = (4, 8192, 4)
     assign: tuple[int, int, int, int] = (64, 128, 64, 4)
     mean: tuple[int, int, int] = (8, 1024, 4)
-    span: tuple[int, int] = (128, 4)
+    span: tuple[int, int] = (64, 1)
 
     def fit(self, width: int) -> Tiles:
         """Tiles for narrow tokens are no wider than these."""
         power = max(16, power_of_2(width))
         return Tiles(
             (self.stream[0], min(self.stream[1], power), self.stream[2]),
-            (self.residual[0], min(self.residual[1], power), *self.residual[2:]),
+            (self.residual[0], wide := min(self.residual[1], power), max(self.residual[2], wide // 1024)),
             (*self.assign[:2], min(self.assign[2], power), self.assign[3]),
             (self.mean[0], min(self.mean[1], power), self.mean[2]),
             (min(self.span[0], power), self.span[1]),

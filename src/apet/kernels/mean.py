@@ -24,8 +24,9 @@ def slot_means(x: Tensor, slots: Tensor, kept: int, tiles: Tiles) -> Tensor:
     Returns:
         ``(K, w)`` in the dtype of ``x``.
     """
-    ordered, order = slots.sort(stable=True)
-    begins = torch.searchsorted(ordered, torch.arange(kept + 1, device=x.device))
+    # A sort of 32 bits takes half as long as one of 64.
+    ordered, order = slots.to(torch.int32).sort(stable=True)
+    begins = torch.searchsorted(ordered, torch.arange(kept + 1, dtype=torch.int32, device=x.device))
     out = torch.empty((kept, x.shape[1]), dtype=x.dtype, device=x.device)
     rows, columns, warps = tiles.mean
     launch = (kept, -(-x.shape[1] // columns))

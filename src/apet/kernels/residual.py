@@ -31,7 +31,7 @@ def residual_errors(
     errors = torch.empty(len(x), dtype=torch.float32, device=x.device)
     longest = max(segments.lengths)
     scores = torch.empty((segments.number, longest), dtype=torch.int32, device=x.device)
-    rows, columns, warps, stages = tiles.residual
+    rows, columns, warps = tiles.residual
     _residual[grid(segments, rows)](
         x,
         segments.offsets,
@@ -48,16 +48,30 @@ def residual_errors(
         BASIS=span.shape[1],
         ROWS=rows,
         COLUMNS=columns,
-        num_stages=stages,
+        WHOLE=x.shape[1] <= columns,
         **options(warps),
     )
     return errors, scores
 
 
 @triton.jit
-def _span_tile(span, segment, steps, columns, width, BASIS: tl.constexpr):
-    at = (segment * BASIS + steps[:, None]).to(tl.int64) * width + columns[None, :]
-    return tl.load(span + at, mask=(columns < width)[None, :] & (steps < BASIS)[:, None], other=0.0)
+def _weigh(tile, weights, span, columns, width, steps, count):
+    """Adds the products of some columns with the basis to the weights ``(rows, basis)``."""
+    for step in range(count):
+        row = tl.load(span + step * width + columns, mask=columns < width, other=0.0)
+        weight = tl.sum(tile * row[None, :], axis=1)
+        weights += tl.where(steps[None, :] == step, weight[:, None], 0.0)
+    return weights
+
+
+@triton.jit
+def _left(tile, weights, span, columns, width, steps, count):
+    """Squared length of what the basis leaves of some columns."""
+    for step in range(count):
+        row = tl.load(span + step * width + columns, mask=columns < width, other=0.0)
+        weight = tl.sum(tl.where(steps[None, :] == step, weights, 0.0), axis=1)
+        tile -= weight[:, None] * row[None, :]
+    return tl.sum(tile * tile, axis=1)
 
 
 @triton.jit(do_not_specialize=["keys", "longest"])
@@ -77,28 +91,32 @@ def _residual(
     BASIS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
+    WHOLE: tl.constexpr,
 ) -> None:
     segment, begin, length, local, live, wanted = program_rows(offsets, ROWS)
     score = tl.full((ROWS,), -1, dtype=tl.int32)
     if wanted:
         unit = unit_of(peaks, largest, segment)
-        count = tl.load(counts + segment)
+        count = tl.load(counts + segment).to(tl.int32)
         steps = tl.arange(0, BASIS)
+        own = span + (segment * BASIS).to(tl.int64) * width
         weights = tl.zeros((ROWS, BASIS), dtype=tl.float32)
-        for at in range(0, width, COLUMNS):
-            columns = at + tl.arange(0, COLUMNS)
+        squares = tl.zeros((ROWS,), dtype=tl.float32)
+        if WHOLE:  # read once
+            columns = tl.arange(0, COLUMNS)
             tile = read_rows(x, begin + local, live, columns, width, unit)
-            part = _span_tile(span, segment, steps, columns, width, BASIS)
-            weights = tl.dot(tile, tl.trans(part), weights, input_precision="tf32x3")
-        squares = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-        for at in range(0, width, COLUMNS):
-            columns = at + tl.arange(0, COLUMNS)
-            # The tile was read just now, so it comes from a cache.
-            tile = read_rows(x, begin + local, live, columns, width, unit)
-            part = _span_tile(span, segment, steps, columns, width, BASIS)
-            gap = tile - tl.dot(weights, part, input_precision="tf32x3")
-            squares += gap * gap
-        error = tl.sqrt_rn(tl.sum(squares, axis=1))
+            weights = _weigh(tile, weights, own, columns, width, steps, count)
+            squares = _left(tile, weights, own, columns, width, steps, count)
+        else:
+            for at in range(0, width, COLUMNS):
+                columns = at + tl.arange(0, COLUMNS)
+                tile = read_rows(x, begin + local, live, columns, width, unit)
+                weights = _weigh(tile, weights, own, columns, width, steps, count)
+            for at in range(0, width, COLUMNS):
+                columns = at + tl.arange(0, COLUMNS)
+                tile = read_rows(x, begin + local, live, columns, width, unit)
+                squares += _left(tile, weights, own, columns, width, steps, count)
+        error = tl.sqrt_rn(squares)
         tl.store(errors + begin + local, error / unit, mask=live)
         picked = basis_rows(best, segment, steps, count, unit, length, keys)
         chosen = tl.max((local[:, None] == picked[None, :]).to(tl.int32), axis=1)

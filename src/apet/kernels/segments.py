@@ -56,7 +56,8 @@ class Segments:
         if device.type == "cuda":
             numbers = numbers.pin_memory()
         there = numbers.to(device, non_blocking=True).split([len(offsets), len(kept), len(counts)])
-        return cls(*there, lengths, kept, max(counts))
+        first, second, third = there
+        return cls(first, second, third, lengths, kept, max(counts))
 
     def owners(self) -> Tensor:
         """The segment of every row, ``(T,)`` int64."""

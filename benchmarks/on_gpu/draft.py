@@ -41,10 +41,24 @@ DEVICE = torch.device("cuda" if GPU else "cpu")
 import apet  # noqa: E402
 from apet.core import compress  # noqa: E402
 
-REPORT: dict = {"part": ASKED.part, "torch": torch.__version__, "gpu": torch.cuda.get_device_name() if GPU else None, "items": {}}
+REPORT: dict = {
+    "part": ASKED.part,
+    "torch": torch.__version__,
+    "gpu": torch.cuda.get_device_name() if GPU else None,
+    "items": {},
+}
 # Most wanted first. B, N, d, K.
-SIZES = [(1, 576, 4096, 64), (32, 576, 4096, 64), (1, 2880, 4096, 320), (1, 16384, 3584, 3277), (1, 65536, 3584, 6554),
-         (1, 1296, 3584, 144), (5, 576, 4096, 64), (1, 576, 1024, 96), (32, 576, 1024, 64)]
+SIZES = [
+    (1, 576, 4096, 64),
+    (32, 576, 4096, 64),
+    (1, 2880, 4096, 320),
+    (1, 16384, 3584, 3277),
+    (1, 65536, 3584, 6554),
+    (1, 1296, 3584, 144),
+    (5, 576, 4096, 64),
+    (1, 576, 1024, 96),
+    (32, 576, 1024, 64),
+]
 if ASKED.tiny:
     SIZES = [(1, 40, 32, 9), (2, 30, 16, 5)]
 
@@ -68,12 +82,18 @@ def item(name: str, run, needs: float = 5.0) -> None:
             if isinstance(error, KeyboardInterrupt):
                 raise
             REPORT["items"][name] = {"error": repr(error)[:500], "trace": traceback.format_exc()[-3000:]}
-            if GPU and "CUDA error" in repr(error):  # the context is gone: nothing more can run in this process
+            if GPU and "CUDA error" in repr(
+                error
+            ):  # the context is gone: nothing more can run in this process
                 save()
                 print(name, json.dumps(REPORT["items"][name], default=str)[:1500], flush=True)
                 sys.exit(3)
     save()
-    told = "done" if ASKED.part == "e2e" and "rows" in REPORT["items"][name] else json.dumps(REPORT["items"][name], default=str)[:900]
+    told = (
+        "done"
+        if ASKED.part == "e2e" and "rows" in REPORT["items"][name]
+        else json.dumps(REPORT["items"][name], default=str)[:900]
+    )
     print(f"[{time.monotonic() - BEGIN:5.0f} s] {name}: {told}", flush=True)
 
 
@@ -86,14 +106,20 @@ def tokens(size, dtype, seed=0):
     b, n, d, _ = size
     g = torch.Generator(DEVICE).manual_seed(seed)
     x = torch.randn(b, n, d, generator=g, device=DEVICE)
-    return x.add_(torch.randn(d, generator=g, device=DEVICE)).to(dtype)  # a part that all share, as in an encoder
+    return x.add_(torch.randn(d, generator=g, device=DEVICE)).to(
+        dtype
+    )  # a part that all share, as in an encoder
 
 
 def wall(run, most=30, seconds=2.0):
-    run(); sync()
+    run()
+    sync()
     times, end = [], time.monotonic() + seconds
     while len(times) < most and (len(times) < 3 or time.monotonic() < end):
-        sync(); t = time.perf_counter(); run(); sync()
+        sync()
+        t = time.perf_counter()
+        run()
+        sync()
         times.append(1e3 * (time.perf_counter() - t))
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "runs": len(times)}
 
@@ -102,14 +128,16 @@ def events(run, inner=10, outer=9):
     """Milliseconds of one run on the device, between two events around several; median of several."""
     if not GPU:
         return wall(run, 3)
-    run(); sync()
+    run()
+    sync()
     times = []
     for _ in range(outer):
         a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         a.record()
         for _ in range(inner):
             run()
-        b.record(); sync()
+        b.record()
+        sync()
         times.append(a.elapsed_time(b) / inner)
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "runs": outer}
 
@@ -131,34 +159,60 @@ def gaps(size, dtype) -> dict:
     for image in range(size[0]):
         a, b = ours.errors[image].double(), theirs.errors[image].double()
         found["basis_equal"] += int(torch.equal(ours.basis[image], theirs.basis[image]))
-        kept = [torch.zeros(size[1], dtype=torch.bool, device=DEVICE).index_fill_(0, r.indices[image], True) for r in (ours, theirs)]
+        kept = [
+            torch.zeros(size[1], dtype=torch.bool, device=DEVICE).index_fill_(0, r.indices[image], True)
+            for r in (ours, theirs)
+        ]
         differ = kept[0] ^ kept[1]
         found["kept_differ"] += int(differ.sum()) // 2
         if bool(differ.any()):
-            found["kept_height_spread"] = max(found["kept_height_spread"], float((b[differ].max() - b[differ].min()) / b[differ].max()))
-        found["errors_rel"] = max(found["errors_rel"], float(((a - b).abs() / b.abs().clamp(min=1e-3 * float(b.max()))).max()))
+            found["kept_height_spread"] = max(
+                found["kept_height_spread"], float((b[differ].max() - b[differ].min()) / b[differ].max())
+            )
+        found["errors_rel"] = max(
+            found["errors_rel"], float(((a - b).abs() / b.abs().clamp(min=1e-3 * float(b.max()))).max())
+        )
         unit = torch.nn.functional.normalize(x[image].double(), dim=1)
         anchors, worst, beyond = unit[ours.indices[image]], 0.0, 0
         for rows in torch.arange(size[1], device=DEVICE).split(4096):
             alike = unit[rows] @ anchors.T
             gap = alike.amax(1) - alike.gather(1, ours.assignment[image][rows, None])[:, 0]
             worst, beyond = max(worst, float(gap.max())), beyond + int((gap > 1e-5).sum())
-        found["cosine_gap"], found["cosine_gap_beyond_1e-5"] = max(found["cosine_gap"], worst), found["cosine_gap_beyond_1e-5"] + beyond
-        sums = torch.zeros(keep, size[2], dtype=torch.float64, device=DEVICE).index_add_(0, ours.assignment[image], x[image].double())
+        found["cosine_gap"], found["cosine_gap_beyond_1e-5"] = (
+            max(found["cosine_gap"], worst),
+            found["cosine_gap_beyond_1e-5"] + beyond,
+        )
+        sums = torch.zeros(keep, size[2], dtype=torch.float64, device=DEVICE).index_add_(
+            0, ours.assignment[image], x[image].double()
+        )
         means = sums / torch.bincount(ours.assignment[image], minlength=keep)[:, None]
         found["means_abs"] = max(found["means_abs"], float((means - ours.tokens[image].double()).abs().max()))
     again = [compress(x, keep) for _ in range(5)]
-    found["same_bits_in_5_runs"] = all(torch.equal(getattr(r, n), getattr(ours, n)) for r in again for n in ("basis", "indices", "assignment", "errors", "tokens"))
+    found["same_bits_in_5_runs"] = all(
+        torch.equal(getattr(r, n), getattr(ours, n))
+        for r in again
+        for n in ("basis", "indices", "assignment", "errors", "tokens")
+    )
     if size[0] > 1:
         alone = compress(x[size[0] - 1], keep)
-        found["same_bits_alone"] = all(torch.equal(getattr(alone, n), getattr(ours, n)[-1]) for n in ("basis", "indices", "assignment", "errors", "tokens"))
+        found["same_bits_alone"] = all(
+            torch.equal(getattr(alone, n), getattr(ours, n)[-1])
+            for n in ("basis", "indices", "assignment", "errors", "tokens")
+        )
     return dict(found)
 
 
 def smoke() -> None:
-    item("environment", lambda: {m: __import__(m).__version__ for m in ("torch", "triton", "transformers", "numpy", "apet") if hasattr(__import__(m), "__version__")})
+    item(
+        "environment",
+        lambda: {
+            m: __import__(m).__version__
+            for m in ("torch", "triton", "transformers", "numpy", "apet")
+            if hasattr(__import__(m), "__version__")
+        },
+    )
     for dtype in (torch.bfloat16, torch.float32):
-        for size in ([(1, 60, 64, 9), *SIZES[:3]] if not ASKED.tiny else SIZES):
+        for size in [(1, 60, 64, 9), *SIZES[:3]] if not ASKED.tiny else SIZES:
             item(f"{size} {dtype}", lambda size=size, dtype=dtype: gaps(size, dtype), 8)
     for size in SIZES[3:5] if not ASKED.tiny else []:
         item(f"{size} {torch.bfloat16}", lambda size=size: gaps(size, torch.bfloat16), 10)
@@ -172,8 +226,26 @@ def warm() -> None:
         compress(tokens(size, getattr(torch, dtype)), size[3], check_finite=False)
         sync()
         return
-    children = [subprocess.Popen([sys.executable, __file__, "warm", "--out", str(ASKED.out), "--only", f"{'x'.join(map(str, s))} {d}"] + ["--tiny"] * ASKED.tiny)
-                for d in ("bfloat16", "float32") for s in ([(1, 576, 4096, 64), (32, 576, 4096, 64), (1, 2880, 3584, 320), (4, 576, 1024, 64)] if not ASKED.tiny else SIZES)]
+    children = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                __file__,
+                "warm",
+                "--out",
+                str(ASKED.out),
+                "--only",
+                f"{'x'.join(map(str, s))} {d}",
+            ]
+            + ["--tiny"] * ASKED.tiny
+        )
+        for d in ("bfloat16", "float32")
+        for s in (
+            [(1, 576, 4096, 64), (32, 576, 4096, 64), (1, 2880, 3584, 320), (4, 576, 1024, 64)]
+            if not ASKED.tiny
+            else SIZES
+        )
+    ]
     item("warm", lambda: {"codes": [c.wait(max(1, left())) for c in children]})
 
 
@@ -185,7 +257,11 @@ def one_size(size, dtype, rates) -> dict:
     found["eager_unchecked"] = wall(call)
     found["host_launch"] = None
     if GPU:
-        sync(); t = time.perf_counter(); call(); found["host_launch"] = 1e3 * (time.perf_counter() - t); sync()
+        sync()
+        t = time.perf_counter()
+        call()
+        found["host_launch"] = 1e3 * (time.perf_counter() - t)
+        sync()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             call()
@@ -198,7 +274,10 @@ def one_size(size, dtype, rates) -> dict:
                 with torch.cuda.graph(g):
                     compress(other, k, check_finite=False)
                 graphs.append(g)
-            found["graph_cold"] = {key: value / len(graphs) if key != "runs" else value for key, value in events(lambda: [g.replay() for g in graphs], 1).items()}
+            found["graph_cold"] = {
+                key: value / len(graphs) if key != "runs" else value
+                for key, value in events(lambda: [g.replay() for g in graphs], 1).items()
+            }
             del graphs, others
         found["kernels_us"] = profile(call)
         del graph
@@ -206,7 +285,8 @@ def one_size(size, dtype, rates) -> dict:
     if GPU:
         try:  # the readable core without the host: what a kernel has to beat
             plain = lambda: core(x, k, check_finite=False)  # noqa: E731
-            plain(); sync()
+            plain()
+            sync()
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 plain()
@@ -229,8 +309,11 @@ def one_size(size, dtype, rates) -> dict:
 
 def profile(run) -> dict:
     """Microseconds and launches by kernel, of one call."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]) as p:
-        run(); sync()
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+    ) as p:
+        run()
+        sync()
     found = {}
     for e in p.key_averages():
         us = getattr(e, "self_device_time_total", 0)
@@ -244,11 +327,16 @@ def ops() -> None:
 
     def ceilings() -> dict:
         n = 1 << (31 if GPU else 22)
-        source = torch.ones(n // 4, device=DEVICE); target = torch.empty_like(source)
+        source = torch.ones(n // 4, device=DEVICE)
+        target = torch.empty_like(source)
         rates["copy_bytes_per_ms"] = 2 * n / events(lambda: target.copy_(source), 3)["median"]
         side = 8192 if GPU else 128
-        a = torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16); c = torch.randn_like(a)
-        return {"copy_tb_per_s": rates["copy_bytes_per_ms"] / 1e9, "bf16_tflops": 2e-9 * side**3 / events(lambda: a @ c, 3)["median"]}
+        a = torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16)
+        c = torch.randn_like(a)
+        return {
+            "copy_tb_per_s": rates["copy_bytes_per_ms"] / 1e9,
+            "bf16_tflops": 2e-9 * side**3 / events(lambda: a @ c, 3)["median"],
+        }
 
     item("ceilings", ceilings)
     for dtype in (torch.bfloat16, torch.float32):
@@ -265,7 +353,7 @@ def e2e() -> None:
     from apet.app.known import KNOWN, build, inputs, tiny
     from apet.methods import Stage2
 
-    rows = ("uncompressed", "apet", "apet, two stages", "oracle", "random", "divprune")
+    rows = ("uncompressed", "apet", "apet, two stages", "oracle", "random", "divprune", "spread")
 
     @dataclass(frozen=True)
     class ByCore(G.Variant):
@@ -289,7 +377,10 @@ def e2e() -> None:
         noted.append(real(ours, theirs))
 
     G.other_choice = note
-    plan = [("llava-1.5-7b", 64, [(1, 36), (8, 36), (32, 36)]), ("qwen2.5-vl-7b", 144, [(1, 36), (8, 36), (1, 64)])]
+    plan = [
+        ("llava-1.5-7b", 64, [(1, 36), (8, 36), (32, 36)]),
+        ("qwen2.5-vl-7b", 144, [(1, 36), (8, 36), (1, 64)]),
+    ]
     if ASKED.only:
         plan = [p for p in plan if p[0] in ASKED.only.split(",")]
     for name, keep, runs in plan:
@@ -300,7 +391,12 @@ def e2e() -> None:
 
         def make(name=name) -> dict:
             t = time.monotonic()
-            held["model"] = build(tiny(KNOWN[name]) if ASKED.tiny else KNOWN[name], DEVICE.type, torch.bfloat16 if GPU else torch.float32, "sdpa")
+            held["model"] = build(
+                tiny(KNOWN[name]) if ASKED.tiny else KNOWN[name],
+                DEVICE.type,
+                torch.bfloat16 if GPU else torch.float32,
+                "sdpa",
+            )
             return {"seconds": time.monotonic() - t}
 
         item(f"{name} build", make)
@@ -308,11 +404,21 @@ def e2e() -> None:
             continue
         model = held["model"]
         for batch, side in runs:
+
             def run(batch=batch, side=side, keep=keep, model=model) -> dict:
                 noted.clear()
-                words, new, own, k = (6, 2, 6, 8) if ASKED.tiny else (64, 16, side, keep if side == 36 else 455)
-                report = G.bench_generate(model, inputs(model, batch, words, own), keep=k, stage2=Stage2(model.config.get_text_config().num_hidden_layers // 2, k // 2),
-                                          first=k * 3 // 2, repeats=1 if ASKED.tiny else 5 if batch == 1 else 3, new_tokens=new)
+                words, new, own, k = (
+                    (6, 2, 6, 8) if ASKED.tiny else (64, 16, side, keep if side == 36 else 455)
+                )
+                report = G.bench_generate(
+                    model,
+                    inputs(model, batch, words, own),
+                    keep=k,
+                    stage2=Stage2(model.config.get_text_config().num_hidden_layers // 2, k // 2),
+                    first=k * 3 // 2,
+                    repeats=1 if ASKED.tiny else 7 if batch == 1 else 3,
+                    new_tokens=new,
+                )
                 G_print(report)
                 return report | {"kernels_against_core": [str(one) for one in noted]}
 
@@ -329,6 +435,7 @@ def waits() -> None:
     from apet.app.known import KNOWN, build, inputs, tiny
 
     for name in ("llava-1.5-7b", "qwen2.5-vl-7b"):
+
         def run(name=name) -> dict:
             settings = tiny(KNOWN[name]) if ASKED.tiny or not GPU else KNOWN[name]
             settings = {**settings, "text_config": {**settings["text_config"], "num_hidden_layers": 4}}
@@ -342,7 +449,11 @@ def waits() -> None:
                     seen: Counter = Counter()
 
                     def show(message, category, filename, lineno, file=None, line=None, seen=seen):
-                        stack = [f for f in traceback.extract_stack() if "/apet/" in f.filename or "/transformers/" in f.filename]
+                        stack = [
+                            f
+                            for f in traceback.extract_stack()
+                            if "/apet/" in f.filename or "/transformers/" in f.filename
+                        ]
                         if "synchroniz" in str(message) and stack:
                             seen[f"{'/'.join(stack[-1].filename.split('/')[-3:])}:{stack[-1].lineno}"] += 1
 
