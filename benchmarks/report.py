@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report_gpu import NONE, on_a_gpu
+
 from apet.app.bench.host import DECODE_LIMIT, LIMITS
 from apet.app.bench.steps import STEPS
 
@@ -30,13 +32,6 @@ cores, set where such plain lines took 2.5 and 34 ms. They are not reached here.
 product in float32 (assign) and the nine times that farthest point sampling reads all tokens, one after
 another (basis).
 """
-NO_GPU = """
-## On a GPU
-
-None is recorded yet. `APET_KERNELS=auto python benchmarks/gpu.py --output benchmarks/results/gpu.json` takes
-them on one GPU with 80 GB, with random weights in the true shapes of LLaVA-1.5-7B, LLaVA-NeXT-7B,
-Video-LLaVA-7B, Qwen2.5-VL-7B and Qwen3-VL-8B; speed does not depend on the weights.
-"""
 
 
 def page(results: dict[str, Any]) -> str:
@@ -56,12 +51,7 @@ def page(results: dict[str, Any]) -> str:
         parts.append("\n![The operation beside plain lines, and its steps](performance-ops.png)\n")
     if "host" in results:
         parts += ["\n## The host\n", *host(results["host"])]
-    if "gpu" not in results:
-        return "".join([*parts, NO_GPU])
-    parts.append("\n## On a GPU\n")
-    for name, report in results["gpu"].items():
-        parts.append(f"\n### {name}\n")
-        parts += operation(report) if name.startswith("ops") else model(report)
+    parts += on_a_gpu(results["gpu"], line, model) if "gpu" in results else [NONE]
     return "".join(parts)
 
 

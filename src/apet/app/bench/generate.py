@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +65,7 @@ def bench_generate(
     first: int,
     repeats: int,
     new_tokens: int,
+    rows: Sequence[Variant] | None = None,
 ) -> dict[str, Any]:
     """Checks, then times every row; times in milliseconds.
 
@@ -75,28 +77,29 @@ def bench_generate(
         first: What its first stage keeps.
         repeats: Timed runs of each row, in turns.
         new_tokens: Tokens that every run generates, at least 2.
+        rows: The ways to run, ApET's before the oracle's; None for all that there are.
 
     Returns:
         The machine, and a row per way to run: times, or why there are none: ``"refused"`` where a check
-        failed or the run broke, ``"left_out"`` where another method does not apply to the model.
+        failed or the run broke, ``"left_out"`` where another method does not apply to the model. Where
+        kernels chose other tokens than the core, ``"off"`` says so beside the times.
     """
     device = given["input_ids"].device
     task = _task(model, given, new_tokens)
-    rows: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     alive: list[tuple[Variant, dict[str, Any], dict[str, list[float]]]] = []
     about = machine(device) | {
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
     }
     with torch.inference_mode():
-        for variant in variants(keep, stage2, first):
+        for variant in variants(keep, stage2, first) if rows is None else rows:
             row: dict[str, Any] = {"name": variant.name}
-            rows.append(row)
-            task, reason = _checked(task, variant)
-            if reason is None:
+            told.append(row)
+            task, notes = _checked(task, variant)
+            row |= notes
+            if not {"refused", "left_out"} & set(notes):
                 alive.append((variant, row, {}))
-            else:
-                row[reason[0]] = reason[1]
         for _ in range(repeats):
             for variant, row, times in alive:
                 taken = _run(task, variant)
@@ -108,7 +111,7 @@ def bench_generate(
         row |= {name: spread(values) for name, values in times.items()}
         row["images_per_second"] = 1e3 * pictures / row["total"]["median"]
     sizes = {"batch": pictures, "visual_tokens": task.visual, "keep": keep, "kept_tokens": task.left}
-    return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": rows}
+    return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": told}
 
 
 def _task(model: nn.Module, given: dict[str, Tensor], new: int) -> _Task:
@@ -127,11 +130,12 @@ def _task(model: nn.Module, given: dict[str, Tensor], new: int) -> _Task:
     )
 
 
-def _checked(task: _Task, variant: Variant) -> tuple[_Task, tuple[str, str] | None]:
-    """Runs a row once; why it has no times, if so, and what later rows have to know."""
+def _checked(task: _Task, variant: Variant) -> tuple[_Task, dict[str, str]]:
+    """Runs a row once; what later rows have to know, and what is to be said of this one."""
     device = task.given["input_ids"].device
     if variant.oracle and not task.left:
-        return task, ("refused", "ApET's row, which says how many tokens it gets, has no times")
+        return task, {"refused": "ApET's row, which says how many tokens it gets, has no times"}
+    notes: dict[str, str] = {}
     try:
         if variant.method is not None:
             check_counts(variant.method(), task.visual, "bench generate")
@@ -140,21 +144,22 @@ def _checked(task: _Task, variant: Variant) -> tuple[_Task, tuple[str, str] | No
         if wrong is None and device.type == "cuda" and variant.method is not None:
             with without_kernels():
                 again = _run(task, variant)
-            wrong = other_choice(taken["session"], again["session"])
+            if off := other_choice(taken["session"], again["session"]):
+                notes["off"] = off
     except ApETError as error:
-        return task, ("refused" if variant.name in _OWN else "left_out", str(error))
+        return task, {"refused" if variant.name in _OWN else "left_out": str(error)}
     except RuntimeError as error:
         # Out of memory, or an attention kernel that does not run here: the other rows go on.
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        return task, ("refused", f"{type(error).__name__}: {str(error).splitlines()[0]}")
+        return task, {"refused": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
     if wrong is not None:
-        return task, ("refused", wrong)
+        return task, {"refused": wrong}
     if variant.name == "apet":
         images = [image for image in taken["session"].images if image.row == 0]
         dropped = sum(image.tokens - image.tokens_stage1 for image in images)
         task = replace(task, left=task.visual - dropped)
-    return task, None
+    return task, notes
 
 
 def _run(task: _Task, variant: Variant) -> dict[str, Any]:
