@@ -49,8 +49,8 @@ def on_a_gpu(
         yield from _agreement(found["agreement"]["items"], line)
     yield "\n### Models\n\nRandom weights in true shapes, PyTorch's attention, `generate` of transformers "
     yield "without compiling. Where the oracle's first token comes no sooner than the uncompressed one, the "
-    yield "host that launches the kernels is the limit and not the GPU: there fewer visual tokens save memory, "
-    yield "not time.\n"
+    yield "host that launches the kernels is the limit and not the GPU: there fewer visual tokens save "
+    yield "memory, not time.\n"
     for name, part in found.items():
         for run, report in part["items"].items():
             if "rows" in report:

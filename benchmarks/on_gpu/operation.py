@@ -52,7 +52,8 @@ def by_core(x: Tensor, keep: int, **options: Any) -> Compression:
 
 def agreement(part: Part, sizes: Sequence[Size]) -> None:
     """Numbers, not verdicts: kernels beside the core, run after run, and alone beside in a batch."""
-    for dtype in (torch.bfloat16, torch.float32, torch.float16):
+    dtypes = (torch.bfloat16, torch.float32, torch.float16)
+    for dtype in dtypes if part.gpu else dtypes[:1]:  # the interpreter takes its time
         for size in sizes:
             if dtype == torch.bfloat16 or size[1] <= 2880:
                 part.item(f"{size} {str(dtype)[6:]}", lambda s=size, t=dtype: _gaps(part, s, t), 8)
