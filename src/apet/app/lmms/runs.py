@@ -1,0 +1,193 @@
+"""Runs of lmms-eval: their exact commands, and what they wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any
+
+from apet.app.lmms.benchmarks import TASKS, Measure
+from apet.core.errors import ApETError
+from apet.evaluation.configurations import Configuration, parse_method
+
+__all__ = ["LmmsRun", "Score"]
+
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
+"""The last line of a traceback."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What lmms-eval counted on one task: the sum of the metrics that make its score."""
+
+    task: str
+    metric: str
+    value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class LmmsRun:
+    """One run of lmms-eval: a configuration on some of its tasks.
+
+    Attributes:
+        model: Model id or folder, or None for the embedded model.
+        configuration: What to compress with.
+        measures: Tasks of lmms-eval, and the metrics that make their scores.
+        limit: Questions per task, or None for all.
+        folder: Where runs are written; each has a folder of its own in it.
+        trust_remote_code: Let the model's repository run its own code.
+        prompts: Fields of `apet.app.lmms.prompts.Prompts`.
+        longest: Most tokens of an answer, or None for what each task says.
+    """
+
+    model: str | None
+    configuration: Configuration
+    measures: tuple[Measure, ...]
+    limit: int | None
+    folder: Path
+    trust_remote_code: bool = False
+    prompts: tuple[tuple[str, Any], ...] = ()
+    longest: int | None = None
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        one = self.configuration
+        name, fields = parse_method(one.method)
+        given: dict[str, Any] = {"pretrained": self.model or "embedded", "method": name}
+        given |= {} if one.keep is None else {"keep": one.keep, "stage2": one.stage2}
+        given |= fields if one.seed is None else {**fields, "seed": one.seed}
+        given |= {"trust_remote_code": True} if self.trust_remote_code else {}
+        return given | dict(self.prompts)
+
+    @property
+    def _rest(self) -> list[str]:
+        tasks = ["--tasks", ",".join(one.task for one in self.measures)]
+        own = (
+            ["--include_path", str(TASKS)]
+            if any((TASKS / f"{t.task}.yaml").exists() for t in self.measures)
+            else []
+        )
+        longest = [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
+        limit = [] if self.limit is None else ["--limit", str(self.limit)]
+        return [*tasks, *own, *longest, *limit]
+
+    @property
+    def output(self) -> Path:
+        """The run's own folder; another configuration, limit or task never has the same."""
+        known = (
+            sorted(self._given.items(), key=str),
+            [one.task for one in self.measures],
+            self.longest,
+            self.limit,
+        )
+        return self.folder / hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command's arguments, without the program.
+
+        Raises:
+            ApETError: If lmms-eval could not tell one from the next.
+        """
+        given = {**self._given, "answers": self.output / "answers.jsonl"}
+        for key, value in given.items():
+            if set(str(value)) & set(",='\"{}[]"):
+                raise ApETError("lmms-eval", f"{key}={value}", "a name without commas, quotes, brackets or =")
+        joined = ",".join(f"{key}={value}" for key, value in given.items())
+        return ["--model", "apet", "--model_args", joined, *self._rest, "--output_path", str(self.output)]
+
+    def as_text(self) -> str:
+        """The command as it is typed."""
+        return shlex.join(["lmms-eval", *self.arguments])
+
+    def scores(self) -> list[Score] | None:
+        """What a finished run wrote; None if it has not finished.
+
+        Raises:
+            ApETError: If the file cannot be understood.
+        """
+        written = sorted(self.output.rglob("*_results.json"))
+        if not written:
+            return None
+        try:
+            read = json.loads(written[-1].read_text())
+            return [_score(measure, read) for measure in self.measures]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            why = error.args[0] if isinstance(error, LookupError) else error
+            expected = "a file that lmms-eval wrote; delete its folder to run again"
+            raise ApETError("lmms-eval", f"{written[-1]} ({why})", expected) from error
+
+    def run(self) -> list[Score]:
+        """Runs lmms-eval, unless this very run has finished before, and reads what it counted.
+
+        Answers are kept as they are given: one that ended early asks only for what is missing.
+
+        Raises:
+            ApETError: If it fails; the message has what it failed of.
+        """
+        found = self.scores()
+        if found is not None:
+            return found
+        log = self.output / "log.txt"
+        code = _in_a_process(self.arguments, log)
+        found = self.scores()
+        if code or found is None:
+            lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+            failing = [line for line in lines if _ERROR.match(line)] or lines or ["no output"]
+            expected = f"a run that finishes; {log} has all that it said"
+            raise ApETError("lmms-eval", f"a failed `{self.as_text()}` ({failing[-1]})", expected)
+        return found
+
+
+def _in_a_process(arguments: Sequence[str], log: Path) -> int:
+    """Runs lmms-eval's command in a process of its own; all of them share one import, which takes the longest.
+
+    Returns:
+        Its exit code, which lmms-eval leaves at 0 also where it fails.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    if sys.platform == "linux":
+        context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms.model"])
+    process = context.Process(target=_main, args=(list(arguments), str(log)), daemon=True)
+    process.start()
+    process.join()
+    return process.exitcode or 0
+
+
+def _main(arguments: list[str], log: str) -> None:
+    """What the process does: ``lmms-eval ARGUMENTS > LOG 2>&1``."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = ["lmms-eval", *arguments]
+    from lmms_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
+
+
+def _score(measure: Measure, read: Mapping[str, Any]) -> Score:
+    """The sum of a task's metrics, each found by its name."""
+    written = read["results"].get(measure.task, {})
+    numbers = {
+        name.partition(",")[0]: value
+        for name, value in written.items()
+        if "," in name and isinstance(value, Real) and not isinstance(value, bool)
+    }
+    for name in measure.metrics:
+        if name not in numbers:
+            there = ", ".join(name for name in numbers if "stderr" not in name) or "no number"
+            raise LookupError(f"{measure.task} has no {name} but {there}")
+    counted = read.get("n-samples", {}).get(measure.task, {}).get("effective", 0)
+    total = sum(float(numbers[name]) for name in measure.metrics)
+    return Score(measure.task, measure.metric, total, int(counted))
