@@ -1,6 +1,6 @@
-"""A few questions in the own format of every benchmark, in folders that take the place of the public data sets.
+"""A few questions in the own format of every benchmark, in folders in place of the public data sets.
 
-`datasets` reads ``lmms-lab-encoder/GQA`` from a folder of that name, where there is one below the working folder.
+`datasets` reads ``lmms-lab-encoder/GQA`` from a folder of that name in the working folder, if there is one.
 """
 
 from __future__ import annotations

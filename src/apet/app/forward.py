@@ -11,7 +11,7 @@ from rich.table import Table
 from apet.app.console import output
 from apet.app.lmms.benchmarks import Measure
 from apet.app.lmms.check import is_installed, look_up, parse_task
-from apet.app.lmms.runs import LmmsRun, Score
+from apet.app.lmms_runs import Score, plan_runs
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.statistics import ALL
@@ -43,7 +43,7 @@ def forward_tasks(
         stages: ``"off"``, ``"paper"`` or both.
         seeds: Seeds of methods that draw by chance.
         tasks: Tasks or groups, with metrics if any: ``pope``, ``vqav2``, ``mme:mme_perception_score``.
-        runs: Further arguments of `LmmsRun`.
+        runs: Further arguments of `plan_runs`.
         as_json: Print one JSON object in place of a table.
 
     Raises:
@@ -61,7 +61,8 @@ def forward_tasks(
     if not as_json:
         for line in refused:
             output().print(f"Not run: {line}", soft_wrap=True, markup=False, highlight=False)
-    counted = [(one, LmmsRun(model, one, measures, **runs).run()) for one in configurations]
+    planned = plan_runs(model, configurations, measures, **runs)
+    counted = [(run.configuration, run.run()) for run in planned]
     rows = rows_of_runs(counted)
     if as_json:
         print(json.dumps({"rows": rows, "not_run": refused}))

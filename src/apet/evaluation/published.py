@@ -8,25 +8,10 @@ from typing import Any
 
 from apet.evaluation.configurations import FULL, Stages
 
-__all__ = ["PUBLISHED", "Published", "Run"]
+__all__ = ["PUBLISHED", "Budget", "Published"]
 
 Budget = int | float | str
 """A column of a table: a count, a share, or ``"full"``."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """The configuration that comes closest to a column of a table.
-
-    Attributes:
-        method: As ``apet eval --methods`` takes it.
-        keep: The budget it is run with.
-        stages: As ``apet eval --stage2`` takes it.
-    """
-
-    method: str
-    keep: int | float
-    stages: Stages
 
 
 @dataclass(frozen=True)
@@ -38,9 +23,9 @@ class Published:
         source: Where its means come from.
         model: The checkpoint that they are about, in transformers' form.
         known: Its name among those that ``apet plan`` knows without a connection.
-        benchmarks: Names of benchmarks, the cheapest questions first.
-        method: The method of which there are runs here.
-        runs: By budget, as the table names it.
+        tasks: Names of benchmarks, those with fewest questions first.
+        method: The method that is run here, as ``apet eval --methods`` takes it: the authors' variant.
+        runs: Budget and stages of the run that comes closest to a column, by the column's own budget.
         retention: Mean retention in percent, by method and budget.
         notes: What is not the same.
         figures: What benchmarks gave under the method and without it, by budget and benchmark.
@@ -53,15 +38,20 @@ class Published:
     source: str
     model: str
     known: str
-    benchmarks: tuple[str, ...]
+    tasks: tuple[str, ...]
     method: str
-    runs: Mapping[Budget, Run]
+    runs: Mapping[Budget, tuple[int | float, Stages]]
     retention: Mapping[str, Mapping[Budget, float]]
     notes: tuple[str, ...]
     figures: Mapping[Budget, Mapping[str, float]] = field(default_factory=dict)
     figures_source: str | None = None
     prompts: Mapping[str, Any] = field(default_factory=dict)
     lengths: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The method's row in the table."""
+        return self.method.partition(":")[0]
 
 
 def _figures(*values: float | None) -> dict[str, float]:
@@ -70,7 +60,6 @@ def _figures(*values: float | None) -> dict[str, float]:
     return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
-_LLAVA = "apet:positions=contiguous:slots=overwrite"
 _START = "The authors' code starts farthest point sampling at a random token, so its figures vary by run."
 _SERVER = (
     "MMBench is scored by rules here and by its server there; POPE is the mean F1 of its three parts. "
@@ -83,9 +72,9 @@ PUBLISHED: dict[str, Published] = {
         source="ApET, arXiv 2602.19870",
         model="llava-hf/llava-1.5-7b-hf",
         known="llava-1.5-7b",
-        benchmarks=("scienceqa", "mme", "vizwiz", "mmbench", "mmbench_cn", "textvqa", "pope", "gqa", "vqav2"),
-        method="apet",
-        runs={keep: Run(_LLAVA, keep, "paper") for keep in (192, 128, 64)},
+        tasks=("scienceqa", "mme", "vizwiz", "mmbench", "mmbench_cn", "textvqa", "pope", "gqa", "vqav2"),
+        method="apet:positions=contiguous:slots=overwrite",
+        runs={keep: (keep, "paper") for keep in (192, 128, 64)},
         retention={
             "apet": {192: 98.0, 128: 97.1, 64: 95.2},
             "visionzip": {192: 97.8, 128: 96.2, 64: 92.7},
@@ -120,9 +109,9 @@ PUBLISHED: dict[str, Published] = {
         source="ApET, arXiv 2602.19870",
         model="Qwen/Qwen2.5-VL-7B-Instruct",
         known="qwen2.5-vl-7b",
-        benchmarks=("scienceqa", "mme", "mmbench", "pope", "gqa"),
-        method="apet",
-        runs={0.2: Run("apet:slots=blend:inner_ridge=0.1", 0.3, "off")},
+        tasks=("scienceqa", "mme", "mmbench", "pope", "gqa"),
+        method="apet:slots=blend:inner_ridge=0.1",
+        runs={0.2: (0.3, "off")},
         retention={"apet": {0.2: 93.3}, "pyramiddrop": {0.2: 90.3}, "sparsevlm": {0.2: 89.8}},
         notes=(
             "These are the benchmarks for which the authors publish scripts.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +64,11 @@ class Prompts:
         bounds = {name: value for name, value in bounds.items() if value is not None}
         if bounds:
             size = getattr(processor.image_processor, "size", None)
-            known = dict(size) if isinstance(size, Mapping) else {}
-            if not {"shortest_edge", "longest_edge"} <= {name for name, value in known.items() if value}:
+            known = {name: value for name, value in dict(size or {}).items() if value}
+            if not {"shortest_edge", "longest_edge"} <= set(known):
                 got = f"min_pixels or max_pixels for a {type(processor.image_processor).__name__}"
                 raise ApETError("lmms-eval", got, "a processor that scales pictures to a number of pixels")
-            processor.image_processor.size = {**known, **bounds}
+            processor.image_processor.size = type(size)(**{**known, **bounds})
         if self.pad and getattr(processor.image_processor, "image_mean", None) is None:
             raise ApETError("lmms-eval", "pad=True for a processor without a mean colour", "pad=False")
 

@@ -54,7 +54,7 @@ def reproduce(
     if name not in PUBLISHED:
         raise ApETError("reproduce", repr(name), "one of: " + ", ".join(PUBLISHED))
     table = PUBLISHED[name]
-    benchmarks = _chosen("--tasks", find(tasks), table.benchmarks)
+    benchmarks = _chosen("--tasks", find(tasks), table.tasks)
     budgets = _chosen("--keep", keeps, list(table.runs))
     table = replace(table, model=model or table.model)
     layers, reason = _layers(table, reachable=run)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apet.app.lmms.benchmarks import BENCHMARKS
-from apet.app.lmms.runs import LmmsRun
+from apet.app.lmms_runs import LmmsRun
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import FULL, Configuration, build_method, parse_method
 from apet.evaluation.published import Budget, Published
@@ -100,7 +100,7 @@ class Reproduction:
             "published": table.retention,
             "published_by_benchmark": table.figures,
             "published_by_benchmark_source": table.figures_source,
-            "measured": {table.method: {key: value for key, value in measured.items() if value is not None}},
+            "measured": {table.name: {key: value for key, value in measured.items() if value is not None}},
             "measured_by_benchmark": {
                 budget: {
                     benchmark: self.values[budget, benchmark]
@@ -135,7 +135,7 @@ def _configuration(table: Published, budget: Budget, layers: int) -> Configurati
     """What is run for a column of the table."""
     if budget == FULL:
         return Configuration(FULL, None, "off", None, None)
-    run = table.runs[budget]
-    name, fields = parse_method(run.method)
-    built = build_method(name, run.keep, run.stages, layers, fields)
-    return Configuration(run.method, run.keep, run.stages, None, built)
+    keep, stages = table.runs[budget]
+    name, fields = parse_method(table.method)
+    built = build_method(name, keep, stages, layers, fields)
+    return Configuration(table.method, keep, stages, None, built)

@@ -41,9 +41,9 @@ def print_results(planned: Reproduction, console: Console) -> None:
     shown = Table("mean retention, %", *head[1:], box=None, header_style="bold", pad_edge=False)
     for method, figures in table.retention.items():
         shown.add_row(f"{method}, published", *(_cell(figures.get(budget), "-") for budget in table.runs))
-        if method == table.method:
-            part = len(planned.benchmarks) < len(table.benchmarks)
-            over = f" ({len(planned.benchmarks)} of {len(table.benchmarks)} benchmarks)" if part else ""
+        if method == table.name:
+            part = len(planned.benchmarks) < len(table.tasks)
+            over = f" ({len(planned.benchmarks)} of {len(table.tasks)} benchmarks)" if part else ""
             cells = (_measured(planned, budget, planned.retention(budget)) for budget in table.runs)
             shown.add_row(f"{method}, here{over}", *cells)
     console.print(shown)

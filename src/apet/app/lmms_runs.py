@@ -15,11 +15,11 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from apet.app.lmms.benchmarks import TASKS, Measure
+from apet.app.lmms.benchmarks import METRICS, TASKS, Measure
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, parse_method
 
-__all__ = ["LmmsRun", "Score"]
+__all__ = ["LmmsRun", "Score", "plan_runs"]
 
 _ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
 """The last line of a traceback."""
@@ -121,7 +121,8 @@ class LmmsRun:
             return None
         try:
             read = json.loads(written[-1].read_text())
-            return [_score(measure, read) for measure in self.measures]
+            alone = len(self.measures) == 1
+            return [score for measure in self.measures for score in _scores(measure, read, alone)]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             why = error.args[0] if isinstance(error, LookupError) else error
             expected = "a file that lmms-eval wrote; delete its folder to run again"
@@ -150,7 +151,7 @@ class LmmsRun:
 
 
 def _in_a_process(arguments: Sequence[str], log: Path) -> int:
-    """Runs lmms-eval's command in a process of its own; all of them share one import, which takes the longest.
+    """Runs lmms-eval's command in a process of its own; all share one import, which takes the longest.
 
     Returns:
         Its exit code, which lmms-eval leaves at 0 also where it fails.
@@ -158,7 +159,7 @@ def _in_a_process(arguments: Sequence[str], log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
-        context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms.model"])
+        context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms_model"])
     process = context.Process(target=_main, args=(list(arguments), str(log)), daemon=True)
     process.start()
     process.join()
@@ -176,18 +177,66 @@ def _main(arguments: list[str], log: str) -> None:
     cli_evaluate()
 
 
-def _score(measure: Measure, read: Mapping[str, Any]) -> Score:
-    """The sum of a task's metrics, each found by its name."""
-    written = read["results"].get(measure.task, {})
-    numbers = {
-        name.partition(",")[0]: value
+def _scores(measure: Measure, read: Mapping[str, Any], alone: bool) -> list[Score]:
+    """The score of a task; of a group those of its tasks, but for what only writes a file for a server."""
+    found = []
+    for task in _tasks(measure.task, read, alone):
+        numbers = _numbers(read["results"].get(task, {}))
+        if task != measure.task and not numbers:
+            continue
+        metrics = measure.metrics or METRICS.get(task) or tuple(numbers)
+        missing = [name for name in metrics if name not in numbers]
+        if missing or not numbers:
+            there = ", ".join(numbers) or "no number"
+            raise LookupError(f"{task} has no {missing[0] if missing else 'metric'} but {there}")
+        if not measure.metrics and task not in METRICS and len(metrics) > 1:
+            raise LookupError(f"{task} has several metrics and none is named: {', '.join(metrics)}")
+        counted = read.get("n-samples", {}).get(task, {}).get("effective", 0)
+        named = Measure(task, metrics)
+        found.append(Score(task, named.metric, sum(numbers[name] for name in metrics), int(counted)))
+    if not found:
+        raise LookupError(f"{measure.task} has no task with a number")
+    return found
+
+
+def _tasks(name: str, read: Mapping[str, Any], alone: bool) -> list[str]:
+    """The task itself if it has a number, else those below it."""
+    results = read["results"]
+    if _numbers(results.get(name, {})):
+        return [name]
+    below = read.get("group_subtasks", {}).get(name) or [task for task in results if alone and task != name]
+    return [task for one in below for task in _tasks(one, read, False)] or [name]
+
+
+def _numbers(written: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics by name, but for their errors; lmms-eval writes them as ``metric,filter``."""
+    return {
+        name.partition(",")[0]: float(value)
         for name, value in written.items()
-        if "," in name and isinstance(value, Real) and not isinstance(value, bool)
+        if "," in name and "_stderr" not in name and isinstance(value, Real) and not isinstance(value, bool)
     }
-    for name in measure.metrics:
-        if name not in numbers:
-            there = ", ".join(name for name in numbers if "stderr" not in name) or "no number"
-            raise LookupError(f"{measure.task} has no {name} but {there}")
-    counted = read.get("n-samples", {}).get(measure.task, {}).get("effective", 0)
-    total = sum(float(numbers[name]) for name in measure.metrics)
-    return Score(measure.task, measure.metric, total, int(counted))
+
+
+def plan_runs(
+    model: str | None,
+    configurations: Sequence[Configuration],
+    tasks: Sequence[str | Measure],
+    limit: int | None,
+    folder: Path,
+    *,
+    trust_remote_code: bool = False,
+) -> list[LmmsRun]:
+    """One run per configuration.
+
+    Args:
+        model: As in `LmmsRun`, like the others.
+        configurations: What to compress with.
+        tasks: Tasks or groups; by name alone they are measured as `METRICS` says, or by their only metric.
+        limit: Questions per task.
+        folder: Where runs are written.
+        trust_remote_code: Let the model's repository run its own code.
+    """
+    measures = tuple(
+        Measure(task, METRICS.get(task, ())) if isinstance(task, str) else task for task in tasks
+    )
+    return [LmmsRun(model, one, measures, limit, folder, trust_remote_code) for one in configurations]
