@@ -157,7 +157,7 @@ def _in_a_process(arguments: Sequence[str], log: Path) -> int:
         Its exit code, which lmms-eval leaves at 0 also where it fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
         context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms_model"])
     process = context.Process(target=_main, args=(list(arguments), str(log)), daemon=True)

@@ -63,7 +63,7 @@ class Prompts:
         bounds = {"shortest_edge": self.min_pixels, "longest_edge": self.max_pixels}
         bounds = {name: value for name, value in bounds.items() if value is not None}
         if bounds:
-            size = getattr(processor.image_processor, "size", None)
+            size: Any = getattr(processor.image_processor, "size", None)
             known = {name: value for name, value in dict(size or {}).items() if value}
             if not {"shortest_edge", "longest_edge"} <= set(known):
                 got = f"min_pixels or max_pixels for a {type(processor.image_processor).__name__}"
