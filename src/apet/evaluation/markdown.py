@@ -161,8 +161,7 @@ def to_markdown(result: Evaluation) -> str:
     lines += [
         "## Methods beside their originals",
         "",
-        "One stage: percent right, in brackets milliseconds to select; the mean tokens where they are not the "
-        "budget.",
+        "One stage: percent right, milliseconds to select, and the mean tokens where they differ.",
         "",
         *_as_markdown(methods_table(result)),
         "",
