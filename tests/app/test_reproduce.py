@@ -95,6 +95,16 @@ def test_one_benchmark_that_fails_takes_no_other_with_it(tmp_path, monkeypatch):
     assert planned.retention(64) is None
 
 
+def test_the_mean_retention_is_over_all_benchmarks(tmp_path):
+    planned = _planned("paper-table-llava-1.5", tmp_path)
+    for number, name in enumerate(planned.benchmarks):
+        planned.values["full", name] = 80.0
+        planned.values[64, name] = 40.0 + number
+    assert planned.retention(64) == pytest.approx(100 * 44 / 80)
+    del planned.values[64, "vizwiz"]
+    assert planned.retention(64) is None
+
+
 def test_text_names_source_reason_and_cost_and_is_not_cut(tmp_path):
     done = _run("reproduce", "paper-table-qwen2.5-vl", "--model", "nobody/none", "--output", str(tmp_path))
     assert done.exit_code == 0, done.output
@@ -102,7 +112,7 @@ def test_text_names_source_reason_and_cost_and_is_not_cut(tmp_path):
     assert "93.3" in done.stdout
     assert "Not run: the model cannot be reached: nobody/none" in done.stdout
     assert (
-        "Cost: about 30,298 questions under 2 configurations, 60,596 answers, 42% of them of GQA"
+        "Cost: about 60,596 answers in 10 runs, 42% of them of GQA. One at a time on NVIDIA H200"
         in done.stdout
     )
     (note,) = (line for line in done.stdout.splitlines() if line.startswith("The run is ApET.authors"))

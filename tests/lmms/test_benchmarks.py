@@ -53,16 +53,14 @@ def test_every_figure_is_what_the_answers_give(folder, asked, first):
         counted = figure(name, asked, _answers(folder, command))
         assert found[budget][name] == pytest.approx(counted), (budget, name)
     assert set(found["full"]) == set(BENCHMARKS)
-    # The model was trained for such questions, so the figures are no row of zeros.
-    assert all(found["full"][name] > 50 for name in ("gqa", "vqav2", "pope"))
+    # The model was trained for such questions, if not in these words: the figures are no row of zeros.
+    assert found["full"]["pope"] == 100
+    assert all(0 < found["full"][name] < 100 for name in ("gqa", "vqav2", "vizwiz", "mmbench", "mmbench_cn"))
     assert found["full"]["mme"] > 300
-    shares = [100 * found["64"][name] / found["full"][name] for name in BENCHMARKS if found["full"][name]]
-    if len(shares) == 9:
-        assert written["measured"]["apet"]["64"] == pytest.approx(sum(shares) / 9)
 
 
 def test_what_is_printed(first):
-    assert "Cost: 72 questions under 2 configurations, 144 answers" in first.stdout
+    assert "Cost: 148 answers in 18 runs" in first.stdout
     line = next(line for line in first.stdout.splitlines() if line.startswith("MME, published"))
     assert line.split()[-4:] == ["1862.0", "1808.0", "1801.0", "1714.0"]
     line = next(line for line in first.stdout.splitlines() if line.startswith("MME, here"))
@@ -84,6 +82,7 @@ def test_what_cannot_be_read_loses_nothing_and_what_is_missing_is_asked_again(fo
     assert "1 run of 18 without a figure, the first POPE at full" in done.stderr
     assert "pope_adv has no pope_f1_score but pope_accuracy" in done.stderr
     after = json.loads(done.stdout)
+    assert len(list(cut.rglob("*_results.json"))) == 1
     assert set(after["failed"]) == {"pope at full"}
     del before["measured_by_benchmark"]["full"]["pope"]
     assert after["measured_by_benchmark"] == before["measured_by_benchmark"]

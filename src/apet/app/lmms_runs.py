@@ -106,6 +106,11 @@ class LmmsRun:
         joined = ",".join(f"{key}={value}" for key, value in given.items())
         return ["--model", "apet", "--model_args", joined, *self._rest, "--output_path", str(self.output)]
 
+    @property
+    def results(self) -> Path | None:
+        """The file that lmms-eval wrote when the run finished; None before."""
+        return max(self.output.rglob("*_results.json"), default=None)
+
     def as_text(self) -> str:
         """The command as it is typed."""
         return shlex.join(["lmms-eval", *self.arguments])
@@ -116,17 +121,17 @@ class LmmsRun:
         Raises:
             ApETError: If the file cannot be understood.
         """
-        written = sorted(self.output.rglob("*_results.json"))
-        if not written:
+        written = self.results
+        if written is None:
             return None
         try:
-            read = json.loads(written[-1].read_text())
+            read = json.loads(written.read_text())
             alone = len(self.measures) == 1
             return [score for measure in self.measures for score in _scores(measure, read, alone)]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             why = error.args[0] if isinstance(error, LookupError) else error
             expected = "a file that lmms-eval wrote; delete its folder to run again"
-            raise ApETError("lmms-eval", f"{written[-1]} ({why})", expected) from error
+            raise ApETError("lmms-eval", f"{written} ({why})", expected) from error
 
     def run(self) -> list[Score]:
         """Runs lmms-eval, unless this very run has finished before, and reads what it counted.

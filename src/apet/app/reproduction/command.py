@@ -109,14 +109,19 @@ def _layers(table: Published, *, reachable: bool) -> tuple[int, str | None]:
 
 
 def _questions(planned: Reproduction, limit: int | None) -> dict[str, int] | None:
-    """How many questions each benchmark asks; if a task cannot be run, nothing is, and the reason is kept."""
-    found = look_up([Measure(t, ()) for name in planned.benchmarks for t in BENCHMARKS[name].tasks], limit)
+    """How many questions the benchmarks left ask; if one cannot be run, none is, and the reason is kept."""
+    left = dict.fromkeys(name for (_, name), run in planned.runs.items() if run.results is None)
+    found = (
+        look_up([Measure(task, ()) for name in left for task in BENCHMARKS[name].tasks], limit)
+        if left
+        else []
+    )
     problems = [f"{line.task}: {line.problem}" for line in found if line.problem]
     if problems:
         planned.not_run = "; ".join(problems)
         return None
     counts = {line.task: line.questions for line in found}
-    return {name: sum(counts[task] for task in BENCHMARKS[name].tasks) for name in planned.benchmarks}
+    return {name: sum(counts[task] for task in BENCHMARKS[name].tasks) for name in left}
 
 
 def _run(planned: Reproduction, output: Path) -> None:
