@@ -199,6 +199,8 @@ class ApET(Method):
         - ``"video-llava"``: 22 ranked and 10 basis tokens of each frame, behind the projector.
         - ``"qwen2.5-vl"``: 30% behind the merger and no second stage, as the code runs it under the label of
           20%; basis vectors blended in. `inner_ridge` is that of its second stage, which is commented out.
+          An image of fewer than 35 tokens, of which no more than the 10 basis tokens would be kept, is
+          refused; the authors' code stops there with an error, too.
 
         What stays out: farthest point sampling starts at a token of its own generator there, here at `start`
         or at the token of largest norm, so published figures carry that chance; distances in half precision;
