@@ -156,16 +156,20 @@ class LmmsRun:
 
 
 def _in_a_process(arguments: Sequence[str], log: Path) -> int:
-    """Runs lmms-eval's command in a process of its own; all share one import, which takes the longest.
+    """Runs lmms-eval's command in a process of its own.
 
     Returns:
         Its exit code, which lmms-eval leaves at 0 also where it fails.
     """
+    import torch
+
     log.parent.mkdir(parents=True, exist_ok=True)
-    context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-    if sys.platform == "linux":
+    # Small models take less time than imports, which a fork server does once; beside a GPU no fork is safe.
+    forks = sys.platform == "linux" and not torch.cuda.is_available()
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
         context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms_model"])
-    process = context.Process(target=_main, args=(list(arguments), str(log)), daemon=True)
+    process = context.Process(target=_main, args=(list(arguments), str(log)))
     process.start()
     process.join()
     return process.exitcode or 0
