@@ -13,6 +13,9 @@ from tables import TABLE
 import apet.embedded
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure
 from apet.app.lmms.check import look_up
+from apet.app.lmms_runs import LmmsRun
+from apet.core import ApETError
+from apet.evaluation import plan
 
 REPRODUCE = [sys.executable, str(Path(__file__).with_name("tables.py")), "reproduce", TABLE]
 REPRODUCE += ["--model", str(apet.embedded.PATH), "--keep", "64", "--output", "out"]
@@ -118,7 +121,8 @@ def test_groups_are_their_tasks_and_what_has_no_number_is_told_first(folder, ask
     assert rows["full", "vqav2_val"]["accuracy"] > 0
 
 
-def test_what_cannot_be_run_is_known_before(folder, asked, monkeypatch):
+@pytest.fixture
+def offline(folder, asked, monkeypatch):
     monkeypatch.chdir(folder)
     for name, value in (
         ("HF_HUB_OFFLINE", "1"),
@@ -127,6 +131,9 @@ def test_what_cannot_be_run_is_known_before(folder, asked, monkeypatch):
     ):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def test_what_cannot_be_run_is_known_before(offline):
     names = ["chess", "nocaps_val", "mmbench_en", "mme", "mmmu_val"]
     measures = [*(Measure(name, ()) for name in names), Measure("pope_adv", ("accuracy",))]
     found = {line.task: line.problem for line in look_up(measures, 1)}
@@ -137,3 +144,11 @@ def test_what_cannot_be_run_is_known_before(folder, asked, monkeypatch):
     assert found["mme"].startswith("1 questions cannot be scored")  # half a pair
     assert found["mmmu_val"].startswith("no data (")
     assert "no metric accuracy; it has pope_accuracy" in found["pope_adv"]
+
+
+def test_a_run_that_fails_says_of_what(offline):
+    (full,) = plan(["full"], [64], ["off"], 1, 8)[0]
+    measure = Measure("gqa", ("exact_match",))
+    with pytest.raises(ApETError, match=r"a failed `lmms-eval --model apet .*nowhere \(no such folder\)"):
+        LmmsRun("./nowhere", full, (measure,), None, Path("failing")).run()
+    assert "Traceback" in next(Path("failing").rglob("log.txt")).read_text()

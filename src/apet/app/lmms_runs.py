@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -16,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from apet.app.lmms.benchmarks import METRICS, TASKS, Measure
+from apet.app.lmms.process import run_command
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, parse_method
 
 __all__ = ["LmmsRun", "Score", "plan_runs"]
-
-_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
-"""The last line of a traceback."""
 
 
 @dataclass(frozen=True)
@@ -145,45 +139,12 @@ class LmmsRun:
         if found is not None:
             return found
         log = self.output / "log.txt"
-        code = _in_a_process(self.arguments, log)
+        code, last = run_command(self.arguments, log)
         found = self.scores()
         if code or found is None:
-            lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            failing = [line for line in lines if _ERROR.match(line)] or lines or ["no output"]
             expected = f"a run that finishes; {log} has all that it said"
-            raise ApETError("lmms-eval", f"a failed `{self.as_text()}` ({failing[-1]})", expected)
+            raise ApETError("lmms-eval", f"a failed `{self.as_text()}` ({last})", expected)
         return found
-
-
-def _in_a_process(arguments: Sequence[str], log: Path) -> int:
-    """Runs lmms-eval's command in a process of its own.
-
-    Returns:
-        Its exit code, which lmms-eval leaves at 0 also where it fails.
-    """
-    import torch
-
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # Small models take less time than imports, which a fork server does once; beside a GPU no fork is safe.
-    forks = sys.platform == "linux" and not torch.cuda.is_available()
-    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
-    if forks:
-        context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms_model"])
-    process = context.Process(target=_main, args=(list(arguments), str(log)))
-    process.start()
-    process.join()
-    return process.exitcode or 0
-
-
-def _main(arguments: list[str], log: str) -> None:
-    """What the process does: ``lmms-eval ARGUMENTS > LOG 2>&1``."""
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
-    sys.argv = ["lmms-eval", *arguments]
-    from lmms_eval.__main__ import cli_evaluate
-
-    cli_evaluate()
 
 
 def _scores(measure: Measure, read: Mapping[str, Any], alone: bool) -> list[Score]:
