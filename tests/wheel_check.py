@@ -10,7 +10,12 @@ if Path.cwd() not in Path(apet.__file__).resolve().parents:
 missing = [
     name for name in ("config.json", "model.safetensors", "README.md") if not (embedded.PATH / name).is_file()
 ]
-if missing or not Path(apet.__file__).with_name("py.typed").is_file():
-    raise SystemExit(f"the wheel lacks {missing or 'py.typed'}")
+missing += [
+    name
+    for name in ("py.typed", "app/lmms/tasks/apet_textvqa.yaml")
+    if not (Path(apet.__file__).parent / name).is_file()
+]
+if missing:
+    raise SystemExit(f"the wheel lacks {missing}")
 embedded.load()
 print(f"wheel: apet {apet.__version__} imports and its embedded model loads")

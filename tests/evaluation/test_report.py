@@ -50,6 +50,25 @@ def test_markdown_has_a_line_per_configuration(written):
     assert "10 of these 10 answers" in texts["results.md"]
 
 
+def test_methods_stand_beside_their_originals(written):
+    result, texts = written
+    head, *rows = methods_lines(texts["results.md"])
+    assert head == ["method", "original", "told besides the tokens", "32", "64", "no count"]
+    assert [row[0] for row in rows] == ["full", "apet", "random"]
+    assert rows[1][1:3] == ["ApET, arXiv 2602.19870", "-"]
+    found = {(s.row.method, s.row.keep): s.row for s in result.summaries if s.row.task == "all"}
+    for column, keep in ((3, 32), (4, 64)):
+        row = found["apet", keep]
+        assert re.fullmatch(rf"{100 * row.accuracy:.1f} \([\d.]+ ms\)", rows[1][column])
+    assert rows[0][5] == f"{100 * found['full', None].accuracy:.1f} at 576"
+
+
+def methods_lines(text):
+    lines = text.split("## Methods beside their originals")[1].split("\n## ")[0].splitlines()
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines if line.startswith("|")]
+    return [row for row in cells if row[0] != "---"]
+
+
 def test_the_page_is_whole_and_alone(written):
     page = written[1]["results.html"]
     HTMLParser().feed(page)

@@ -1,26 +1,13 @@
 """The real lmms-eval on a local task, and the same questions through ``apet eval``: the same accuracy."""
 
 import json
-import os
-import subprocess
 import sys
 
 import pytest
+from offline import run
 from scene_task import write_task
 
 TASKS, LIMIT = ["exist", "shape", "read"], 6
-
-
-def _run(command, folder):
-    offline = {
-        **os.environ,
-        "HF_HUB_OFFLINE": "1",
-        "HF_DATASETS_OFFLINE": "1",
-        "HF_HOME": str(folder / "home"),
-    }
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1500, check=False, env=offline)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +23,7 @@ def folder(tmp_path_factory):
 def counted(folder):
     command = [sys.executable, "-m", "apet.app.main", "eval", "--methods", "apet", "--keep", "32"]
     command += ["--tasks", ",".join(TASKS), "--limit", str(LIMIT), "--output", str(folder / "own"), "--json"]
-    rows = json.loads(_run(command, folder).stdout)["rows"]
+    rows = json.loads(run(command, folder).stdout)["rows"]
     return {(r["method"], r["stage2"]): r["accuracy"] for r in rows if r["task"] == "all"}
 
 
@@ -51,7 +38,7 @@ def test_lmms_eval_counts_as_apet_eval_does(folder, counted, arguments, configur
     out = folder / "out" / configuration[0]
     command = [sys.executable, "-m", "lmms_eval", "--model", "apet", "--model_args", arguments]
     command += ["--tasks", "apet_scenes", "--include_path", str(folder / "task"), "--batch_size", "4"]
-    _run([*command, "--output_path", str(out)], folder)
+    run([*command, "--output_path", str(out)], folder)
     (written,) = out.rglob("*results.json")
     result = json.loads(written.read_text())["results"]["apet_scenes"]
     assert result["right,none"] == pytest.approx(counted[configuration])

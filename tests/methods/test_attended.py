@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from apet.core import ApETError
-from apet.methods import Attention, Context, FastV, PyramidDrop, Stage2, VisionZip
+from apet.methods import METHODS, Attention, Context, FastV, Places, PyramidDrop, Stage2, VisionZip
 
 
 @pytest.fixture
@@ -132,3 +132,13 @@ def test_pyramiddrop_goes_by_the_models_depth(depth, layers):
     assert [stage.layer for stage in method.later] == list(layers)
     assert PyramidDrop(9, layers=(4,)).fitted(depth).layers == (4,)
     assert FastV(9).fitted(depth) == FastV(9)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, method in METHODS.items() if method.needs))
+def test_a_part_in_place_of_a_context_is_refused(name, tokens, attention):
+    """The part alone, not in a Context, is said to be one; it never reaches the method as something else."""
+    for part, field in ((attention, "attention"), (tokens, "prompt"), (Places.raster(5, 8), "places")):
+        with pytest.raises(
+            ApETError, match=rf"got context of type .*; expected a Context: Context\({field}=.."
+        ):
+            METHODS[name](keep=9).select(tokens, 9, part)

@@ -83,5 +83,14 @@ def test_errors(build, message):
 
 
 def test_the_basis_alone_leaves_no_slots(tokens):
-    with pytest.raises(ApETError, match="slots='append' with keep=9 and 9 basis tokens; expected more kept"):
+    expected = "slots='append' with 9 of 40 tokens kept and 10 basis tokens; expected more kept tokens than"
+    with pytest.raises(ApETError, match=expected):
         ApET(9, slots="append").select(tokens, 9)
+
+
+def test_a_share_names_the_smallest_image(tokens):
+    """30% of a small picture are no more than its basis; the authors' code stops in an empty argmax there."""
+    method = ApET.authors("qwen2.5-vl")
+    with pytest.raises(ApETError, match=r"an image of at least 35 tokens at keep=0\.3"):
+        method.select(tokens[:, :34], 10)
+    assert method.select(tokens[:, :35], 11).indices.shape == (3, 11)

@@ -65,9 +65,9 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
     if tasks and not any(is_drawn(name) for name in tasks):
         from apet.app.forward import forward_tasks
 
-        runs = {"tasks": tasks, "limit": request.limit, "folder": request.output / "lmms"}
+        runs = {"limit": request.limit, "folder": request.output / "lmms"}
         runs["trust_remote_code"] = request.trust_remote_code
-        forward_tasks(request.model, methods, keeps, stages, request.seeds, runs, as_json=as_json)
+        forward_tasks(request.model, methods, keeps, stages, request.seeds, tasks, runs, as_json=as_json)
         return
     from apet.evaluation.evaluate import QUESTIONS, Wanted, evaluate
     from apet.evaluation.report import write_report

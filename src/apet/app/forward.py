@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from rich.table import Table
 
 from apet.app.console import output
-from apet.app.lmms_runs import Score, is_installed, plan_runs
+from apet.app.lmms.benchmarks import Measure
+from apet.app.lmms.check import is_installed, look_up, parse_task
+from apet.app.lmms_runs import Score, plan_runs
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.statistics import ALL
@@ -24,11 +27,14 @@ def forward_tasks(
     keeps: list[int | float],
     stages: list[Stages],
     seeds: int,
+    tasks: list[str],
     runs: dict[str, Any],
     *,
     as_json: bool,
 ) -> None:
     """Runs lmms-eval on its tasks and prints rows.
+
+    What will not run, a configuration or a task of a group, is told before the first run.
 
     Args:
         model: Model id or folder, or None for the embedded model.
@@ -36,6 +42,7 @@ def forward_tasks(
         keeps: Budgets.
         stages: ``"off"``, ``"paper"`` or both.
         seeds: Seeds of methods that draw by chance.
+        tasks: Tasks or groups, with metrics if any: ``pope``, ``vqav2``, ``mme:mme_perception_score``.
         runs: Further arguments of `plan_runs`.
         as_json: Print one JSON object in place of a table.
 
@@ -44,25 +51,68 @@ def forward_tasks(
     """
     if not is_installed():
         expected = f"drawn tasks ({', '.join(TASKS)}), or tasks of lmms-eval with {install('eval')}"
-        raise ApETError("eval --tasks", ",".join(runs["tasks"]), expected)
-    configurations, _ = plan(methods, keeps, stages, seeds, layers_of(model, **_trust(runs)))
-    planned = plan_runs(model, configurations, **runs)
+        raise ApETError("eval --tasks", ",".join(tasks), expected)
+    named = [parse_task(task) for task in tasks]
+    trust = bool(runs.get("trust_remote_code"))
+    configurations, refused = plan(methods, keeps, stages, seeds, layers_of(model, trust_remote_code=trust))
+    configurations, unfit = _fitting(model, configurations, trust_remote_code=trust)
+    measures, left_out = _measures(named, runs["limit"])
+    refused += unfit + left_out
+    if not as_json:
+        for line in refused:
+            output().print(f"Not run: {line}", soft_wrap=True, markup=False, highlight=False)
+    planned = plan_runs(model, configurations, measures, **runs)
     counted = [(run.configuration, run.run()) for run in planned]
     rows = rows_of_runs(counted)
     if as_json:
-        print(json.dumps({"rows": rows}))
+        print(json.dumps({"rows": rows, "not_run": refused}))
         return
-    table = Table("method", "budget", "stage 2", "task", "n", "score", "retention %", box=None)
+    table = Table("method", "budget", "stage 2", "task", "metric", "n", "score", "retention %", box=None)
     for row in rows:
         kept = "" if row["retention"] is None else f"{row['retention']:.1f}"
+        score = "" if row["accuracy"] is None else f"{row['accuracy']:.4g}"
         budget = "" if row["keep"] is None else str(row["keep"])
-        cells = (row["method"], budget, row["stage2"], row["task"], str(row["n"]), f"{row['accuracy']:.4g}")
-        table.add_row(*cells, kept)
+        cells = (row["method"], budget, row["stage2"], row["task"], row["metric"] or "", str(row["n"]))
+        table.add_row(*cells, score, kept)
     output().print(table)
 
 
-def _trust(runs: dict[str, Any]) -> dict[str, bool]:
-    return {"trust_remote_code": bool(runs.get("trust_remote_code"))}
+def _measures(named: list[Measure], limit: int | None) -> tuple[tuple[Measure, ...], list[str]]:
+    """What is counted, and a line for each task of a group that cannot be.
+
+    Raises:
+        ApETError: If something that was named cannot be run at all.
+    """
+    found = look_up(named, limit)
+    for one in named:
+        mine = [line for line in found if line.asked == one.task]
+        if all(line.problem for line in mine):
+            why = "; ".join(f"{line.task}: {line.problem}" for line in mine)
+            drawn = f"a task of lmms-eval with data and a number, or a drawn one: {', '.join(TASKS)}"
+            raise ApETError("eval --tasks", why, drawn)
+    lines = [f"{line.task}: {line.problem}" for line in found if line.problem]
+    return tuple(dict.fromkeys(line.measure for line in found if line.problem is None)), lines
+
+
+def _fitting(
+    model: str | None, configurations: list[Configuration], *, trust_remote_code: bool
+) -> tuple[list[Configuration], list[str]]:
+    """The configurations that fit the model, told from its configuration without its weights."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    from apet.app.loading import load_config
+    from apet.evaluation.evaluate import fitting
+    from apet.evaluation.subject import Subject
+
+    config = load_config(model, trust_remote_code=trust_remote_code)
+    with torch.device("meta"):
+        hollow = AutoModelForImageTextToText.from_config(config, trust_remote_code=trust_remote_code)
+    tokenizer = SimpleNamespace(padding_side="left", pad_token="")
+    subject = Subject(
+        model or "embedded", hollow.eval(), SimpleNamespace(tokenizer=tokenizer), embedded=False
+    )
+    return fitting(subject, configurations)
 
 
 def layers_of(model: str | None, *, trust_remote_code: bool = False) -> int:
@@ -80,8 +130,9 @@ def layers_of(model: str | None, *, trust_remote_code: bool = False) -> int:
 def rows_of_runs(counted: list[tuple[Configuration, list[Score]]]) -> list[dict[str, Any]]:
     """Rows as ``apet eval`` prints them; what lmms-eval does not tell is None.
 
-    ``accuracy`` is a task's first metric, in its own unit. ``all`` is the mean retention over the tasks,
-    since metrics of different units have no mean: its accuracy is that mean as a share.
+    ``accuracy`` is the sum of the task's metrics that are named, in their own unit. ``all`` is the mean
+    retention over the tasks, since metrics of different units have no mean: its accuracy is that mean as a
+    share.
     """
     whole = {score.task: score.value for one, scores in counted if one.built is None for score in scores}
     rows = []
@@ -90,15 +141,13 @@ def rows_of_runs(counted: list[tuple[Configuration, list[Score]]]) -> list[dict[
         known = [value for value in kept if value is not None]
         mean = sum(known) / len(known) if known else None
         total = sum(score.n for score in scores)
-        rows.append(_row(one, ALL, total, None if mean is None else mean / 100, mean))
-        rows += [_row(one, s.task, s.n, s.value, share) for s, share in zip(scores, kept, strict=True)]
+        rows.append(_row(one, Score(ALL, "", 0.0, total), None if mean is None else mean / 100, mean))
+        rows += [_row(one, score, score.value, share) for score, share in zip(scores, kept, strict=True)]
     return rows
 
 
-def _row(
-    one: Configuration, task: str, n: int, accuracy: float | None, retention: float | None
-) -> dict[str, Any]:
-    told = {"accuracy": accuracy, "retention": retention}
+def _row(one: Configuration, score: Score, accuracy: float | None, retention: float | None) -> dict[str, Any]:
+    told = {"metric": score.metric or None, "accuracy": accuracy, "retention": retention}
     untold = dict.fromkeys(("changed", "kept_tokens", "select_ms", "prefill_s", "total_s"))
-    who = {"method": one.method, "keep": one.keep, "stage2": one.stage2, "task": task, "seed": one.seed}
-    return {**who, "n": n, **told, **untold}
+    who = {"method": one.method, "keep": one.keep, "stage2": one.stage2, "task": score.task, "seed": one.seed}
+    return {**who, "n": score.n, **told, **untold}

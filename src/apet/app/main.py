@@ -67,19 +67,37 @@ def reproduce(
             help="Another model id or folder than the table's, such as a local copy.", show_default=False
         ),
     ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(help="Benchmarks of the table, with commas; all if not given.", show_default=False),
+    ] = "",
+    keep: Annotated[
+        str, typer.Option(help="Budgets of the table, with commas; all if not given.", show_default=False)
+    ] = "",
     limit: Annotated[
         int | None, typer.Option(min=1, help="Questions per task; all if not given.", show_default=False)
     ] = None,
     output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder of the runs; finished ones are not run again.")
+        Path,
+        typer.Option(metavar="DIR", help="Folder of runs and results.json; finished runs are not run again."),
     ] = Path("apet-reproduce"),
     run: Annotated[bool, typer.Option(help="Run what can be run here, or print the runs alone.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Print the runs behind a published table, run them, and set the results beside its figures."""
-    from apet.app.reproduce import reproduce as reproduce_table
+    from apet.app.options import parse_keeps
+    from apet.app.reproduction import reproduce as reproduce_table
 
-    reproduce_table(table, model=model, limit=limit, output=output, run=run, as_json=as_json)
+    reproduce_table(
+        table,
+        model=model,
+        tasks=[name.strip() for name in tasks.split(",")] if tasks else [],
+        keeps=parse_keeps(keep) if keep else [],
+        limit=limit,
+        output=output,
+        run=run,
+        as_json=as_json,
+    )
 
 
 @app.command(cls=Command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ __all__ = [
     "Configuration",
     "Stages",
     "build_method",
+    "has_budget",
     "parse_method",
     "plan",
 ]
@@ -101,7 +102,7 @@ def plan(
             continue
         name, fields = parse_method(spec)
         budgets: list[tuple[int | float, Stages]] = [(keep, stage) for stage in stages for keep in keeps]
-        alone = name in _WITHOUT_BUDGET or "tolerance" in fields
+        alone = not has_budget(name, fields)
         if alone:
             budgets = [(keeps[0], "off")]
         for keep, stage in budgets:
@@ -124,6 +125,11 @@ def plan(
     return found, lines
 
 
+def has_budget(name: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a method is run once per budget: not if it has none, or a tolerance among its fields."""
+    return name not in _WITHOUT_BUDGET and fields.get("tolerance") is None
+
+
 def build_method(
     name: str, keep: int | float, stages: Stages, layers: int, fields: dict[str, Any] | None = None
 ) -> Method:
@@ -142,7 +148,7 @@ def build_method(
     """
     kind: Any = METHODS[name]
     fields = dict(fields or {})
-    if name in _WITHOUT_BUDGET or "tolerance" in fields:
+    if not has_budget(name, fields):
         bare: Method = kind(**fields)
         return bare
     if stages == "off":

@@ -20,7 +20,7 @@ from apet.evaluation.tasks import Case, draw_cases, is_trained
 from apet.hf.choice.budgets import check_counts
 from apet.scenes import Scene
 
-__all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate"]
+__all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate", "fitting"]
 
 QUESTIONS = 225
 """Questions per task that are asked if no limit is named."""
@@ -139,7 +139,7 @@ def evaluate(
     """
     wanted.check()
     configurations, refused = plan(wanted.methods, wanted.keeps, wanted.stages, wanted.seeds, subject.layers)
-    configurations, unfit = _fitting(subject, configurations)
+    configurations, unfit = fitting(subject, configurations)
     refused += unfit
     cases = draw_cases(wanted.tasks, wanted.limit, wanted.split)
     with Store(output / "answers.jsonl") as store:
@@ -161,7 +161,7 @@ def evaluate(
     )
 
 
-def _fitting(
+def fitting(
     subject: Subject, configurations: Sequence[Configuration]
 ) -> tuple[list[Configuration], list[str]]:
     """The configurations that fit the model, and one line for each that does not.

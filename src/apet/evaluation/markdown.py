@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
+from apet.evaluation.methods_table import methods_table
 from apet.evaluation.statistics import ALL, REFERENCE, Row, Summary
 from apet.methods import METHODS, Attended
 
@@ -157,5 +158,13 @@ def to_markdown(result: Evaluation) -> str:
         *(line for note in notes(result) for line in (note, "")),
     ]
     lines += ["## All questions", "", *_as_markdown(overall), ""]
+    lines += [
+        "## Methods beside their originals",
+        "",
+        "One stage: percent right, milliseconds to select, and the mean tokens where they differ.",
+        "",
+        *_as_markdown(methods_table(result)),
+        "",
+    ]
     lines += ["## Accuracy by task, %", "", *_as_markdown(by_task), ""]
     return "\n".join(lines)

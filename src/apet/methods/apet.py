@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Self, get_args
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from apet.core.basis import Basis
 from apet.core.blocks import read_tokens
+from apet.core.budget import fit_keep
 from apet.core.check import (
     check_basis,
     check_basis_size,
@@ -130,8 +132,25 @@ class ApET(Method):
         """Decides by errors that were found already; see `Method.choose`."""
         selection = select(tokens, keep, measured=measured, **self._options)
         if self.slots != "own":
+            self._check_slots(tokens.shape[1], keep)
             return in_slots(tokens, selection, self.slots, self.slot_order)
         return selection if self.merge_basis else _spare_basis(tokens, selection)
+
+    def _check_slots(self, total: int, kept: int) -> None:
+        """There has to be a kept token that is not one of the basis; the authors' code fails there, too.
+
+        Raises:
+            ApETError: If there is none; it names the smallest image of which there is one.
+        """
+        if kept > self.basis_size:
+            return
+        got = f"slots={self.slots!r} with {kept} of {total} tokens kept and {self.basis_size} basis tokens"
+        expected = "more kept tokens than basis tokens"
+        if isinstance(self.keep, float) and fit_keep(self.keep, total) == kept:
+            share = self.keep
+            least = next(n for n in itertools.count(total) if fit_keep(share, n) > self.basis_size)
+            expected += f": an image of at least {least} tokens at keep={share}"
+        raise ApETError("ApET", got, expected)
 
     def measure(self, tokens: Tensor, limit: int, context: Context | None = None) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
@@ -180,6 +199,8 @@ class ApET(Method):
         - ``"video-llava"``: 22 ranked and 10 basis tokens of each frame, behind the projector.
         - ``"qwen2.5-vl"``: 30% behind the merger and no second stage, as the code runs it under the label of
           20%; basis vectors blended in. `inner_ridge` is that of its second stage, which is commented out.
+          An image of fewer than 35 tokens, of which no more than the 10 basis tokens would be kept, is
+          refused; the authors' code stops there with an error, too.
 
         What stays out: farthest point sampling starts at a token of its own generator there, here at `start`
         or at the token of largest norm, so published figures carry that chance; distances in half precision;

@@ -181,9 +181,13 @@ def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, nam
         name: The method, for the error.
 
     Raises:
-        ApETError: If something is missing, or does not fit the tokens.
+        ApETError: If it is no `Context`, or something is missing or does not fit the tokens.
     """
     batch, total, width = tokens.shape
+    if context is not None and not isinstance(context, Context):
+        kinds = (("places", Places), ("prompt", Tensor), ("attention", Attention), ("decoder", Decoder))
+        field = next((field for field, kind in kinds if isinstance(context, kind)), "..")
+        raise ApETError(name, f"context of type {type(context).__name__}", f"a Context: Context({field}=..)")
     if context is None:
         side = math.isqrt(total)
         square = "places" in needs and side * side == total

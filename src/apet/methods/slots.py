@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import read_tokens
-from apet.core.errors import ApETError
 from apet.core.merge import nearest_kept
 from apet.core.selection import Selection
 
@@ -24,20 +23,14 @@ def in_slots(tokens: Tensor, chosen: Selection, slots: Slots, order: SlotOrder) 
 
     Args:
         tokens: Visual tokens ``(B, N, d)``.
-        chosen: The decision with the basis tokens at their own places.
+        chosen: The decision with the basis tokens at their own places, and other tokens beside them.
         slots: Where they go instead; not ``"own"``.
         order: In which order the lowest ranked tokens get them.
 
     Returns:
         The decision, with its merge weights.
-
-    Raises:
-        ApETError: If only basis tokens would be kept.
     """
     kept, size, total = chosen.indices.shape[1], chosen.basis.shape[1], chosen.assignment.shape[1]
-    if kept == size:
-        got = f"slots={slots!r} with keep={kept} and {size} basis tokens"
-        raise ApETError("ApET", got, "more kept tokens than basis tokens")
     ranked = chosen.errors.scatter(1, chosen.basis, -torch.inf) if slots == "append" else chosen.errors
     ranked = ranked.sort(dim=1, descending=True, stable=True).indices
     targets, last = ranked[:, : kept - size].sort(dim=1).values, ranked[:, kept - size : kept]

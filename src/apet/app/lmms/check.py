@@ -1,0 +1,87 @@
+"""What lmms-eval has of the tasks that are asked for, told before the first run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from apet.app.lmms.benchmarks import Measure
+from apet.core.errors import ApETError
+
+__all__ = ["Found", "is_installed", "look_up", "parse_task"]
+
+
+def is_installed() -> bool:
+    """Whether lmms-eval can be run in this environment."""
+    return importlib.util.find_spec("lmms_eval") is not None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A task of lmms-eval that stands for itself, or belongs to a group that was asked for.
+
+    Attributes:
+        asked: The name that was asked for.
+        task: The task.
+        metrics: Those whose sum is its score; none where there is a problem.
+        questions: How many will be asked; 0 where there is a problem, or data was not looked at.
+        problem: Why it cannot be run, or None.
+    """
+
+    asked: str
+    task: str
+    metrics: tuple[str, ...] = ()
+    questions: int = 0
+    problem: str | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """The task with its metrics."""
+        return Measure(self.task, self.metrics)
+
+
+def parse_task(spec: str) -> Measure:
+    """A task and its metrics, if any: ``"pope"``, ``"pope:pope_f1_score"``, ``"task:metric+metric"``.
+
+    Raises:
+        ApETError: If it is something else.
+    """
+    task, colon, metrics = spec.partition(":")
+    named = tuple(metrics.split("+")) if colon else ()
+    if not task or not all(named) or (colon and not named):
+        raise ApETError("eval --tasks", repr(spec), "TASK, TASK:METRIC, or TASK:METRIC+METRIC for their sum")
+    return Measure(task, named)
+
+
+def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -> list[Found]:
+    """Asks lmms-eval about tasks: whether they exist, have data, and a metric that is a number.
+
+    Args:
+        asked: Tasks, groups or tags, with metrics where these are named.
+        limit: Questions per task, or None for all.
+        data: Whether to read their data, which fetches it.
+
+    Returns:
+        A line for each task; of a group one for each of its tasks.
+
+    Raises:
+        ApETError: If lmms-eval itself does not run.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        request, answer = Path(folder, "asked.json"), Path(folder, "found.json")
+        tasks = [(one.task, one.metrics) for one in asked]
+        request.write_text(json.dumps({"tasks": tasks, "limit": limit, "data": data}))
+        command = [sys.executable, "-m", "apet.app.lmms.inspector", str(request), str(answer)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not answer.exists():
+            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+            last = lines[-1].strip() if lines else f"exit code {done.returncode}"
+            raise ApETError("lmms-eval", f"an installation that does not run ({last})", "lmms-eval 0.7.3")
+        lines = json.loads(answer.read_text())
+    return [Found(**{**line, "metrics": tuple(line.get("metrics", ()))}) for line in lines]

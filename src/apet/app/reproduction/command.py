@@ -1,0 +1,134 @@
+"""``apet reproduce`` from its arguments to what it prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from apet.app.console import output as standard_output
+from apet.app.forward import layers_of
+from apet.app.known import KNOWN, configuration_of
+from apet.app.lmms.benchmarks import BENCHMARKS, Measure, find
+from apet.app.lmms.check import is_installed, look_up
+from apet.app.reproduction.cost import cost_of
+from apet.app.reproduction.planned import Reproduction
+from apet.app.reproduction.show import print_results, print_runs
+from apet.core.errors import ApETError
+from apet.core.words import counted
+from apet.evaluation.published import PUBLISHED, Published
+from apet.installing import install
+
+__all__ = ["reproduce"]
+
+
+def reproduce(
+    name: str,
+    *,
+    model: str | None,
+    tasks: Sequence[str],
+    keeps: Sequence[int | float],
+    limit: int | None,
+    output: Path,
+    run: bool,
+    as_json: bool,
+) -> None:
+    """Prints the runs behind a table, runs them if they can be, and sets both results side by side.
+
+    Args:
+        name: A name out of `PUBLISHED`.
+        model: Another checkpoint than the table's, such as a local copy; None for its own.
+        tasks: Benchmarks of the table; empty for all.
+        keeps: Budgets of the table; empty for all.
+        limit: Questions per task, or None for all.
+        output: Folder of the runs and of ``results.json``; finished runs are not run again.
+        run: Whether to run at all.
+        as_json: Print one JSON object in place of text.
+
+    Raises:
+        ApETError: If there is no such table, benchmark or budget, or a run could not be read.
+    """
+    if name not in PUBLISHED:
+        raise ApETError("reproduce", repr(name), "one of: " + ", ".join(PUBLISHED))
+    table = PUBLISHED[name]
+    benchmarks = _chosen("--tasks", find(tasks), table.tasks)
+    budgets = _chosen("--keep", keeps, list(table.runs))
+    table = replace(table, model=model or table.model)
+    layers, reason = _layers(table, reachable=run)
+    planned = Reproduction.of(name, table, benchmarks, budgets, limit, output, layers)
+    planned.not_run = reason if run else "not asked for"
+    if planned.not_run is None and not is_installed():
+        planned.not_run = f"lmms-eval is not installed: {install('eval')}"
+    console = standard_output()
+    if not as_json:
+        print_runs(planned, console)
+    questions = _questions(planned, limit) if planned.not_run is None else None
+    if not as_json:
+        console.print(cost_of(planned, questions), soft_wrap=True, markup=False, highlight=False)
+        console.print()
+    if planned.not_run is None:
+        _run(planned, output)
+    if as_json:
+        print(json.dumps(planned.as_json()))
+    else:
+        print_results(planned, console)
+        if planned.not_run is not None:
+            console.print(f"Not run: {planned.not_run}.", soft_wrap=True, markup=False, highlight=False)
+    if planned.failed:
+        budget, benchmark = next(iter(planned.failed))
+        got = f"{counted(len(planned.failed), 'run')} of {len(planned.runs)} without a figure, the first "
+        got += f"{BENCHMARKS[benchmark].title} at {budget} ({planned.failed[budget, benchmark]})"
+        raise ApETError("reproduce", got, f"all to be read; what was is in {output / 'results.json'}")
+
+
+def _chosen(option: str, asked: Sequence[Any], known: Sequence[Any]) -> list[Any]:
+    """What is asked for of a table, in its order.
+
+    Raises:
+        ApETError: If the table has none such.
+    """
+    for one in asked:
+        if one not in known:
+            raise ApETError(f"reproduce {option}", str(one), "out of: " + ", ".join(map(str, known)))
+    return [one for one in known if not asked or one in asked]
+
+
+def _layers(table: Published, *, reachable: bool) -> tuple[int, str | None]:
+    """Decoder layers of the model, and why it cannot be run, if so: then those of the table's own."""
+    if reachable:
+        try:
+            return layers_of(table.model), None
+        except ApETError as error:
+            reason = f"the model cannot be reached: {error.got}"
+    else:
+        reason = None
+    return int(configuration_of(KNOWN[table.known]).get_text_config(decoder=True).num_hidden_layers), reason
+
+
+def _questions(planned: Reproduction, limit: int | None) -> dict[str, int] | None:
+    """How many questions the benchmarks left ask; if one cannot be run, none is, and the reason is kept."""
+    left = dict.fromkeys(name for (_, name), run in planned.runs.items() if run.results is None)
+    found = (
+        look_up([Measure(task, ()) for name in left for task in BENCHMARKS[name].tasks], limit)
+        if left
+        else []
+    )
+    problems = [f"{line.task}: {line.problem}" for line in found if line.problem]
+    if problems:
+        planned.not_run = "; ".join(problems)
+        return None
+    counts = {line.task: line.questions for line in found}
+    return {name: sum(counts[task] for task in BENCHMARKS[name].tasks) for name in left}
+
+
+def _run(planned: Reproduction, output: Path) -> None:
+    """Runs what is planned, one after another; what is known is written after each."""
+    planned.write(output)
+    for number, (budget, benchmark) in enumerate(planned.runs, 1):
+        line = f"apet reproduce: {number} of {len(planned.runs)}: {BENCHMARKS[benchmark].title} at {budget}"
+        print(line, file=sys.stderr, flush=True)
+        planned.read(budget, benchmark)
+        planned.write(output)

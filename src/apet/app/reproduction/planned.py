@@ -1,0 +1,141 @@
+"""The runs behind a table, and the figures that have come of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apet.app.lmms.benchmarks import BENCHMARKS
+from apet.app.lmms_runs import LmmsRun
+from apet.core.errors import ApETError
+from apet.evaluation.configurations import FULL, Configuration, build_method, parse_method
+from apet.evaluation.published import Budget, Published
+
+__all__ = ["Reproduction"]
+
+
+@dataclass
+class Reproduction:
+    """A table, what is run of it, and what came of that so far.
+
+    Attributes:
+        name: Its name.
+        table: The table, with the model that is run.
+        benchmarks: Those that are run.
+        budgets: ``"full"``, and the columns of the table that are run.
+        runs: By budget and benchmark.
+        values: Figures as tables have them, by budget and benchmark; of what has finished.
+        failed: Why a run could not be read, by budget and benchmark.
+        not_run: Why nothing is run at all, or None.
+    """
+
+    name: str
+    table: Published
+    benchmarks: Sequence[str]
+    budgets: Sequence[Budget]
+    runs: dict[tuple[Budget, str], LmmsRun]
+    values: dict[tuple[Budget, str], float] = field(default_factory=dict)
+    failed: dict[tuple[Budget, str], str] = field(default_factory=dict)
+    not_run: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        table: Published,
+        benchmarks: Sequence[str],
+        budgets: Sequence[Budget],
+        limit: int | None,
+        folder: Path,
+        layers: int,
+    ) -> Reproduction:
+        """Plans every run: each benchmark by itself, so that one that fails takes no other with it."""
+        runs = {}
+        for budget in (FULL, *budgets):
+            configuration = _configuration(table, budget, layers)
+            for benchmark in benchmarks:
+                runs[budget, benchmark] = LmmsRun(
+                    table.model,
+                    configuration,
+                    BENCHMARKS[benchmark].measures,
+                    limit,
+                    folder,
+                    prompts=tuple(table.prompts.items()),
+                    longest=table.lengths.get(benchmark, 128),
+                )
+        return cls(name, table, benchmarks, (FULL, *budgets), runs)
+
+    def read(self, budget: Budget, benchmark: str) -> None:
+        """Runs one, if it has not finished before, and keeps its figure, or why there is none."""
+        try:
+            scores = self.runs[budget, benchmark].run()
+        except ApETError as error:
+            self.failed[budget, benchmark] = str(error)
+            return
+        self.values[budget, benchmark] = BENCHMARKS[benchmark].score([score.value for score in scores])
+
+    def retention(self, budget: Budget) -> float | None:
+        """Mean percentage of the uncompressed model's figures; None if a benchmark has none."""
+        shares = []
+        for benchmark in self.benchmarks:
+            whole, value = self.values.get((FULL, benchmark)), self.values.get((budget, benchmark))
+            if not whole or value is None:
+                return None
+            shares.append(100 * value / whole)
+        return sum(shares) / len(shares)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as an object of plain types."""
+        table = self.table
+        measured = {budget: self.retention(budget) for budget in self.budgets if budget != FULL}
+        return {
+            "table": self.name,
+            "source": table.source,
+            "model": table.model,
+            "benchmarks": list(self.benchmarks),
+            "runs": [run.as_text() for run in self.runs.values()],
+            "published": table.retention,
+            "published_by_benchmark": table.figures,
+            "published_by_benchmark_source": table.figures_source,
+            "measured": {table.name: {key: value for key, value in measured.items() if value is not None}},
+            "measured_by_benchmark": {
+                budget: {
+                    benchmark: self.values[budget, benchmark]
+                    for benchmark in self.benchmarks
+                    if (budget, benchmark) in self.values
+                }
+                for budget in self.budgets
+            },
+            "failed": {f"{benchmark} at {budget}": why for (budget, benchmark), why in self.failed.items()},
+            "not_run": self.not_run,
+            "notes": table.notes,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Writes what there is so far to ``results.json``, whole or not at all.
+
+        Raises:
+            ApETError: If the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            new = folder / "results.json.new"
+            new.write_text(json.dumps(self.as_json(), indent=2, ensure_ascii=False))
+            new.replace(folder / "results.json")
+        except OSError as error:
+            raise ApETError(
+                "reproduce --output", f"{folder} ({error.strerror})", "a writable folder"
+            ) from error
+
+
+def _configuration(table: Published, budget: Budget, layers: int) -> Configuration:
+    """What is run for a column of the table."""
+    if budget == FULL:
+        return Configuration(FULL, None, "off", None, None)
+    keep, stages = table.runs[budget]
+    name, fields = parse_method(table.method)
+    built = build_method(name, keep, stages, layers, fields)
+    return Configuration(table.method, keep, stages, None, built)
