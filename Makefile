@@ -10,7 +10,7 @@ VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: install demo test test-oldest test-newest test-eval test-vllm test-installs test-installs-quick check train \
-	train-eye reference results results-eye ablations performance test-web docs pictures notebook clean
+	train-eye reference results results-eye ablations performance test-web docs pictures photographs notebook clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +62,10 @@ docs: $(VENV)/.installed-docs
 pictures: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_gallery.py
+
+# The pictures of photographs, seen by the real eye.
+photographs: $(VENV)/.installed-dev reference
+	$(BIN)/python docs/make_photographs.py
 
 # Runs the notebook, which is kept with its outputs.
 notebook: $(VENV)/.installed-web
