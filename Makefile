@@ -101,14 +101,15 @@ results-eye: $(VENV)/.installed-dev reference
 	$(BIN)/apet eval --model dinov2 --methods $(BLIND) --limit 110 --workers 2 --output runs/results-dinov2
 	cp runs/results-dinov2/results.md docs/results-dinov2.md
 
-# What each choice of the method is worth: one field changed at a time.
+# What each choice of ApET, on the embedded model, and of spread, on both, is worth: one field changed at a time.
 ABLATIONS := apet,apet:start=0,apet:start=300,apet:ridge=0.1,apet:ridge=1000.0,apet:merge=no,apet:merge_basis=no,$\
 apet:positions=contiguous,apet:at=projector_output,apet:basis=dpc,apet:basis=random,apet:basis_size=5,$\
 apet:basis_size=20,apet:basis_size=30,greedy,greedy:rounds=2,greedy:rounds=4,greedy:rounds=8,greedy:merge=no
 
-ablations: install
+ablations: $(VENV)/.installed-dev reference
 	$(BIN)/apet eval --methods $(ABLATIONS) --keep 128,64,32 --stage2 off --limit 60 --output runs/ablations
-	cp runs/ablations/results.md docs/ablations.md
+	cp runs/ablations/results.md docs/ablations-apet.md
+	$(BIN)/python docs/make_ablations.py runs/ablations-spread
 
 # Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
 #   APET_KERNELS=auto .venv/bin/python benchmarks/gpu.py --output benchmarks/results/gpu.json
