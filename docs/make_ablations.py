@@ -28,7 +28,7 @@ VARIANTS = {
     "spread:at=auto": "before the projector, on raw features",
 }
 KEEPS = (192, 128, 64, 32)
-LIMIT, SPLIT = 110, "test"
+LIMIT, SPLIT = 60, "test"
 PAGE = Path(__file__).parent / "ablations.md"
 HEAD = f"""# What each choice of spread is worth
 
