@@ -10,7 +10,7 @@ VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: install demo test test-oldest test-newest test-eval test-vllm test-installs test-installs-quick check train \
-	train-eye reference results results-eye ablations performance test-web docs pictures notebook clean
+	train-eye reference results results-eye ablations performance test-web docs pictures photographs notebook clean
 
 install: $(VENV)/.installed
 
@@ -63,6 +63,10 @@ pictures: $(VENV)/.installed-dev
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_gallery.py
 
+# The pictures of photographs, seen by the real eye.
+photographs: $(VENV)/.installed-dev reference
+	$(BIN)/python docs/make_photographs.py
+
 # Runs the notebook, which is kept with its outputs.
 notebook: $(VENV)/.installed-web
 	HF_HUB_OFFLINE=1 $(BIN)/python docs/run_notebook.py
@@ -83,28 +87,39 @@ train-eye: reference
 	$(BIN)/python -m training.eye.train --cache runs/eye/features --output runs/eye --minutes $(MINUTES) --cool 12
 	$(BIN)/python -m training.eye.build --state runs/eye/state.pt --output runs/eye/checkpoint
 
-# Every method and budget on the embedded model, as a report; a killed run goes on.
+# Every method and budget, as a report; a killed run goes on. Methods that look at the question share no prefill, so they
+# are asked fewer questions and stand in a table of their own, beside others on the same questions.
+BLIND := apet,spread,divprune,divprune:at=projector_output,greedy,greedy:rounds=4,apet:at=projector_output,unlike,norm,tome,$\
+grid,pool,random,downsample,none,visionzip,vispruner,hiprune,prumerge+,apet:tolerance=0.2,apet:tolerance=0.3,$\
+apet:tolerance=0.4
+ASKING := apet,spread,divprune:at=projector_output,greedy:rounds=4,fastv,dart,pyramiddrop,sparsevlm,cdpruner,resprune,spare
+
+# $(call report,options,folder,page)
+define report
+	$(BIN)/apet eval $(1) --methods $(BLIND) --limit 110 --output $(2)
+	cp $(2)/results.md docs/$(3).md
+	cp $(2)/results.html docs/$(3)-plots.html
+	$(BIN)/apet eval $(1) --methods $(ASKING) --limit 20 --output $(2)
+	sed '1s/.*/# Methods that look at the question/; s/^#/##/' $(2)/results.md >> docs/$(3).md
+	cp $(2)/results.html docs/$(3)-asking-plots.html
+endef
+
 results: $(VENV)/.installed-dev
-	$(BIN)/apet eval --output runs/results
-	cp runs/results/results.md docs/results.md
-	cp runs/results/results.html docs/results-plots.html
+	$(call report,,runs/results,results)
 
-# The same on the real eye; methods that read the question ask every one by itself and take hours, so they are named apart.
-BLIND := apet,apet:at=projector_output,spread,divprune,divprune:at=projector_output,greedy,greedy:rounds=4,unlike,norm,tome,$\
-grid,pool,random,visionzip
-
+# The same on the real eye.
 results-eye: $(VENV)/.installed-dev reference
-	$(BIN)/apet eval --model dinov2 --methods $(BLIND) --limit 110 --workers 2 --output runs/results-dinov2
-	cp runs/results-dinov2/results.md docs/results-dinov2.md
+	$(call report,--model dinov2,runs/results-dinov2,results-dinov2)
 
-# What each choice of the method is worth: one field changed at a time.
+# What each choice of ApET, on the embedded model, and of spread, on both, is worth: one field changed at a time.
 ABLATIONS := apet,apet:start=0,apet:start=300,apet:ridge=0.1,apet:ridge=1000.0,apet:merge=no,apet:merge_basis=no,$\
 apet:positions=contiguous,apet:at=projector_output,apet:basis=dpc,apet:basis=random,apet:basis_size=5,$\
 apet:basis_size=20,apet:basis_size=30,greedy,greedy:rounds=2,greedy:rounds=4,greedy:rounds=8,greedy:merge=no
 
-ablations: install
+ablations: $(VENV)/.installed-dev reference
 	$(BIN)/apet eval --methods $(ABLATIONS) --keep 128,64,32 --stage2 off --limit 60 --output runs/ablations
-	cp runs/ablations/results.md docs/ablations.md
+	cp runs/ablations/results.md docs/ablations-apet.md
+	$(BIN)/python docs/make_ablations.py runs/ablations-spread
 
 # Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
 #   APET_KERNELS=auto .venv/bin/python benchmarks/gpu.py --output benchmarks/results/gpu.json

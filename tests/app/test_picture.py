@@ -5,6 +5,8 @@ import io
 import pytest
 import torch
 from PIL import Image
+from tests.hf.families import RECIPES
+from tests.hf.families.recipe import batch
 from typer.testing import CliRunner
 
 import apet
@@ -13,6 +15,7 @@ from apet.app.answering import question_inputs
 from apet.app.look import look_at
 from apet.app.main import app
 from apet.core.errors import ApETError
+from apet.hf.families import FAMILIES
 from apet.scenes import draw, sample_scene, seeded
 
 
@@ -33,6 +36,7 @@ def test_a_look_decides_as_the_model_does_and_runs_the_encoder_once(loaded, scen
     look = look_at(model, processor, scene)
     assert len(runs) == 1
     methods = [apet.ApET(64), apet.ApET(0.2, merge=False), apet.Random(32, seed=3), apet.ApET(1.0)]
+    methods += [apet.Spread(64), apet.ApET(64, at="projector_output")]
     decided = [look.decide(method) for method in methods]
     assert len(runs) == 1
     handle.remove()
@@ -45,6 +49,19 @@ def test_a_look_decides_as_the_model_does_and_runs_the_encoder_once(loaded, scen
         assert torch.equal(mine.errors, theirs.errors)
         assert mine.grids == theirs.grids
         assert mine.stage1 is None or torch.equal(mine.stage1.tokens, theirs.stage1.tokens)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.projector])
+def test_a_look_decides_behind_the_projector_where_a_method_does(name, scene, monkeypatch):
+    recipe = RECIPES[name]
+    model, inputs = recipe.build("sdpa"), batch(recipe, [["i", 2]])
+    monkeypatch.setattr("apet.app.look.question_inputs", lambda *_: inputs)
+    look, method = look_at(model, None, scene), apet.ApET(12, at="projector_output")
+    with apet.compressing(model, method) as session:
+        model(**inputs)
+    (mine,), (theirs,) = look.decide(method), session.images
+    assert torch.equal(mine.indices, theirs.indices)
+    assert torch.allclose(mine.errors, theirs.errors, rtol=1e-4, atol=1e-5)
 
 
 def _run(*arguments):
@@ -64,7 +81,7 @@ def test_budgets_side_by_side(scene, tmp_path):
     assert Image.open(tmp_path / "one.png").width < 2 * 336, "random: no errors, no merging"
 
 
-@pytest.mark.parametrize("method", ["fastv", "visionzip", "pyramiddrop", "greedy:rounds=4"])
+@pytest.mark.parametrize("method", ["fastv", "visionzip", "pyramiddrop", "cdpruner", "greedy:rounds=4"])
 def test_what_every_method_keeps_is_drawn(scene, tmp_path, method, monkeypatch):
     drawn = []
     plot = apet.pictures.plot

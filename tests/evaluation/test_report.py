@@ -196,3 +196,15 @@ def test_rows_that_measure_noise_are_named(written):
     told = [line for line in notes(replace(result, summaries=[*result.summaries, other])) if "noise" in line]
     assert len(told) == 1
     assert "visionzip" in told[0]
+
+
+def test_times_are_left_out_and_added_later(subject, tmp_path):
+    wanted = Wanted(["apet"], [32], ["off"], ["exist"], limit=1, times=False)
+    result = evaluate(subject, wanted, tmp_path)
+    assert "No times were taken." in notes(result)
+    assert {row.total_s for row in result.rows} == {None}
+    before = (tmp_path / "answers.jsonl").read_text()
+    result = evaluate(subject, replace(wanted, times=True), tmp_path)
+    added = (tmp_path / "answers.jsonl").read_text().removeprefix(before).splitlines()
+    assert [json.loads(line)["kind"] for line in added] == ["time"] * 2
+    assert result.same == (2, 2)

@@ -212,6 +212,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    times: Annotated[
+        bool, typer.Option("--times/--no-times", help="Ask 16 questions alone, too, and time them.")
+    ] = True,
     as_json: AsJson = False,
     trust_remote_code: Trust = False,
 ) -> None:
@@ -219,6 +222,6 @@ def evaluate(
     from apet.app.evaluate import EvalRequest, evaluate_request
 
     request = EvalRequest(
-        model, methods, keep, stage2, tasks, seeds, limit, output, workers, trust_remote_code
+        model, methods, keep, stage2, tasks, seeds, limit, output, workers, trust_remote_code, times
     )
     evaluate_request(request, as_json=as_json)

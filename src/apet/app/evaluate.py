@@ -48,6 +48,7 @@ class EvalRequest:
     output: Path
     workers: int | None = None
     trust_remote_code: bool = False
+    times: bool = True
 
 
 def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
@@ -79,6 +80,7 @@ def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
         tasks=resolve_tasks(tasks) if tasks else _default_tasks(request.model),
         seeds=request.seeds,
         limit=QUESTIONS if request.limit is None else request.limit,
+        times=request.times,
     )
     wanted.check()
     subject = load_subject(request.model, trust_remote_code=request.trust_remote_code)

@@ -20,7 +20,7 @@ from apet.hf import compressing
 from apet.hf.api import on_its_attention
 from apet.hf.choice.stage1 import compress_segments
 from apet.hf.choice.told import Told, places_of
-from apet.hf.families import FAMILIES, takes_videos
+from apet.hf.families import FAMILIES, family_of, takes_videos
 from apet.hf.results import ImageResult
 from apet.methods import Attended, Method
 
@@ -52,11 +52,13 @@ class Look:
 
     Attributes:
         results: One per image, tile or frame, of one kept token; they tell where the tokens lie.
-        tokens: The visual tokens of each, ``(N, d)``, as a method gets them.
+        tokens: The visual tokens of each, ``(N, d)``, where ``at="auto"`` decides.
+        projected: The same behind the projector, ``(N, D)``, where that makes a difference; else empty.
     """
 
     results: tuple[ImageResult, ...]
     tokens: tuple[Tensor, ...]
+    projected: tuple[Tensor, ...] = ()
 
     @property
     def least(self) -> int:
@@ -69,7 +71,8 @@ class Look:
         Raises:
             ApETError: If the budget does not fit the tokens.
         """
-        ends = list(accumulate(len(tokens) for tokens in self.tokens))
+        chosen = self.tokens if method.early or not self.projected else self.projected
+        ends = list(accumulate(len(tokens) for tokens in chosen))
         segments = [
             Segment(
                 result.modality,
@@ -78,7 +81,7 @@ class Look:
                 len(tokens),
                 rows=torch.arange(end - len(tokens), end),
             )
-            for result, tokens, end in zip(self.results, self.tokens, ends, strict=True)
+            for result, tokens, end in zip(self.results, chosen, ends, strict=True)
         ]
         places = (
             [places_of(result.segment, result.grids) for result in self.results]
@@ -86,7 +89,7 @@ class Look:
             else []
         )
         told = Told(places)
-        done = compress_segments(method, torch.cat(self.tokens), segments, counts=ends[-1:], told=told)
+        done = compress_segments(method, torch.cat(chosen), segments, counts=ends[-1:], told=told)
         return tuple(
             replace(result, stage1=stage, stage2=None)
             for result, stage in zip(self.results, done.stages, strict=True)
@@ -149,14 +152,21 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
         if not waiting:  # the recorder is not asked about a single token
             raise ApETError(operation, "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
-    return Look(as_frames(session.images) if len(frames) > 1 else session.images, tuple(tokens))
+    results = as_frames(session.images) if len(frames) > 1 else session.images
+    return Look(results, tuple(tokens), _projected(model, tokens))
+
+
+def _projected(model: Any, tokens: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What the projector makes of tokens that were taken before it, where it takes them one by one."""
+    name = family_of(model, typed(otherwise="picture")).projector
+    return () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
 
 
 @torch.no_grad()
 def look_inside(
     model: Any, processor: Any, pictures: Sequence[Image.Image], question: str, method: Method
 ) -> tuple[ImageResult, ...]:
-    """What a method keeps that reads attention weights: a pass of the whole model, on eager attention.
+    """What a method keeps that is told more than tokens and places: a pass of the whole model.
 
     Args:
         model: The model.

@@ -16,7 +16,7 @@ from apet.app.given import picture_files
 from apet.app.hints import has_real_eye, is_drawn
 from apet.core.errors import ApETError
 from apet.embedded.reference import NAME
-from apet.methods import Attended, Method
+from apet.methods import Method
 
 __all__ = ["draw_picture"]
 
@@ -64,7 +64,7 @@ def draw_picture(
         from apet.hf.choice.budgets import check_counts
         from apet.pictures import plot
 
-        if isinstance(methods[0], Attended):
+        if methods[0].needs - {"places"}:
             decided = [look_inside(model, processor, pictures, question, method) for method in methods]
         else:
             look = look_at(model, processor, pictures)

@@ -38,6 +38,7 @@ class Wanted:
         seeds: Seeds of methods that draw by chance.
         limit: Questions per task.
         split: ``"test"`` or ``"validation"``; neither was trained on.
+        times: Whether some questions are also asked alone and timed; times that are known are told anyway.
     """
 
     methods: Sequence[str]
@@ -47,6 +48,7 @@ class Wanted:
     seeds: int = 3
     limit: int = QUESTIONS
     split: str = "test"
+    times: bool = True
 
     def check(self) -> None:
         """Checks what can be checked before a model is loaded.
@@ -143,7 +145,7 @@ def evaluate(
     refused += unfit
     cases = draw_cases(wanted.tasks, wanted.limit, wanted.split)
     with Store(output / "answers.jsonl") as store:
-        records = run(subject, configurations, cases, store, progress, workers)
+        records = run(subject, configurations, cases, store, progress, workers, times=wanted.times)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     measured = zip(configurations, (records.bands(key) for key in keys), strict=True)
     return Evaluation(

@@ -120,8 +120,10 @@ def notes(result: Evaluation) -> list[str]:
         "`paper` is that mean: half as many again up to the middle layer, half as many behind it.",
         "Times are medians over a few questions asked alone through plain `generate` calls (where these kept "
         "another number of tokens on average, it stands beside the time), on "
-        f"{'; '.join(result.machines) or 'no machine'}. "
-        f"{result.same[0]} of these {result.same[1]} answers are those that the tables count.",
+        f"{'; '.join(result.machines)}. "
+        f"{result.same[0]} of these {result.same[1]} answers are those that the tables count."
+        if result.machines
+        else "No times were taken.",
     ]
     if result.untrained():
         lines.append("Not trained: " + ", ".join(result.untrained()) + ". Their figures say little.")

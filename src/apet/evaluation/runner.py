@@ -42,6 +42,8 @@ def run(
     store: Store,
     progress: Progress = lambda done, total, what: None,
     workers: int = 1,
+    *,
+    times: bool = True,
 ) -> Records:
     """Answers all cases under all configurations, as far as the store does not hold the answers yet.
 
@@ -55,6 +57,7 @@ def run(
         store: Where finished pieces are, and go.
         progress: Called before every piece of work.
         workers: Processes that answer at once; timing is done by this one alone.
+        times: Whether questions are timed.
 
     Returns:
         The records of these configurations and cases.
@@ -65,7 +68,7 @@ def run(
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     records = Records(store.lines)
-    timed = spread(cases, TIMED)
+    timed = spread(cases, TIMED) if times else []
     groups = _missing(keys, configurations, cases, records)
     pieces = len(configurations) * sum(1 for _ in _chunks(cases))
     total = pieces + len(configurations) * len(timed)
