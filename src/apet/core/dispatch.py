@@ -76,7 +76,7 @@ def kernels_for(
 
     ``auto`` takes them on NVIDIA GPUs of compute capability 9.0 (H100, H200), which have shown them, where
     Triton is installed, for 16- and 32-bit floats and farthest point sampling of up to 64 basis tokens;
-    anything else is the core's. ``on`` takes them from compute capability 8.0, or fails. An error inside a
+    anything else is the core's, and what `torch.compile` traces. ``on`` takes them from compute capability 8.0, or fails. An error inside a
     kernel is raised, never answered by the other implementation.
 
     Args:
@@ -90,7 +90,7 @@ def kernels_for(
         ApETError: If the variable has another value, or is ``on`` and the kernels cannot compute this.
     """
     mode = os.environ.get(VARIABLE, "auto")
-    if mode == "off" or (mode == "auto" and x.device.type != "cuda"):
+    if mode == "off" or (mode == "auto" and (x.device.type != "cuda" or torch.compiler.is_compiling())):
         return None
     if mode not in ("auto", "on"):
         raise ApETError(operation, f"{VARIABLE}={mode}", "off, auto or on")
