@@ -27,7 +27,7 @@ from apet.app.bench.generate import bench_generate
 from apet.app.bench.ops import bench_ops, describe, parse_sizes
 from apet.app.bench.predicted import add_predictions, print_predictions
 from apet.app.bench.show import print_generate, refused, save_report
-from apet.app.known import KNOWN, build, inputs, picture_size, quarter, tiny
+from apet.app.known import KNOWN, build, inputs, quarter, tiny
 from apet.app.plan.here import measured
 from apet.methods import Stage2
 
@@ -147,10 +147,8 @@ def generate(options: argparse.Namespace, model: Any, case: Case, batch: int) ->
         repeats=options.repeats,
         new_tokens=new,
     )
-    size = picture_size(model.config, side)
-    add_predictions(
-        report, model.config, measured(model.device, model.dtype), words, size, (keep * 3 // 2, stage2)
-    )
+    one, device = inputs(model, 1, words, side), measured(model.device, model.dtype)
+    add_predictions(report, model.config, one, device, words, (keep * 3 // 2, stage2))
     print_generate(report)
     print_predictions(report)
     return report

@@ -2,6 +2,7 @@
 
 import http.server
 import io
+import os
 import socket
 import sys
 import threading
@@ -117,6 +118,16 @@ def test_standard_input(monkeypatch, data, words):
     with pytest.raises(ApETError) as error:
         _opened("-")
     assert words in str(error.value)
+
+
+def test_a_named_pipe(tmp_path):
+    """A shell's <(command) is one."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(_png(),))
+    writer.start()
+    assert _opened(str(pipe))[0][0].size == (8, 6)
+    writer.join()
 
 
 def test_one_standard_input_is_one_picture():

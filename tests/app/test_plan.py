@@ -1,6 +1,7 @@
 """``apet plan`` against figures worked out by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
 from transformers import Gemma3Config
@@ -46,15 +47,15 @@ def test_llava_7b(folder):
         attention = 32 * 2 * length * length * 4096
         assert side["prefill_flops"] == 2 * length * matrices + attention + 2 * 4096 * 32064
         assert side["prefill_seconds"] == pytest.approx(
-            max(side["prefill_flops"] / 989e12, 2 * (matrices + 4096 * 32064) / 4.8e12)
+            max(side["prefill_flops"] / 989e12, 2 * (matrices + 4096 * 32064) / 4.8e12), rel=1e-4
         )
-    encoder = 24 * (2 * 577 * 12 * 1024**2 + 4 * 577 * 577 * 1024)
+    encoder = 2 * 576 * 588 * 1024 + 24 * (2 * 577 * 12 * 1024**2 + 4 * 577 * 577 * 1024)
     projector = 1024 * 4096 + 4096**2
     assert whole["vision_flops"] == encoder + 2 * 576 * projector
     assert short["vision_flops"] == encoder + 2 * 64 * projector
     assert whole["select_seconds"] == 0 < short["select_seconds"]
     free = 0.9 * 141e9 - 2 * (matrices + 2 * 4096 * 32064 + 24 * 12 * 1024**2 + projector)
-    assert whole["requests"] == int(free // whole["cache_bytes"])
+    assert whole["requests"] == pytest.approx(free / whole["cache_bytes"], abs=1.1)
     assert short["first_token_seconds"] == pytest.approx(
         short["vision_seconds"] + short["select_seconds"] + short["prefill_seconds"]
     )
@@ -65,7 +66,7 @@ def test_llava_around_dinov2(folder):
     vision = {"model_type": "dinov2", "hidden_size": 384, "num_attention_heads": 6, "image_size": 518}
     config = LLAVA | {"vision_config": vision, "image_seq_length": 576}
     whole = report(folder(config), "--keep", "64")["uncompressed"]
-    encoder = 12 * (2 * 577 * 12 * 384**2 + 4 * 577 * 577 * 384)
+    encoder = 2 * 576 * 588 * 384 + 12 * (2 * 577 * 12 * 384**2 + 4 * 577 * 577 * 384)
     assert whole["tokens"] == 576
     assert whole["vision_flops"] == encoder + 2 * 576 * (384 * 4096 + 4096**2)
 
@@ -75,7 +76,7 @@ def test_internvl(folder):
     config = {"model_type": "internvl", "vision_config": {}, "text_config": LLAVA["text_config"]}
     found = report(folder(config), "--keep", "32")
     assert (found["uncompressed"]["tokens"], found["compressed"]["tokens"]) == (256, 32)
-    layers = 24 * (2 * 1025 * 12 * 1024**2 + 4 * 1025 * 1025 * 1024)
+    layers = 2 * 1024 * 588 * 1024 + 24 * (2 * 1025 * 12 * 1024**2 + 4 * 1025 * 1025 * 1024)
     projector = 4 * 1024 * 4096 + 4096**2
     assert found["uncompressed"]["vision_flops"] == layers + 2 * 256 * projector
     large = report(folder(config), "--keep", "32", "--size", "1344x896")
@@ -86,13 +87,15 @@ def test_gemma_3(folder):
     """64 x 64 patches, 16 of them averaged to a token; one matrix projects those."""
     vision = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "image_size": 896}
     vision |= {"patch_size": 14, "num_attention_heads": 16, "model_type": "siglip_vision_model"}
+    vision |= {"vision_use_head": False}
     config = {"model_type": "gemma3", "vision_config": vision, "mm_tokens_per_image": 256}
     found = report(folder(config), "--keep", "64")
     whole, short = found["uncompressed"], found["compressed"]
     assert (whole["tokens"], short["tokens"]) == (256, 64)
     width = Gemma3Config(**config).text_config.hidden_size
     matrices = 4096 * 2 * (4 * 1152**2 + 2 * 1152 * 4304)
-    assert whole["vision_flops"] == 27 * (matrices + 4 * 4096**2 * 1152) + 2 * 256 * 1152 * width
+    layers = 2 * 4096 * 588 * 1152 + 27 * (matrices + 4 * 4096**2 * 1152)
+    assert whole["vision_flops"] == layers + 2 * 256 * 1152 * width
     assert short["vision_flops"] == whole["vision_flops"]  # chosen behind the projector
 
 
@@ -115,16 +118,19 @@ def test_qwen_7b(folder):
     patches, windows, merged = 4 * 1296, 64, 4 * 1280
     layer = 2 * patches * (4 * 1280**2 + 3 * 1280 * 3420)
     attention = 4 * patches * 1280 * (4 * patches + 28 * windows)
-    assert whole["vision_flops"] == 32 * layer + attention + 2 * 1296 * (merged**2 + merged * 3584)
+    embedding = 2 * patches * 1176 * 1280
+    assert whole["vision_flops"] == embedding + 32 * layer + attention + 2 * 1296 * (
+        merged**2 + merged * 3584
+    )
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_models_by_name(name):
-    """Without a connection; LLaVA-NeXT's picture has 5 tiles, Video-LLaVA's clip 8 frames of 257 tokens."""
+    """Without a connection; LLaVA-NeXT has 5 tiles and 48 newlines, Video-LLaVA 8 frames of 257."""
     found = report(name, "--keep", "0.111")
-    tokens = {"llava-1.5-7b": 576, "llava-next-7b": 2880, "video-llava-7b": 2056}.get(name, 1296)
+    tokens = {"llava-1.5-7b": 576, "llava-next-7b": 2928, "video-llava-7b": 2056}.get(name, 1296)
     assert found["uncompressed"]["tokens"] == tokens
-    assert tokens / 9.1 < found["compressed"]["tokens"] < tokens / 8.8
+    assert tokens / 9.1 < found["compressed"]["tokens"] < tokens / 7.9  # newlines stay
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -202,7 +208,38 @@ def test_bad_options_are_one_error(folder, arguments, words):
     assert words in str(error)
 
 
-def test_models_that_are_not_planned(folder):
+@pytest.mark.parametrize(("chosen", "tokens"), [(True, 7 * 256), (False, 256)])
+def test_pictures_are_prepared_as_the_model_says(folder, chosen, tokens):
+    config = {"model_type": "internvl", "vision_config": {}, "text_config": LLAVA["text_config"]}
+    name = folder(config)
+    settings = {"image_processor_type": "GotOcr2ImageProcessor", "size": {"height": 448, "width": 448}}
+    Path(name, "preprocessor_config.json").write_text(
+        json.dumps(settings | {"max_patches": 6 if chosen else 1})
+    )
+    found = report(name, "--keep", "32", "--size", "1344x896")
+    assert found["uncompressed"]["tokens"] == tokens
+    assert "as the model's image processor prepares them" in found["pictures"]
+
+
+def test_configurations_that_are_no_model(folder):
+    """32 pixels a patch are 7 x 7 patches, of which four do not make a token."""
     error = run(folder({"model_type": "idefics3"})).exception
     assert isinstance(error, ApETError)
-    assert "'idefics3'" in str(error)
+    assert "'idefics3' whose own code refuses a picture" in str(error)
+
+
+def test_experts_are_counted_as_far_as_they_are_used(folder):
+    """Qwen3-VL MoE: 8 of 128 experts work on a token, and all of them are in memory."""
+    from transformers import Qwen3VLMoeConfig
+
+    text = Qwen3VLMoeConfig().text_config
+    found = report(folder({"model_type": "qwen3_vl_moe"}), "--words", "100", "--answer", "1")["compressed"]
+    expert = 3 * text.hidden_size * text.moe_intermediate_size
+    heads = text.num_attention_heads + text.num_key_value_heads
+    head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    layer = 2 * text.hidden_size * heads * head + text.hidden_size * text.num_experts
+    layer += text.num_experts_per_tok * expert
+    length = 164
+    pairs = 2 * length**2 * text.num_attention_heads * head
+    head_flops = 2 * text.hidden_size * text.vocab_size
+    assert found["prefill_flops"] == text.num_hidden_layers * (2 * length * layer + pairs) + head_flops

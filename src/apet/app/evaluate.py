@@ -22,7 +22,7 @@ from apet.app.command import typed
 from apet.app.console import output
 from apet.app.files import expanded
 from apet.core.errors import ApETError
-from apet.core.words import in_time
+from apet.core.words import counted, in_time
 from apet.embedded.reference import NAME
 from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 
@@ -153,6 +153,12 @@ def _is_own(name: str | None) -> bool:
     )
 
 
+def _ahead(done: int, total: int) -> str:
+    """How much is to be done, before it begins."""
+    left = counted(total - done, "run")
+    return f"apet eval: {left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
+
+
 class _Lines:
     """Tells progress in lines, so that a log shows that something happens, and how long it will take."""
 
@@ -163,7 +169,9 @@ class _Lines:
     def __call__(self, done: int, total: int, what: str) -> None:
         """Says how far the work is, if the last line is old enough."""
         now = time.monotonic()
-        self.first = done if self.first is None else self.first  # what an earlier run had done took no time
+        if self.first is None:
+            self.first = done  # what an earlier run had done took no time
+            print(_ahead(done, total), file=sys.stderr, flush=True)
         if done < total and now - self.said < _BETWEEN_LINES:
             return
         self.said = now
@@ -183,7 +191,13 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total, what: bar.update(task, completed=done, total=total, description=what)
+
+        def tell(done: int, total: int, what: str) -> None:
+            if bar.tasks[0].total is None:
+                bar.console.print(_ahead(done, total), highlight=False)
+            bar.update(task, completed=done, total=total, description=what)
+
+        yield tell
 
 
 def _print(result: Any) -> None:

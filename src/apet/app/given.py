@@ -43,7 +43,7 @@ def picture_files(names: Sequence[str], operation: str) -> Iterator[list[Path]]:
     """Files of the given pictures; fetched ones are gone when the block ends.
 
     Args:
-        names: Paths, ``http://`` and ``https://`` addresses, or ``-`` for standard input.
+        names: Paths, of pipes as well, ``http://`` and ``https://`` addresses, or ``-`` for standard input.
         operation: What the user called, for errors.
 
     Raises:
@@ -54,8 +54,10 @@ def picture_files(names: Sequence[str], operation: str) -> Iterator[list[Path]]:
         for number, name in enumerate(names):
             if name == STDIN and names.count(STDIN) > 1:
                 raise ApETError(operation, "- more than once", "one picture from standard input")
-            if name == STDIN or _scheme(name):
-                data = _from_stdin(operation) if name == STDIN else _fetched(name, operation)
+            piped = name != STDIN and Path(name).is_fifo()  # as a shell's <(command) is
+            if name == STDIN or piped or _scheme(name):
+                data = _from_stdin(operation) if name == STDIN else b""
+                data = data or (_from_pipe(name, operation) if piped else _fetched(name, operation))
                 path = Path(folder) / f"{number}{_ending(data)}"
                 path.write_bytes(data)
                 told[str(path)] = "standard input" if name == STDIN else name
@@ -95,6 +97,11 @@ def _from_stdin(operation: str) -> bytes:
     if not data:
         raise ApETError(operation, "nothing on standard input", "a picture")
     return _checked(data, "standard input", operation)
+
+
+def _from_pipe(name: str, operation: str) -> bytes:
+    with open(name, "rb") as pipe:
+        return _checked(pipe.read(LARGEST + 1), name, operation)
 
 
 def _checked(data: bytes, name: str, operation: str) -> bytes:

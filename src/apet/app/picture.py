@@ -76,4 +76,7 @@ def draw_picture(
         drawn = plot(pictures, *decided, panels=panels, processor=processor, side=side)
     save_picture(drawn, output, written)
     told = sys.stderr if output == STDOUT else sys.stdout
-    print(f"{output}: {drawn.width} x {drawn.height} pixels", file=told)
+    print(
+        f"{'standard output' if output == STDOUT else output}: {drawn.width} x {drawn.height} pixels",
+        file=told,
+    )

@@ -97,11 +97,14 @@ def generate(
     second = parse_stage2(stage2)
     network, processor = load_with_spinner(model, Console(stderr=True), trust_remote_code=trust_remote_code)
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
-    given = processor(
-        images=[[Image.fromarray(pixels)] for pixels in noise],
-        text=[prompt_of(processor, "What is in the picture?")] * batch,
-        return_tensors="pt",
-    ).to(network.device, network.dtype)
+    pictures, question = (
+        [[Image.fromarray(x)] for x in noise],
+        prompt_of(processor, "What is in the picture?"),
+    )
+    one = processor(images=pictures[:1], text=[question], return_tensors="pt")
+    given = processor(images=pictures, text=[question] * batch, return_tensors="pt").to(
+        network.device, network.dtype
+    )
     total = visual_tokens(network, given["input_ids"][:1])
     check_counts(ApET(keep), total, typed("keep"))
     first = min(keep * 3 // 2, total)
@@ -123,7 +126,7 @@ def generate(
     report["model"] = model or "embedded"
     words = given["input_ids"].shape[1] - report["visual_tokens"]
     device = measured(network.device, network.dtype)
-    add_predictions(report, network.config, device, words, (672, 672), (first, second))
+    add_predictions(report, network.config, dict(one), device, words, (first, second))
     print_generate(report)
     print_predictions(report)
     if output is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +89,10 @@ def bench_ops(
     about = machine(device) | {"keeps_freed_memory": keep_freed_memory()}
     with torch.inference_mode():
         rate = copy_rate(device)
-        rows = [_measure(size, repeats, device, dtype, rate) for size in sizes]
+        rows = []
+        for number, size in enumerate(sizes, 1):
+            print(f"size {number} of {len(sizes)}: {'x'.join(map(str, size))}", file=sys.stderr, flush=True)
+            rows.append(_measure(size, repeats, device, dtype, rate))
     about |= {"dtype": str(dtype).removeprefix("torch."), "copy_gb_per_s": rate / 1e6}
     return {"machine": about, "rows": rows}
 

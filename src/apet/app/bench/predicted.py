@@ -10,7 +10,9 @@ from rich.table import Table
 from apet.app.bench.show import wide_output
 from apet.app.plan.costs import Load, plan
 from apet.app.plan.devices import Device
-from apet.app.plan.shapes import text_of, vision_of
+from apet.app.plan.skeleton import skeleton
+from apet.app.plan.text import text_of
+from apet.app.plan.vision import vision_of
 from apet.core.errors import ApETError
 from apet.core.words import figure
 from apet.methods import Stage2
@@ -23,9 +25,9 @@ _STEPS = ("vision", "selection", "prefill", "first_token", "decode")
 def add_predictions(
     report: dict[str, Any],
     config: Any,
+    given: dict[str, Any],
     device: Device,
     words: int,
-    size: tuple[int, int] | None,
     stages: tuple[int, Stage2] | None = None,
 ) -> None:
     """Adds ``"predicted"`` to a report: milliseconds by row and step, and measured by predicted.
@@ -33,9 +35,9 @@ def add_predictions(
     Args:
         report: What `bench_generate` returned.
         config: The model's configuration.
+        given: The inputs of one row.
         device: What it ran on, as measured.
         words: Text tokens of a row.
-        size: Width and height of the pictures in pixels; None for the type's usual one.
         stages: What the first stage of the two-stage row keeps, and its second stage.
     """
     load = Load(report["batch"], 1, words, report["new_tokens"])
@@ -48,8 +50,8 @@ def add_predictions(
         first, stage2 = stages
         ways["apet, two stages"] = (first, (stage2.layer, stage2.keep))
     try:
-        text = text_of(config)
-        vision = vision_of(config, size, text)
+        model = skeleton(config)
+        text, vision = text_of(model), vision_of(model, given)
         plans = {name: plan(text, vision, load, device, *way) for name, way in ways.items()}
     except ApETError as error:
         report["predicted"] = {"left_out": str(error)}

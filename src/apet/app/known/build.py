@@ -9,7 +9,7 @@ from torch import Tensor
 
 from apet.app.known.models import configuration_of
 
-__all__ = ["build", "inputs", "picture_size"]
+__all__ = ["build", "inputs"]
 
 _FRAMES = 8
 
@@ -50,15 +50,6 @@ def inputs(model: Any, batch: int, words: int = 64, side: int = 36) -> dict[str,
     if "qwen" in model.config.model_type:
         given["mm_token_type_ids"] = (ids == placeholder).int()
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), **given}
-
-
-def picture_size(config: Any, side: int = 36) -> tuple[int, int] | None:
-    """Width and height in pixels of the pictures of `inputs`; None where the type has one size."""
-    vision = config.vision_config
-    if "qwen" in config.model_type:
-        side *= vision.patch_size * vision.spatial_merge_size
-        return side, side
-    return (2 * vision.image_size,) * 2 if config.model_type == "llava_next" else None
 
 
 def _pixels(model: Any, batch: int, side: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from apet.app.plan.devices import Device
 from apet.app.plan.shapes import Text, Vision
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
+from apet.core.words import counted
 
 __all__ = ["Load", "Plan", "plan"]
 
@@ -114,71 +115,68 @@ def plan(
     Raises:
         ApETError: If the budget does not fit the model.
     """
-    parts = load.images * vision.parts
-    check_context(text.context, load.words + parts * vision.tokens, load.answer, typed(otherwise="plan"))
-    kept = late = vision.tokens
-    split = text.layers
+    operation = typed(otherwise="plan")
+    check_context(text.context, load.words + load.images * vision.tokens, load.answer, operation)
+    kept = late = vision.parts
+    split = len(text.layers)
     if keep is not None:
-        kept = late = resolve_keep(keep, vision.tokens, typed("keep", "plan"))
-        if stage2 is not None:
-            split, late = stage2[0], resolve_keep(stage2[1], vision.tokens, typed("stage2", "plan"))
-            if split >= text.layers or late > kept:
-                expected = f"a layer below {text.layers} and at most {kept} tokens"
-                raise ApETError(typed("stage2", "plan"), f"stage2={split}:{late}", expected)
-    layers = ((split, load.words + parts * kept), (text.layers - split, load.words + parts * late))
-    size = device.itemsize
-    batch = load.batch
+        kept = late = tuple(resolve_keep(keep, n, typed("keep", "plan")) for n in vision.parts)
+    if keep is not None and stage2 is not None:
+        split = stage2[0]
+        late = tuple(resolve_keep(stage2[1], n, typed("stage2", "plan")) for n in vision.parts)
+        if split >= len(text.layers) or any(b > a for a, b in zip(kept, late, strict=True)):
+            words = f"stage2={split}:{stage2[1]} ({sum(late)} of {counted(sum(vision.parts), 'token')})"
+            expected = f"a layer below {len(text.layers)} and no more tokens than --keep's {sum(kept)}"
+            raise ApETError(typed("stage2", "plan"), words, expected)
+    first, then = (load.images * (sum(tokens) + vision.others) for tokens in (kept, late))
+    lengths = [(layer, first if n < split else then) for n, layer in enumerate(text.layers)]
+    size, batch = device.itemsize, load.batch
 
-    projected = kept if vision.early else vision.tokens
-    vision_flops = batch * parts * _encoder_flops(vision, projected)
+    run = sum(kept) + vision.others if vision.per_token else 0
+    vision_flops = batch * load.images * (vision.flops + run * vision.per_token)
     vision_seconds = _time(vision_flops, vision.weights * size, device)
-    select_flops = select_seconds = 0.0
-    if kept < vision.tokens:
-        work = [_selection(vision.tokens, kept, vision.out, size)]
-        if late < kept:
-            work.append(_selection(kept, late, text.width, size))
-        select_flops = batch * parts * sum(flops for flops, _ in work)
-        select_seconds = sum(_time(batch * parts * f, batch * parts * moved, device) for f, moved in work)
-    prefill = batch * sum(n * _layer_flops(text, length) for n, length in layers)
-    prefill += batch * 2 * text.width * text.vocabulary
-    held = 2 * text.keys * text.head * size
-    cache = held * sum(n * (length + load.answer) for n, length in layers)
+    work = [_selection(n, k, vision.out, size) for n, k in zip(vision.parts, kept, strict=True) if k < n]
+    work += [_selection(n, k, text.width, size) for n, k in zip(kept, late, strict=True) if k < n]
+    times = batch * load.images
+    select_flops = times * sum(flops for flops, _ in work)
+    select_seconds = sum(_time(times * flops, times * moved, device) for flops, moved in work)
+
+    prefill = float(2 * text.head)
+    for layer, visual in lengths:
+        prefill += load.words * layer.per_token + visual * layer.per_visual
+        prefill += layer.per_pair * layer.pairs(load.words + visual)
+    prefill = batch * (prefill + text.per_token * (load.words + first))
+    cache = size * sum(
+        layer.held * layer.seen(load.words + visual + load.answer) + layer.state for layer, visual in lengths
+    )
     # An average token: half of the answer stands before it.
-    context = sum(n * (length + load.answer / 2) for n, length in layers)
-    read = text.layers * text.layer_weights + text.width * text.vocabulary
-    decode = batch * (2 * read + 4 * text.queries * text.head * context)
+    seen = [(layer, layer.seen(load.words + visual + load.answer / 2)) for layer, visual in lengths]
+    decode = sum(layer.per_token + layer.per_pair * tokens for layer, tokens in seen)
+    decode = batch * (decode + text.per_token + 2 * text.head)
+    # Of experts no more are read than tokens ask for.
+    read = text.head + sum(min(layer.weights, batch * layer.per_token / 2) for layer in text.layers)
+    read_first = text.head + sum(layer.weights for layer in text.layers)
+    moved = sum(layer.held * tokens + layer.state for layer, tokens in seen)
     free = device.memory * (1 - _RESERVED) - (text.weights + vision.weights) * size
     return Plan(
-        tokens=parts * kept,
-        tokens_late=parts * late,
+        tokens=first,
+        tokens_late=then,
         vision_flops=vision_flops,
         select_flops=select_flops,
         prefill_flops=prefill,
         decode_flops=decode,
-        cache_bytes=cache,
+        cache_bytes=int(cache),
         requests=max(0, int(free // cache)),
         vision_seconds=vision_seconds,
         select_seconds=select_seconds,
-        prefill_seconds=_time(prefill, read * size, device),
-        decode_seconds=_time(decode, read * size + batch * held * context, device),
+        prefill_seconds=_time(prefill, read_first * size, device),
+        decode_seconds=_time(decode, (read + batch * moved) * size, device),
         answer=load.answer,
     )
 
 
 def _time(flops: float, moved: float, device: Device) -> float:
     return max(flops / device.flops, moved / device.bandwidth)
-
-
-def _layer_flops(text: Text, length: int) -> float:
-    """One decoder layer on a prompt; causal attention needs half of all pairs."""
-    return 2 * length * text.layer_weights + 2 * length * length * text.queries * text.head
-
-
-def _encoder_flops(vision: Vision, projected: int) -> float:
-    """The encoder on one part, and the projector on so many of its tokens."""
-    products = 2 * vision.patches * vision.layer_weights * len(vision.seen)
-    attention = sum(4 * vision.patches * seen * vision.width for seen in vision.seen)
-    return products + attention + 2 * projected * vision.projector
 
 
 def _selection(tokens: int, kept: int, width: int, size: int) -> tuple[float, float]:

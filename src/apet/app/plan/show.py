@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.table import Table
 
 from apet.app.command import typed
 from apet.app.console import output
-from apet.app.known.models import KNOWN, configuration_of
+from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.plan.costs import Load, Plan, plan
 from apet.app.plan.devices import DEVICES, Device, spelled
-from apet.app.plan.shapes import text_of, vision_of
 from apet.core.errors import ApETError
 from apet.core.words import counted, figure, read_number
 from apet.methods import Stage2
@@ -58,6 +58,9 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
         ApETError: If something in the request is not right; nothing is printed then.
     """
     from apet.app.loading import load_config
+    from apet.app.plan.skeleton import skeleton
+    from apet.app.plan.text import text_of
+    from apet.app.plan.vision import vision_of
 
     known = spelled(request.device)
     if known not in (*DEVICES, HERE):
@@ -73,8 +76,9 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
         except ApETError as error:
             expected = f"{error.expected}; without a connection {_built_in(request.model or '')}"
             raise ApETError(error.operation, error.got, expected) from error
-    text = text_of(config)
-    vision = vision_of(config, request.size, text)
+    model = skeleton(config)
+    given, pictures = _given(model, request)
+    text, vision = text_of(model), vision_of(model, given)
     device = DEVICES[known] if known in DEVICES else _here()
     whole = plan(text, vision, request.load, device)
     short = plan(text, vision, request.load, device, request.keep, stage2)
@@ -83,6 +87,7 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
             "model": request.model or "embedded",
             "device": asdict(device),
             "load": asdict(request.load),
+            "pictures": pictures,
             "uncompressed": whole.report(),
             "compressed": short.report(),
         }
@@ -102,10 +107,21 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
         )
     )
     console.print(
-        f"[dim]{device.title}; {counted(load.batch, 'request')} of {each}. "
+        f"[dim]{device.title}; {counted(load.batch, 'request')} of {each}; {pictures}. "
         "Times are a roofline's, so bounds: no run is faster.[/dim]",
         highlight=False,
     )
+
+
+def _given(model: Any, request: PlanRequest) -> tuple[dict[str, Any], str]:
+    """The inputs of one picture or clip, and what they are in words."""
+    from apet.app.plan.pictures import pixels_of, usual_size
+
+    if request.model == "video-llava-7b":
+        return inputs(model, 1), "clips of 8 frames"
+    width, height = request.size or usual_size(model.config)
+    given, whose = pixels_of(model.config, (width, height), trust_remote_code=request.trust_remote_code)
+    return given, f"pictures of {width} x {height} pixels, {whose}"
 
 
 def _built_in(model: str) -> str:

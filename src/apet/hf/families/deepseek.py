@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.families.family import IMAGE, Family, Visual
+from apet.hf.families.grids import drawn, square
 from apet.hf.families.layouts import entries, laid_out
 
 __all__ = ["ROWS"]
@@ -29,6 +30,7 @@ ROWS = (
         "deepseek_vl_hybrid",
         "DeepSeek-VL with two encoders",
         ("DeepseekVLHybridForConditionalGeneration",),
+        (drawn(IMAGE, square(whole=False)),),
         checkpoints=("deepseek-community/deepseek-vl-7b-chat",),
     ),
     Family(

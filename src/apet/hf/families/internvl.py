@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from apet.hf.families.family import IMAGE, Family
+from apet.hf.families.grids import drawn, square
 from apet.hf.families.tiles import touching
 
 __all__ = ["ROWS"]
@@ -37,6 +38,7 @@ ROWS = (
         "pp_chart2table",
         "PP-Chart2Table",
         ("GotOcr2ForConditionalGeneration",),
+        (drawn(IMAGE, square(whole=False)),),
         checkpoints=("PaddlePaddle/PP-Chart2Table_safetensors",),
     ),
     Family(

@@ -1,0 +1,92 @@
+"""The language model's shape, from runs of it without weights on short texts."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from apet.app.context import context_of
+from apet.app.plan.shapes import Layer, Text
+from apet.app.plan.skeleton import Products, refused, watching, weights_of
+from apet.hf.arguments import cache_name
+from apet.hf.families import FAMILIES
+
+__all__ = ["text_of"]
+
+_CHUNK = 64
+"""Linear attention runs in chunks of so many tokens: lengths are multiples of it."""
+_KIND = "moe_mm_token_type_ids"
+"""ERNIE's argument that tells visual tokens, which have experts of their own."""
+
+
+def text_of(model: Any) -> Text:
+    """Reads the language model's shape.
+
+    Args:
+        model: A `skeleton`.
+
+    Raises:
+        ApETError: If its own code refuses a text.
+    """
+    text = FAMILIES[model.config.model_type].text_of(model.base_model)
+    layers, head = list(text.layers), model.get_output_embeddings()
+    lengths = (_CHUNK, 2 * _CHUNK, 3 * _CHUNK)
+    with refused(model, "a text"):
+        runs = [_run(model, length, layers, head) for length in lengths]
+        visual = runs
+        if _KIND in inspect.signature(model.forward).parameters:
+            visual = [_run(model, length, layers, head, visual=True) for length in lengths]
+    cached = list(runs[-1][1].layers)
+    cached += [None] * (len(layers) - len(cached))  # the last ones may read the caches of others
+    found = []
+    for number, layer in enumerate(layers):
+        per_token, per_pair = _line([flops[number] for flops, _ in runs])
+        per_visual, _ = _line([flops[number] for flops, _ in visual])
+        held, state = _held(cached[number])
+        window = getattr(cached[number], "sliding_window", None)
+        found.append(Layer(weights_of(layer), per_token, per_visual, per_pair, held, state, window))
+    rest, _ = _line([flops[-1] for flops, _ in runs])
+    embeddings = model.get_input_embeddings().weight
+    return Text(
+        layers=tuple(found),
+        per_token=rest,
+        head=head.weight.numel(),
+        weights=weights_of(text, model.get_input_embeddings(), head),
+        width=embeddings.shape[-1],
+        context=context_of(model.config),
+    )
+
+
+def _run(
+    model: Any, length: int, layers: list[nn.Module], head: nn.Module, *, visual: bool = False
+) -> tuple[list[int], Any]:
+    """Operations of every layer, and of what is outside of layers and head, on a text; and the KV cache."""
+    from transformers import DynamicCache
+
+    ids, cache = torch.full((1, length), 5), DynamicCache(config=model.config.get_text_config())
+    kwargs = {cache_name(model): cache} | ({_KIND: torch.ones_like(ids)} if visual else {})
+    spent: dict[int, int] = {}
+    counted = Products()
+    with torch.no_grad(), counted, watching([*layers, head], counted, spent, []):
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **kwargs)
+    each = [spent[id(layer)] for layer in layers]
+    return [*each, counted.flops - sum(each) - spent[id(head)]], cache
+
+
+def _line(spent: list[int]) -> tuple[float, float]:
+    """Per token and per pair, from the operations on one, two and three chunks."""
+    one, two, three = spent
+    per_pair = (three - 2 * two + one) / (2 * _CHUNK**2)
+    return (two - one) / _CHUNK - 3 * _CHUNK * per_pair, per_pair
+
+
+def _held(layer: Any) -> tuple[int, int]:
+    """Numbers per token, and numbers for any length, in a layer of a cache."""
+    fields = {} if layer is None else dict(vars(layer))
+    rows = [fields.pop(name) for name in ("keys", "values") if isinstance(fields.get(name), Tensor)]
+    states = [x for x in tree_leaves(fields) if isinstance(x, Tensor) and x.is_floating_point()]
+    return sum(x.numel() // x.shape[-2] for x in rows if x.numel()), sum(x.numel() for x in states)
