@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log2
@@ -176,6 +177,14 @@ def _for_page(drawn: str, title: str, series: Sequence[Series]) -> str:
             points = [] if band else zip(group.iter(f"{_SVG}use"), _values(one), strict=True)
             for place, told in [(group, one.name), *points]:
                 ElementTree.SubElement(place, f"{_SVG}title").text = told
+            for mark in group.iter(f"{_SVG}use"):  # a look of the marker itself, not of every point
+                look = mark.attrib.pop("style")
+                for drawing in group.iterfind(f"{_SVG}defs/{_SVG}path"):
+                    drawing.set("style", look)
+    for part in root.iter():  # a report has thousands of points, told to a millionth
+        for name in {"d", "x", "y"} & part.attrib.keys():
+            part.set(name, re.sub(r"(\.\d\d)\d+", r"\1", part.attrib[name]))
+    ElementTree.indent(root, "")
     return ElementTree.tostring(root, encoding="unicode").replace(_INK, "currentColor")
 
 
