@@ -76,8 +76,8 @@ def kernels_for(
 
     ``auto`` takes them on NVIDIA GPUs of compute capability 9.0 (H100, H200), which have shown them, where
     Triton is installed, for 16- and 32-bit floats and farthest point sampling of up to 64 basis tokens;
-    anything else is the core's, and what `torch.compile` traces. ``on`` takes them from compute capability 8.0, or fails. An error inside a
-    kernel is raised, never answered by the other implementation.
+    anything else is the core's, as is what `torch.compile` traces. ``on`` takes them from compute capability
+    8.0, or fails. An error inside a kernel is raised, never answered by the other implementation.
 
     Args:
         x: The tokens.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 
-from apet.app.known import KNOWN, configuration_of
+from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.lmms.benchmarks import BENCHMARKS
 from apet.app.plan.costs import Load, plan
 from apet.app.plan.devices import DEVICES
-from apet.app.plan.shapes import text_of, vision_of
+from apet.app.plan.shapes import Text, Vision
+from apet.app.plan.skeleton import skeleton
+from apet.app.plan.text import text_of
+from apet.app.plan.vision import vision_of
 from apet.app.reproduction.planned import Reproduction
 from apet.core.words import counted, in_time
 from apet.methods import Method
@@ -51,8 +55,14 @@ def cost_of(planned: Reproduction, questions: Mapping[str, int] | None) -> str:
 
 def _seconds(planned: Reproduction, method: Method | None) -> float:
     """The least time of an answer."""
-    config = configuration_of(KNOWN[planned.table.known])
-    text = text_of(config)
     stage2 = None if method is None or method.stage2 is None else (method.stage2.layer, method.stage2.keep)
     keep = None if method is None or callable(method.keep) else method.keep
-    return plan(text, vision_of(config, None, text), _LOAD, DEVICES[_DEVICE], keep, stage2).answer_seconds
+    text, vision = _shapes(planned.table.known)
+    return plan(text, vision, _LOAD, DEVICES[_DEVICE], keep, stage2).answer_seconds
+
+
+@cache
+def _shapes(known: str) -> tuple[Text, Vision]:
+    """What a model of a built-in name computes for one picture or clip."""
+    model = skeleton(configuration_of(KNOWN[known]))
+    return text_of(model), vision_of(model, inputs(model, 1))
