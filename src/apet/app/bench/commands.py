@@ -39,11 +39,12 @@ def ops(
 
     from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
     from apet.app.bench.plots import draw_ops
-    from apet.app.bench.show import check_output, machine_in_words, refused, save_report
+    from apet.app.bench.show import check_output, hint_if_busy, machine_in_words, refused, save_report
 
     parsed = parse_sizes(sizes)
     check_output(output, "output")
     check_output(plot, "plot")
+    hint_if_busy()
     kind = pick_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
@@ -84,7 +85,7 @@ def generate(
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
-    from apet.app.bench.show import check_output, print_generate, refused, save_report
+    from apet.app.bench.show import check_output, hint_if_busy, print_generate, refused, save_report
     from apet.app.console import load_with_spinner
     from apet.app.options import parse_stage2
     from apet.app.plan.here import measured
@@ -94,6 +95,7 @@ def generate(
 
     check_output(output, "output")
     check_output(plot, "plot")
+    hint_if_busy()
     second = parse_stage2(stage2)
     network, processor = load_with_spinner(model, Console(stderr=True), trust_remote_code=trust_remote_code)
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
