@@ -44,10 +44,10 @@ def ops(
     parsed = parse_sizes(sizes)
     check_output(output, "output")
     check_output(plot, "plot")
-    hint_if_busy()
     kind = pick_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
+    hint_if_busy()
     report = bench_ops(parsed, repeats, pick_device(device), kind)
     print(machine_in_words(report["machine"]))
     for row in report["rows"]:
@@ -95,7 +95,6 @@ def generate(
 
     check_output(output, "output")
     check_output(plot, "plot")
-    hint_if_busy()
     second = parse_stage2(stage2)
     network, processor = load_with_spinner(model, Console(stderr=True), trust_remote_code=trust_remote_code)
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
@@ -116,6 +115,7 @@ def generate(
     ApET(first, stage2=second)  # refuses what does not go together
     if second.layer >= layers:
         raise ApETError(typed("stage2"), f"layer {second.layer} of {layers}", f"a layer below {layers}")
+    hint_if_busy()
     report = bench_generate(
         network,
         dict(given),
