@@ -39,7 +39,7 @@ def ops(
 
     from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
     from apet.app.bench.plots import draw_ops
-    from apet.app.bench.show import check_output, machine_in_words, refused, save_report
+    from apet.app.bench.show import check_output, hint_if_busy, machine_in_words, refused, save_report
 
     parsed = parse_sizes(sizes)
     check_output(output, "output")
@@ -47,6 +47,7 @@ def ops(
     kind = pick_dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
+    hint_if_busy()
     report = bench_ops(parsed, repeats, pick_device(device), kind)
     print(machine_in_words(report["machine"]))
     for row in report["rows"]:
@@ -84,7 +85,7 @@ def generate(
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
-    from apet.app.bench.show import check_output, print_generate, refused, save_report
+    from apet.app.bench.show import check_output, hint_if_busy, print_generate, refused, save_report
     from apet.app.console import load_with_spinner
     from apet.app.options import parse_stage2
     from apet.app.plan.here import measured
@@ -114,6 +115,7 @@ def generate(
     ApET(first, stage2=second)  # refuses what does not go together
     if second.layer >= layers:
         raise ApETError(typed("stage2"), f"layer {second.layer} of {layers}", f"a layer below {layers}")
+    hint_if_busy()
     report = bench_generate(
         network,
         dict(given),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,18 @@ from apet.app.command import typed
 from apet.app.console import output
 from apet.app.files import STDOUT
 from apet.core.errors import ApETError
-from apet.core.words import figure
+from apet.core.words import counted, figure
 
 __all__ = [
     "check_output",
+    "hint_if_busy",
     "machine_in_words",
     "print_generate",
     "refused",
     "save_report",
     "wide_output",
 ]
+
 
 _COLUMNS = (
     ("first", "first_token"),
@@ -31,6 +35,14 @@ _COLUMNS = (
     ("prefill", "prefill"),
     ("decode", "decode"),
 )
+
+
+def hint_if_busy() -> None:
+    """Says so if other work takes the cores that are about to be timed."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores:
+        told = f"other work is running (load {load:.1f} on {counted(cores, 'core')}): times will be too long"
+        print(told, file=sys.stderr)
 
 
 def refused(report: dict[str, Any]) -> bool:

@@ -73,9 +73,7 @@ def pixels_of(
         if processor is None:
             processor = _usual(config)
             options = _at_the_encoders_size(processor, config)
-            whose = (
-                f"as a {config.model_type} usually prepares them, the model's own settings not being there"
-            )
+            whose = f"as {config.model_type} models usually have them (no preprocessor_config.json was found)"
         options |= _of_the_type(config) | {"return_tensors": "pt"}
         taken = getattr(processor, "valid_kwargs", None)
         options = {name: given for name, given in options.items() if taken is None or name in _names(taken)}
