@@ -28,7 +28,8 @@ VARIANTS = {
     "spread:at=auto": "before the projector, on raw features",
 }
 KEEPS = (192, 128, 64, 32)
-LIMIT, SPLIT = 60, "test"
+LIMITS, SPLIT = {"dinov2": 40, "embedded": 60}, "test"
+"""Questions per task of each model, and where they are from."""
 PAGE = Path(__file__).parent / "ablations.md"
 HEAD = f"""# What each choice of spread is worth
 
@@ -51,7 +52,8 @@ def main() -> None:
 def table(name: str | None, folder: Path) -> str:
     """A section about one model."""
     subject = load_subject(name)
-    cases = draw_cases(default_tasks(embedded=True, name=subject.name), LIMIT, SPLIT)
+    limit = LIMITS[subject.name]
+    cases = draw_cases(default_tasks(embedded=True, name=subject.name), limit, SPLIT)
     configurations, _ = plan(list(VARIANTS), KEEPS, ["off"], 1, subject.layers)
     with Store(folder / "answers.jsonl") as store:
         told = run(subject, configurations, cases, store, progress=_tell, times=False)
@@ -69,7 +71,7 @@ def table(name: str | None, folder: Path) -> str:
     }
     whole = 100 * right[FULL, None].mean()
     lines = [f"## {subject.name}", ""]
-    lines += [f"{len(cases):,} questions ({LIMIT} a task); {whole:.1f} are right with all 576 tokens.", ""]
+    lines += [f"{len(cases):,} questions ({limit} a task); {whole:.1f} are right with all 576 tokens.", ""]
     lines += ["| | " + " | ".join(map(str, KEEPS)) + " |", "| --- |" + " --- |" * len(KEEPS)]
     for variant, words in VARIANTS.items():
         cells = [_cell(right[variant, keep], right["spread", keep], groups) for keep in KEEPS]
