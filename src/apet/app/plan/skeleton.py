@@ -34,13 +34,17 @@ _PRODUCTS = {
 
 
 def skeleton(config: Any) -> Any:
-    """The model of a configuration; its weights, in float32, are zeros without memory."""
+    """The model of a configuration; its weights, in float32, are zeros without memory.
+
+    Raises:
+        ApETError: If the model's own code cannot make one of it.
+    """
     from transformers import AutoModelForImageTextToText
 
     config = copy.deepcopy(config)
     config._experts_implementation = "eager"  # plain products, expert by expert
     make = functools.partial(AutoModelForImageTextToText.from_config, config, dtype=torch.float32)
-    with torch.device("meta"):
+    with refused(config, "to be built"), torch.device("meta"):
         try:
             model: Any = make(attn_implementation="sdpa")
         except ValueError:  # some types have no other
@@ -131,7 +135,7 @@ def watching(
 
 
 @contextmanager
-def refused(model: Any, what: str) -> Iterator[None]:
+def refused(config: Any, what: str) -> Iterator[None]:
     """Whatever a model's own code raises, of a configuration that does not fit together, as one line."""
     try:
         yield
@@ -139,7 +143,7 @@ def refused(model: Any, what: str) -> Iterator[None]:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise ApETError(
             typed("model", "plan"),
-            f"model type {model.config.model_type!r} whose own code refuses {what} ({words})",
+            f"model type {config.model_type!r} whose own code refuses {what} ({words})",
             "a configuration that makes a whole model",
         ) from error
 

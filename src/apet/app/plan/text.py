@@ -35,7 +35,7 @@ def text_of(model: Any) -> Text:
     text = FAMILIES[model.config.model_type].text_of(model.base_model)
     layers, head = list(text.layers), model.get_output_embeddings()
     lengths = (_CHUNK, 2 * _CHUNK, 3 * _CHUNK)
-    with refused(model, "a text"):
+    with refused(model.config, "a text"):
         runs = [_run(model, length, layers, head) for length in lengths]
         visual = runs
         if _KIND in inspect.signature(model.forward).parameters:

@@ -42,9 +42,14 @@ def vision_of(model: Any, given: dict[str, Any]) -> Vision:
     spent: dict[int, int] = {}
     inputs: list[Tensor] = []
     counted, watched = Products(), [projector] if projector is not None else []
-    with refused(model, "a picture"), torch.no_grad(), counted, watching(watched, counted, spent, inputs):
+    with (
+        refused(model.config, "a picture"),
+        torch.no_grad(),
+        counted,
+        watching(watched, counted, spent, inputs),
+    ):
         output = method(**arguments)
-    with refused(model, "a picture"):
+    with refused(model.config, "a picture"):
         features = Features.of(output)
         images = (modality.layout or entries)(Visual(base, arguments, features.entries))
     parts = tuple(len(rows) for image in images for rows in image)
