@@ -26,8 +26,8 @@ class Spread(Informed):
     """Farthest points on directions and places, in rounds, with the dropped tokens merged into them.
 
     What this project recommends: on both models that it measures it is ahead of every other attention-free
-    method at small budgets, or level with it. The rule is DivPrune's (arXiv 2503.02175): each next token is the one that is
-    least like the kept token that it is most like. Four things differ:
+    method at small budgets, or level with it. The rule is DivPrune's (arXiv 2503.02175): each next token is
+    the one that is least like the kept token that it is most like. Four things differ:
 
     - *Places.* From the cosine of two tokens ``place`` times ``1 - g`` is taken off, where ``g`` is a
       Gaussian of their distance in the picture and, in a video, in time. Near tokens count as more alike than
