@@ -24,9 +24,8 @@ def same(got, want, close=CLOSE):
     assert got["logprobs"] == pytest.approx(want["logprobs"], abs=close, rel=0)
 
 
-def as_transformers(reference, name, one, got, keep):
-    """Compares an answer; kept tokens have their own positions where those have three axes."""
-    positions = "own" if name.startswith("qwen") else "contiguous"
+def as_transformers(reference, one, got, keep, positions="own"):
+    """Compares an answer."""
     want = reference.answer(one, apet.ApET(keep, positions=positions))
     assert len(got["prompt"]) == want["short"]
     assert want["short"] < want["length"] * 0.8
@@ -52,10 +51,10 @@ def test_an_engine(checkpoint, subtests, name):
         reference = Reference(checkpoint(name))
         for number, (kind, one) in enumerate(asked.items()):
             with subtests.test(f"{kind} equal to transformers"):
-                as_transformers(reference, name, one, first[number], KEEP)
+                as_transformers(reference, one, first[number], KEEP)
         with subtests.test("budgets equal to transformers"):
             for one, got, keep in zip(budgets, others, BUDGETS, strict=True):
-                as_transformers(reference, name, one, got, keep)
+                as_transformers(reference, one, got, keep)
     else:
         with subtests.test("a quarter of the tokens of every image and frame"):
             visual = [sum(token in (6, 7) for token in one["prompt"]) for one in first]
@@ -72,6 +71,18 @@ def test_an_engine(checkpoint, subtests, name):
         same(others[0], first[0])
         for number, one in enumerate(mixed):
             same(one, others[number % len(BUDGETS)])
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_positions_counted_anew(checkpoint, subtests, name):
+    asked = requests_of(name)
+    options = {"hf_overrides": overrides(name, keep=KEEP, positions="contiguous")} | ENGINE.get(name, {})
+    reference = Reference(checkpoint(name))
+    for (kind, one), (got,) in zip(
+        asked.items(), run(checkpoint(name), [[one] for one in asked.values()], **options), strict=True
+    ):
+        with subtests.test(kind):
+            as_transformers(reference, one, got, KEEP, "contiguous")
 
 
 @pytest.mark.parametrize("name", VISUAL)

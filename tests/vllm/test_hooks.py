@@ -6,11 +6,11 @@ import inspect
 import pytest
 
 import vllm
-from apet.vllm.cpu_runner import strip_positions_on_cpu
 from apet.vllm.model import CompressingModel
 from apet.vllm.mrope import MropeModel, MropeProcessor
 from apet.vllm.plugin import ARCHITECTURES
 from apet.vllm.release import SUPPORTED, problem_with
+from apet.vllm.runner import patch_runners
 
 PROCESSOR = (
     "_get_mm_hashes",
@@ -65,8 +65,8 @@ def test_the_cpu_runner_asks_the_model():
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
 
     assert "is_multimodal_pruning_enabled" in inspect.getsource(GPUModelRunner)
-    strip_positions_on_cpu()
-    strip_positions_on_cpu()
+    patch_runners(100)
+    patch_runners(100)
     runner = CPUModelRunner.__new__(CPUModelRunner)
     runner.is_multimodal_pruning_enabled = False
     assert runner.is_multimodal_pruning_enabled is False

@@ -16,7 +16,7 @@ from apet.vllm.release import SUPPORTED, problem_with
 
 class Registry:
     def __init__(self):
-        self.models = {}
+        self.models, self.hooks = {}, {}
 
     def register_model(self, name, place):
         self.models[name] = place
@@ -30,6 +30,10 @@ def fake(monkeypatch):
     def install(version="0.32.0"):
         registry = Registry()
         monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry, __version__=version))
+        for name in ("vllm.model_executor", "vllm.model_executor.models"):
+            monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+        config = SimpleNamespace(MODELS_CONFIG_MAP=registry.hooks, VerifyAndUpdateConfig=object)
+        monkeypatch.setitem(sys.modules, "vllm.model_executor.models.config", config)
         return registry
 
     return install
@@ -39,7 +43,7 @@ def test_opting_in_leaves_vllm_s_own_classes_alone(fake):
     registry = fake()
     plugin.register()
     plugin.register()
-    assert set(registry.models) == {"ApET" + name for name in plugin.ARCHITECTURES}
+    assert set(registry.models) == {"ApET" + name for name in plugin.ARCHITECTURES} == set(registry.hooks)
 
 
 def test_the_environment_takes_over_and_says_so(fake, monkeypatch, caplog):

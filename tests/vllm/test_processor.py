@@ -1,14 +1,20 @@
 """Prompts and hashes, by vLLM's processors alone: no engine, so it takes seconds."""
 
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 
 import apet
 from apet.core import resolve_keep
-from apet.vllm.mrope import _lengthen, _write, grid_positions, pack_positions, unpack_positions
+from apet.vllm import parts as fields
+from apet.vllm.model import CompressingModel
+from apet.vllm.mrope import MropeModel, grid_positions
 from apet.vllm.parts import parts_in
+from apet.vllm.positions import lengthen, pack, unpack
 from tests.vllm.processing import TIMED, film, picture, processor_of
 from tests.vllm.tables import MARKS
 
@@ -142,16 +148,17 @@ def test_positions_need_text_around_an_image(checkpoint, prompt):
 
 
 def test_places_survive_half_precision():
-    places = torch.tensor([[0, 1, 2], [255, 256, 257], [65535, 300, 12345]])
+    places = torch.tensor([[0, 1, 2], [255, 256, 257], [65536, 300, 16_000_001]])
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        assert torch.equal(unpack_positions(pack_positions(places, dtype)), places)
+        rows = torch.randn(3, 8).to(dtype)
+        found, own = unpack(torch.cat((rows, pack(places, dtype)), 1), axes=3)
+        assert torch.equal(own, places)
+        assert torch.equal(found, rows)
 
 
 @pytest.mark.parametrize(("name", "modality"), [key for key in PARTS if key[0].startswith("qwen")])
 def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
     """And a token of the short prompt is numbered as one of the same part of it."""
-    from vllm.multimodal.inputs import MultiModalFeatureSpec
-
     plain, short = processed(name, modality), processed(name, modality, keep=0.25)
     feature = MultiModalFeatureSpec(
         data=short["mm_kwargs"][modality][0],
@@ -159,25 +166,61 @@ def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
         identifier="x",
         mm_position=short["mm_placeholders"][modality][0],
     )
-    full, index, (moved,) = _lengthen(short["prompt_token_ids"], [feature])
+    full, index, (moved,) = lengthen(short["prompt_token_ids"], [feature])
     assert full == plain["prompt_token_ids"]
     place = plain["mm_placeholders"][modality][0]
     assert moved.mm_position == replace(place, is_embed=None)
     assert [full[number] for number in index.tolist()] == short["prompt_token_ids"]
 
 
-def test_positions_are_written_chunk_by_chunk():
-    """Two runs; the second chunk begins inside the first run, and any chunk may run again."""
-    visual = torch.tensor([0, 1, 1, 1, 0, 1, 1, 0]).bool()
-    numbers = torch.tensor([0, 1, 1, 1, 4, 5, 5, 9]).expand(3, -1)
+OWN = ("apet_write", "apet_delta")
+
+
+def feature_of(offset, embeds, size):
+    """An image or video of one part of this size."""
+    item = {fields.PARTS: SimpleNamespace(data=torch.zeros(size))}
+    place = PlaceholderRange(offset=offset, length=len(embeds), is_embed=torch.tensor(embeds).bool())
+    return MultiModalFeatureSpec(data=item, modality="image", identifier="x", mm_position=place)
+
+
+def written(model, positions, feature, places, *window):
+    """The positions after a chunk, given the places of the tokens that it holds."""
+    model.apet_windows = iter([([feature], *window)])
+    rows = torch.cat((torch.ones(len(places), 4), pack(places, torch.float32)), 1)
+    (rows,), found, delta = model.recompute_mrope_positions(None, [rows], positions.clone(), 0)
+    assert torch.equal(rows, torch.ones(len(places), 4))
+    return found, delta
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_positions_are_written_chunk_by_chunk(shift):
+    """Two runs; the second chunk begins inside the first run, and any chunk may run again. What is written
+    lies by the image's place in the prompt, whatever the tokens are."""
+    model = SimpleNamespace(apet_axes=3, **{n: partial(getattr(MropeModel, n), None) for n in OWN})
+    model.recompute_mrope_positions = partial(MropeModel.recompute_mrope_positions, model)
+    feature = feature_of(1, [1, 1, 1, 0, 1, 1], 12)
+    numbers = torch.tensor([0, 1, 1, 1, 4, 5, 5, 9]).repeat(3, 1)
     places = torch.tensor([[0, 0, 1], [0, 1, 0], [0, 2, 2], [0, 0, 2], [0, 3, 3]])
-    whole = _write(numbers, visual, places, 0)
+    whole, delta = written(model, numbers, feature, places, 0, 8)
     want = [[0, 1, 1, 1, 4, 5, 5, 9], [0, 1, 2, 3, 4, 5, 8, 9], [0, 2, 1, 3, 4, 7, 8, 9]]
     assert whole.tolist() == want
-    first = _write(numbers, visual, places[:2], 0)
-    second = _write(first, visual, places[2:], 3)
+    assert delta == 2
+    first, _ = written(model, numbers, feature, places[: 2 + shift], shift, 3 + shift)
+    second, _ = written(model, first, feature, places[2:], 3, 8)
     assert second.tolist() == want
-    assert _write(_write(second, visual, places[:2], 0), visual, places[2:], 3).tolist() == want
+    assert written(model, second, feature, places[:2], 0, 3)[0].tolist() == want
+
+
+def test_one_axis_counts_what_the_prompt_lacks():
+    model = SimpleNamespace(apet_axes=1, **{n: partial(getattr(CompressingModel, n), None) for n in OWN})
+    model.recompute_mrope_positions = partial(CompressingModel.recompute_mrope_positions, model)
+    feature = feature_of(1, [1, 1, 1, 0, 1, 1], 12)
+    places = torch.tensor([[0], [4], [5], [6], [11]])
+    found, delta = written(model, torch.zeros(3, 8).long(), feature, places, 0, 8)
+    assert found.tolist() == [[0, 1, 5, 6, 0, 8, 13, 0]] * 3
+    assert delta == 7
+    part, _ = written(model, torch.zeros(3, 8).long(), feature, places[2:4], 3, 6)
+    assert part[0].tolist() == [0, 0, 0, 6, 0, 8, 0, 0]
 
 
 def test_a_grid_s_places():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -35,7 +35,8 @@ def seen(parts, where):
     """Per part: its tokens, by number, and their places."""
     SEEN.clear()
     items = [torch.arange(len(own.of), dtype=torch.float32)[:, None].expand(-1, 4) for own in parts]
-    compress_items(Records(1), items, parts, where=where)
+    told = [replace(own, where=places) for own, places in zip(parts, where, strict=True)]
+    compress_items(Records(1), items, told)
     return sorted(SEEN)
 
 

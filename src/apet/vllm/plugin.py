@@ -58,10 +58,13 @@ def register() -> None:
             problem,
         )
         return
+    from apet.vllm.configs import hook
+
     for architecture, place in ARCHITECTURES.items():
-        ModelRegistry.register_model(PREFIX + architecture, place)
-        if keep is not None:
-            ModelRegistry.register_model(architecture, place)
+        names = [PREFIX + architecture] if keep is None else [PREFIX + architecture, architecture]
+        for name in names:
+            ModelRegistry.register_model(name, place)
+            hook(name, architecture)
     if keep is not None:
         logger.info(
             "%s=%s in process %d: visual tokens are compressed by ApET in %s; other models run as they are.",

@@ -35,7 +35,7 @@ class _Processor(MropeProcessor, Qwen2_5_VLMultiModalProcessor):
 class ApETQwen25VL(MropeModel, Qwen2_5_VLForConditionalGeneration):
     """Qwen2.5-VL under compression."""
 
-    def apet_places(self, arguments: Mapping[str, Any]) -> list[Tensor]:
+    def apet_grid(self, arguments: Mapping[str, Any]) -> list[Tensor]:
         """Rows and columns of the merged grid; a frame's first axis is its time."""
         vision = self.config.vision_config
         merge = vision.spatial_merge_size

@@ -28,7 +28,7 @@ class FramesModel(MropeModel):
         width: int = self.visual_dim  # type: ignore[attr-defined]
         return width
 
-    def apet_places(self, arguments: Mapping[str, Any]) -> list[Tensor]:
+    def apet_grid(self, arguments: Mapping[str, Any]) -> list[Tensor]:
         """Rows and columns of the merged grid, the same in every frame."""
         merge: int = self.config.vision_config.spatial_merge_size  # type: ignore[attr-defined]
         grids = arguments["image_grid_thw" if "image_grid_thw" in arguments else "video_grid_thw"].tolist()
