@@ -157,7 +157,7 @@ def under_transformers(
     visual = model.config.image_token_index
     begin, count = prompt.index(visual), prompt.count(visual)
     ids = torch.tensor([prompt[:begin] + [visual] * VISUAL_TOKENS + prompt[begin + count :]])
-    with torch.no_grad(), apet.compressing(model, apet.ApET(keep, positions="contiguous")) as session:
+    with torch.no_grad(), apet.compressing(model, apet.ApET(keep)) as session:
         output = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),

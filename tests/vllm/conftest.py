@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 if importlib.util.find_spec("vllm") is None:
-    collect_ignore = ["test_hooks.py", "test_processor.py", "test_engine.py", "test_server.py"]
+    collect_ignore = [
+        "test_configs.py",
+        "test_hooks.py",
+        "test_processor.py",
+        "test_engine.py",
+        "test_server.py",
+    ]
 
 
 @pytest.fixture(scope="session")

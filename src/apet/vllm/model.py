@@ -38,9 +38,7 @@ class CompressingModel(Stages):
     def __init_subclass__(cls, **options: Any) -> None:
         """Takes the name of vLLM's class, which vLLM looks some things up by."""
         super().__init_subclass__(**options)
-        theirs = [
-            base for base in cls.__mro__ if base.__module__.startswith("vllm.") and "forward" in vars(base)
-        ]
+        theirs = [base for base in cls.__mro__ if base.__module__.startswith("vllm.")]
         if theirs:
             cls.__name__ = theirs[0].__name__
 

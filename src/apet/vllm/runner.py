@@ -1,8 +1,8 @@
 """What vLLM's runners know and do not tell: where a chunk's images lie, and how many to encode at once.
 
 Both runners hand a chunk's features to the model without saying which tokens they belong to. A token's id
-does not tell either: a user may write a placeholder's name. And both encode as many images at once as the kept
-tokens allow, while a request may keep far fewer than the server was started for.
+does not tell either: a user may write a placeholder's name. And both encode as many images at once as the
+kept tokens allow, while a request may keep far fewer than the server was started for.
 """
 
 from __future__ import annotations
