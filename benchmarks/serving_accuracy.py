@@ -3,7 +3,7 @@
     python benchmarks/serving_accuracy.py [--keep 192,128,64,32] [--questions 200] [--json FILE]
 
 Both get the first questions of every task that the model was trained for, as `apet eval` draws them. Run it
-in an environment with vLLM, such as the one of `make test-vllm`. It fails if the server answers fewer rightly.
+in an environment with vLLM, such as the one of `make test-vllm`. It fails if the server answers fewer.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OPTIONS += ["--gpu-memory-utilization", "0.1", "--enforce-eager"]
 def under_transformers(cases: Sequence[Case], keep: int) -> list[str]:
     """The library's answers."""
     model, processor = embedded.load()
-    subject = Subject(model, processor, "embedded")
+    subject = Subject("embedded", model, processor, embedded=True)
     return [reply.answers[0] for reply in answer_plainly(subject, cases, ApET(keep))]
 
 

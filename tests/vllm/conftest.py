@@ -10,11 +10,7 @@ import pytest
 
 if importlib.util.find_spec("vllm") is None:
     collect_ignore = [
-        "test_configs.py",
-        "test_hooks.py",
-        "test_processor.py",
-        "test_engine.py",
-        "test_server.py",
+        f"test_{name}.py" for name in ("configs", "engine", "hooks", "lora", "processor", "server", "stages")
     ]
 
 

@@ -1,7 +1,6 @@
 """Prompts and hashes, by vLLM's processors alone: no engine, so it takes seconds."""
 
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -11,10 +10,8 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 import apet
 from apet.core import resolve_keep
 from apet.vllm import parts as fields
-from apet.vllm.model import CompressingModel
-from apet.vllm.mrope import MropeModel, grid_positions
 from apet.vllm.parts import parts_in
-from apet.vllm.positions import lengthen, pack, unpack
+from apet.vllm.positions import lengthen, number_prompt, pack, unpack, write_chunk
 from tests.vllm.processing import TIMED, film, picture, processor_of
 from tests.vllm.tables import MARKS
 
@@ -25,6 +22,8 @@ PARTS = {
     ("llava_onevision", "video"): [16] * 8,
     ("qwen2_5_vl", "image"): [35],
     ("qwen2_5_vl", "video"): [16] * 4,
+    ("qwen2_vl", "image"): [35],
+    ("qwen2_vl", "video"): [16] * 4,
     ("qwen3_vl", "image"): [24],
     ("qwen3_vl", "video"): [16] * 4,
     ("qwen3_vl_moe", "image"): [24],
@@ -139,24 +138,16 @@ def test_no_one_budget_for_frames_with_text_between_them(processed):
     assert embeds(processed("qwen2_5_vl", "video", keep=0.5, unit="whole"), "video") == 32
 
 
-@pytest.mark.parametrize("prompt", ["{} what?", "so: {}"])
-def test_positions_need_text_around_an_image(checkpoint, prompt):
-    processor = processor_of(checkpoint("qwen2_5_vl"), "qwen2_5_vl", keep=0.5)
-    items = processor.info.parse_mm_data({"image": [picture(1)]})
-    with pytest.raises(ValueError, match=r"token before it|ends in an image"):
-        processor(prompt.format("<|image_pad|>"), items)
-
-
-def test_places_survive_half_precision():
-    places = torch.tensor([[0, 1, 2], [255, 256, 257], [65536, 300, 16_000_001]])
+def test_numbers_survive_half_precision():
+    numbers = torch.tensor([0, 255, 256, 65536, 16_000_001])
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        rows = torch.randn(3, 8).to(dtype)
-        found, own = unpack(torch.cat((rows, pack(places, dtype)), 1), axes=3)
-        assert torch.equal(own, places)
+        rows = torch.randn(5, 8).to(dtype)
+        found, own = unpack(torch.cat((rows, pack(numbers, dtype)), 1))
+        assert torch.equal(own, numbers)
         assert torch.equal(found, rows)
 
 
-@pytest.mark.parametrize(("name", "modality"), [key for key in PARTS if key[0].startswith("qwen")])
+@pytest.mark.parametrize(("name", "modality"), PARTS)
 def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
     """And a token of the short prompt is numbered as one of the same part of it."""
     plain, short = processed(name, modality), processed(name, modality, keep=0.25)
@@ -166,66 +157,46 @@ def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
         identifier="x",
         mm_position=short["mm_placeholders"][modality][0],
     )
-    full, index, (moved,) = lengthen(short["prompt_token_ids"], [feature])
+    full, index, (moved,), (visual,) = lengthen(short["prompt_token_ids"], [feature])
     assert full == plain["prompt_token_ids"]
     place = plain["mm_placeholders"][modality][0]
     assert moved.mm_position == replace(place, is_embed=None)
     assert [full[number] for number in index.tolist()] == short["prompt_token_ids"]
+    embeds = torch.arange(place.length) if place.is_embed is None else place.is_embed.nonzero()[:, 0]
+    assert visual == (place.offset + embeds).tolist()
 
 
-OWN = ("apet_write", "apet_delta")
-
-
-def feature_of(offset, embeds, size):
-    """An image or video of one part of this size."""
-    item = {fields.PARTS: SimpleNamespace(data=torch.zeros(size))}
+def feature_of(offset, embeds, sizes, kept):
+    """An image or video of parts of these sizes."""
+    of = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).int()
+    item = {fields.PARTS: SimpleNamespace(data=of), fields.KEPT: SimpleNamespace(data=torch.tensor(kept))}
     place = PlaceholderRange(offset=offset, length=len(embeds), is_embed=torch.tensor(embeds).bool())
     return MultiModalFeatureSpec(data=item, modality="image", identifier="x", mm_position=place)
 
 
-def written(model, positions, feature, places, *window):
-    """The positions after a chunk, given the places of the tokens that it holds."""
-    model.apet_windows = iter([([feature], *window)])
-    rows = torch.cat((torch.ones(len(places), 4), pack(places, torch.float32)), 1)
-    (rows,), found, delta = model.recompute_mrope_positions(None, [rows], positions.clone(), 0)
-    assert torch.equal(rows, torch.ones(len(places), 4))
-    return found, delta
+def test_positions_are_written_chunk_by_chunk():
+    """Two images, one of two runs; a chunk begins inside the first run, and any may run again. What is
+    written lies by an image's place in the prompt, whatever the tokens are."""
+    features = [feature_of(1, [1, 1, 1, 0, 1, 1], [6, 5], [3, 2]), feature_of(8, [1], [4], [1])]
+    positions, delta = number_prompt(
+        [9] * 10, features, lambda tokens, _: (torch.arange(len(tokens)) * torch.ones(3, 1).long(), 0)
+    )
+    assert delta == 9
+    assert positions.tolist() == [[0, 1, 1, 1, 7, 8, 8, 13, 14, 18]] * 3
+    numbers = [torch.tensor([0, 4, 5, 6, 10]), torch.tensor([2])]
+    rows = [torch.cat((torch.ones(len(own), 4), pack(own, torch.float32)), 1) for own in numbers]
+    want = [[0, 1, 5, 6, 7, 8, 12, 13, 16, 18]] * 3
 
+    def write(given, start, end):
+        cleaned, found = write_chunk(positions, features, given, start, end)
+        assert found == delta
+        assert [len(one) for one in cleaned] == [len(one) for one in given]
+        assert all(one.shape[1] == 4 for one in cleaned)
 
-@pytest.mark.parametrize("shift", [0, 1])
-def test_positions_are_written_chunk_by_chunk(shift):
-    """Two runs; the second chunk begins inside the first run, and any chunk may run again. What is written
-    lies by the image's place in the prompt, whatever the tokens are."""
-    model = SimpleNamespace(apet_axes=3, **{n: partial(getattr(MropeModel, n), None) for n in OWN})
-    model.recompute_mrope_positions = partial(MropeModel.recompute_mrope_positions, model)
-    feature = feature_of(1, [1, 1, 1, 0, 1, 1], 12)
-    numbers = torch.tensor([0, 1, 1, 1, 4, 5, 5, 9]).repeat(3, 1)
-    places = torch.tensor([[0, 0, 1], [0, 1, 0], [0, 2, 2], [0, 0, 2], [0, 3, 3]])
-    whole, delta = written(model, numbers, feature, places, 0, 8)
-    want = [[0, 1, 1, 1, 4, 5, 5, 9], [0, 1, 2, 3, 4, 5, 8, 9], [0, 2, 1, 3, 4, 7, 8, 9]]
-    assert whole.tolist() == want
-    assert delta == 2
-    first, _ = written(model, numbers, feature, places[: 2 + shift], shift, 3 + shift)
-    second, _ = written(model, first, feature, places[2:], 3, 8)
-    assert second.tolist() == want
-    assert written(model, second, feature, places[:2], 0, 3)[0].tolist() == want
-
-
-def test_one_axis_counts_what_the_prompt_lacks():
-    model = SimpleNamespace(apet_axes=1, **{n: partial(getattr(CompressingModel, n), None) for n in OWN})
-    model.recompute_mrope_positions = partial(CompressingModel.recompute_mrope_positions, model)
-    feature = feature_of(1, [1, 1, 1, 0, 1, 1], 12)
-    places = torch.tensor([[0], [4], [5], [6], [11]])
-    found, delta = written(model, torch.zeros(3, 8).long(), feature, places, 0, 8)
-    assert found.tolist() == [[0, 1, 5, 6, 0, 8, 13, 0]] * 3
-    assert delta == 7
-    part, _ = written(model, torch.zeros(3, 8).long(), feature, places[2:4], 3, 6)
-    assert part[0].tolist() == [0, 0, 0, 6, 0, 8, 0, 0]
-
-
-def test_a_grid_s_places():
-    grid = grid_positions(2, 2, 3, step=1.5)
-    assert grid.shape == (12, 3)
-    assert grid[7].tolist() == [1, 0, 1]
-    assert grid[-1].tolist() == [1, 1, 2]
-    assert set(MARKS) >= {name for name, _ in PARTS}
+    write([rows[0][:2]], 0, 3)
+    assert positions[0].tolist() == [0, 1, 5, 1, 7, 8, 8, 13, 14, 18]
+    write([rows[0][2:], rows[1]], 3, 9)
+    assert positions.tolist() == want
+    write([rows[0][1:4]], 2, 6)
+    write([], 9, 10)
+    assert positions.tolist() == want

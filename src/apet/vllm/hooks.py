@@ -18,8 +18,6 @@ PROCESSOR: dict[str, str] = {
     "_apply_hf_processor_main": "mm_items hf_kwargs",
     "_get_mm_fields_config": "hf_inputs hf_processor_mm_kwargs",
     "_get_mm_prompt_updates": "mm_items hf_processor_mm_kwargs out_mm_kwargs",
-    "get_dummy_mm_inputs": "mm_counts",
-    "apply": "inputs",
 }
 """Overridden in processors, with the first parameters that vLLM's have."""
 MODEL: dict[str, str] = {
@@ -27,16 +25,15 @@ MODEL: dict[str, str] = {
     "forward": "input_ids positions intermediate_tensors inputs_embeds",
     "get_encoder_cudagraph_config": "",
     "get_mm_lora_token_counts": "modality mm_kwargs num_mm_embeds",
-}
-"""Overridden in every model."""
-MROPE: dict[str, str] = {
     "get_mrope_input_positions": "input_tokens mm_features",
     "recompute_mrope_positions": "input_ids multimodal_embeddings mrope_positions num_computed_tokens",
+}
+"""Overridden in every model, as far as the family's has them."""
+MROPE: dict[str, str] = {
     "_postprocess_image_embeds_evs": "",
     "_postprocess_video_embeds_evs": "",
 }
-"""Overridden in models whose positions have three axes. The first two are what runners ask of every model
-with positions of its own."""
+"""Overridden in models whose positions have three axes, as far as the family's has them."""
 
 CALLED: dict[str, str] = {
     f"{_RUNNER}._gather_mm_embeddings": "self scheduler_output shift_computed_tokens",
@@ -53,12 +50,18 @@ CALLED: dict[str, str] = {
     "vllm.model_executor.models.config:MODELS_CONFIG_MAP": "",
     "vllm.model_executor.models.config:VerifyAndUpdateConfig.verify_and_update_model_config": "model_config",
     "vllm.model_executor.models.registry:ModelRegistry.register_model": "model_arch model_cls",
+    "vllm.model_executor.models.interfaces:SupportsMRoPE.get_mrope_input_positions": "self input_tokens",
+    "vllm.model_executor.models.interfaces:SupportsMultiModalPruning.recompute_mrope_positions": (
+        "self input_ids multimodal_embeddings mrope_positions num_computed_tokens"
+    ),
+    "vllm.multimodal.registry:_ProcessorFactories": "info processor dummy_inputs",
     "vllm.model_executor.models.utils:WeightsMapper": "",
     "vllm.config:ModelConfig.uses_mrope": "self",
     "vllm.config:MultiModalConfig.is_multimodal_pruning_enabled": "self",
     "vllm.config:SchedulerConfig": "",
     "vllm.sequence:IntermediateTensors": "tensors",
     "vllm.multimodal:MULTIMODAL_REGISTRY.create_processor": "model_config",
+    "vllm.multimodal:MULTIMODAL_REGISTRY.register_processor": "processor",
     f"{_PROCESSING}.__init__": "self info",
     "vllm.multimodal.processing:PromptUpdateDetails": "full is_embed",
     "vllm.multimodal.processing.processor:ResolvedPromptUpdate.with_content": "self content",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.vllm.compress import Short, compress_items
 from apet.vllm.parts import PARTS, WEIGHT, Parts
-from apet.vllm.positions import dropped, lengthen, pack, spots_in, unpack
+from apet.vllm.positions import number_prompt, pack, write_chunk
 from apet.vllm.runner import patch_runners
 from apet.vllm.settings import server_method
 from apet.vllm.stages import Stages
@@ -78,19 +78,11 @@ class CompressingModel(Stages):
         """Leading channels of the features that the decision looks at; None for all."""
         return None
 
-    def apet_places(self, arguments: Mapping[str, Any], short: Sequence[Short]) -> list[Tensor]:
-        """Every item's kept tokens' places ``(K, axes)``, which `apet_write` makes positions of."""
-        return [item.indices[:, None] for item in short]
-
     def apet_finish(self, short: list[Short], arguments: dict[str, Any]) -> tuple[Tensor, ...]:
         """The features as they are handed to the engine: with the places of the kept tokens, if wanted."""
         if not self.apet_own:
             return tuple(item.rows for item in short)
-        places = self.apet_places(arguments, short)
-        return tuple(
-            torch.cat((item.rows, pack(own, item.rows.dtype)), 1)
-            for item, own in zip(short, places, strict=True)
-        )
+        return tuple(torch.cat((item.rows, pack(item.indices, item.rows.dtype)), 1) for item in short)
 
     def embed_multimodal(self, **kwargs: Any) -> Any:
         """Encodes a batch of images or videos, and compresses what comes out."""
@@ -102,12 +94,17 @@ class CompressingModel(Stages):
         told = self.apet_told(kwargs, parts)
         return self.apet_finish(compress_items(self.apet_method, items, told, self.apet_width()), kwargs)
 
+    def apet_number(self, tokens: list[int], features: list[Any]) -> tuple[Tensor, int]:
+        """Positions ``(3, L)`` of an uncompressed prompt, and by how much those behind it run ahead."""
+        return torch.arange(len(tokens)).expand(3, -1), 0
+
     def get_mrope_input_positions(
         self, input_tokens: list[int], mm_features: list[Any]
     ) -> tuple[Tensor, int]:
-        """Numbers the uncompressed prompt; each part's tokens get the place of its first one for now."""
-        full, index, _ = lengthen(input_tokens, mm_features)
-        return index.expand(3, -1).clone(), len(full) - len(input_tokens)
+        """Numbers a prompt, for now without knowing which tokens of an image were kept."""
+        if not self.apet_own:
+            return torch.arange(len(input_tokens)).repeat(3, 1), 0
+        return number_prompt(input_tokens, mm_features, self.apet_number)
 
     def recompute_mrope_positions(
         self,
@@ -116,49 +113,10 @@ class CompressingModel(Stages):
         mrope_positions: Tensor,
         num_computed_tokens: int,
     ) -> tuple[Sequence[Tensor], Tensor, int]:
-        """Writes the positions of the kept tokens of a chunk, and takes their channels off.
-
-        Nothing but those positions is written, and they depend on the prompt alone: a chunk may be run again,
-        and any other may come from the prefix cache.
-        """
+        """Writes the positions of the kept tokens of a chunk, and takes their channels off."""
         features, start, end = next(self.apet_windows)
-        rows = iter(multimodal_embeddings)
-        cleaned: list[Tensor] = []
-        gone = 0
-        for feature in features:
-            if len(cleaned) < len(multimodal_embeddings):
-                spots, inside = spots_in(feature, start, end)
-                if inside.any():
-                    item = next(rows)
-                    if feature.modality != "prompt_embeds":
-                        item, places = unpack(item, self.apet_axes)
-                        self.apet_write(
-                            mrope_positions, feature.mm_position.offset, gone, spots, inside, places
-                        )
-                    cleaned.append(item)
-            gone += dropped(feature)
-        return cleaned, mrope_positions, self.apet_delta(mrope_positions, gone)
-
-    def apet_write(
-        self, positions: Tensor, offset: int, gone: int, spots: Tensor, inside: Tensor, places: Tensor
-    ) -> None:
-        """Writes the positions of an item's tokens.
-
-        Args:
-            positions: ``(3, L)`` of the prompt.
-            offset: Where the item begins.
-            gone: Tokens that the prompt lacks before it.
-            spots: ``(K,)`` where its placeholders stand, counted from there.
-            inside: ``(K,)`` bool, those to be written.
-            places: What `apet_places` gave for these.
-        """
-        text = (spots - torch.arange(len(spots)))[inside]  # tokens among them that are no placeholders
-        own = offset + gone + text + places[:, 0].to("cpu")
-        positions[:, (offset + spots[inside]).to(positions.device)] = own.to(positions)
-
-    def apet_delta(self, positions: Tensor, gone: int) -> int:
-        """By how much the positions behind a prompt run ahead of their number."""
-        return gone
+        rows, delta = write_chunk(mrope_positions, features, list(multimodal_embeddings), start, end)
+        return rows, mrope_positions, delta
 
     def get_mm_lora_token_counts(
         self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from apet.core.errors import ApETError
 from apet.methods import Places
 from apet.vllm.parts import Parts, ranks
 
-__all__ = ["from_newlines", "from_positions", "in_squares", "places_in"]
+__all__ = ["from_newlines", "in_grids", "in_squares", "places_in"]
 
 
 def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
@@ -52,9 +52,14 @@ def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
     return found
 
 
-def from_positions(positions: Sequence[Tensor]) -> list[Tensor]:
-    """Row and column ``(N, 2)``, given time, row and column."""
-    return [own[:, 1:] for own in positions]
+def in_grids(grids: Iterable[Sequence[int]], merge: int = 1) -> list[Tensor]:
+    """Row and column ``(N, 2)``, given frames, rows and columns of each item before ``merge`` of them are one."""
+    return [
+        torch.cartesian_prod(torch.arange(rows // merge), torch.arange(columns // merge))
+        .view(-1, 2)
+        .repeat(frames, 1)
+        for frames, rows, columns in grids
+    ]
 
 
 def places_in(where: Tensor, part: Tensor, device: torch.device) -> Places:

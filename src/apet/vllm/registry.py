@@ -1,0 +1,92 @@
+"""The architectures of vLLM that are served under compression, and why others are not.
+
+    python -m apet.vllm.registry
+
+prints the table of the documentation.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ARCHITECTURES", "BUDGETS", "UNSUPPORTED", "table"]
+
+_HOME = "apet.vllm.families"
+_CLASSES: dict[str, dict[str, str]] = {
+    "llava": {"LlavaForConditionalGeneration": "ApETLlava"},
+    "llava_next": {"LlavaNextForConditionalGeneration": "ApETLlavaNext"},
+    "llava_onevision": {"LlavaOnevisionForConditionalGeneration": "ApETLlavaOnevision"},
+    "qwen2_vl": {
+        "Qwen2VLForConditionalGeneration": "ApETQwen2VL",
+        "Qwen2_5_VLForConditionalGeneration": "ApETQwen25VL",
+    },
+    "qwen3_vl": {
+        "Qwen3VLForConditionalGeneration": "ApETQwen3VL",
+        "Qwen3VLMoeForConditionalGeneration": "ApETQwen3VLMoe",
+        "Qwen3_5ForConditionalGeneration": "ApETQwen35",
+        "Qwen3_5MoeForConditionalGeneration": "ApETQwen35Moe",
+    },
+    "internvl": {
+        "InternVLForConditionalGeneration": "ApETInternVL",
+        "InternS1ForConditionalGeneration": "ApETInternVL",
+        "InternVLChatModel": "ApETInternVLChat",
+    },
+    "gemma": {
+        "Gemma3ForConditionalGeneration": "ApETGemma3",
+        "Gemma4ForConditionalGeneration": "ApETGemma4",
+    },
+    "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
+    "glm": {
+        "Glm4vForConditionalGeneration": "ApETGlm4v",
+        "Glm4vMoeForConditionalGeneration": "ApETGlm4vMoe",
+        "GlmOcrForConditionalGeneration": "ApETGlmOcr",
+    },
+    "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
+    "exaone": {"Exaone4_5_ForConditionalGeneration": "ApETExaone45"},
+    "mistral": {
+        "Mistral3ForConditionalGeneration": "ApETMistral3",
+        "LightOnOCRForConditionalGeneration": "ApETLightOnOCR",
+    },
+    "runs": {
+        "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
+        "Idefics3ForConditionalGeneration": "ApETIdefics3",
+        "SmolVLMForConditionalGeneration": "ApETSmolVLM",
+        "Llama4ForConditionalGeneration": "ApETLlama4",
+        "Lfm2VlForConditionalGeneration": "ApETLfm2VL",
+    },
+}
+BUDGETS: dict[str, str] = {
+    "llava": "image",
+    "llava_next": "tile; newlines stay",
+    "llava_onevision": "tile, frame; newlines stay",
+    "qwen2_vl": "image, frame",
+    "qwen3_vl": "image, frame",
+    "internvl": "tile, frame",
+    "gemma": "image and crop (Gemma 3), frame (Gemma 4)",
+    "llava_next_video": "frame (videos only)",
+    "glm": "image, frame",
+    "paddleocr": "image",
+    "exaone": "image, frame",
+    "mistral": "image; ends of rows stay",
+    "runs": "tile",
+}
+"""What has a budget of its own, by family."""
+ARCHITECTURES: dict[str, str] = {
+    architecture: f"{_HOME}.{family}:{name}"
+    for family, classes in _CLASSES.items()
+    for architecture, name in classes.items()
+}
+"""The class that serves an architecture with compression, by the name that a model's config has for it."""
+
+UNSUPPORTED: dict[str, str] = {}
+"""Architectures of vLLM that take images and are not served, with the reason."""
+
+
+def table() -> str:
+    """What is supported, in Markdown."""
+    rows = ["| architecture | what has a budget |", "| --- | --- |"]
+    for family, classes in _CLASSES.items():
+        rows.append(f"| {', '.join(f'`{name}`' for name in classes)} | {BUDGETS[family]} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())
