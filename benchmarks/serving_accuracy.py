@@ -26,7 +26,7 @@ from apet.evaluation.tasks import Case, default_tasks, draw_cases
 from serving import serving
 
 TOGETHER = 8
-OPTIONS = ["--max-model-len", "1024", "--max-num-seqs", "16", "--dtype", "float32"]
+OPTIONS = ["--max-model-len", "1024", "--max-num-seqs", "16"]
 OPTIONS += ["--gpu-memory-utilization", "0.1", "--enforce-eager"]
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         library = under_transformers(cases, keep)
         with (
             tempfile.TemporaryDirectory() as folder,
-            serving(str(embedded.PATH), keep, OPTIONS, Path(folder) / "log") as address,
+            serving(None, keep, OPTIONS, Path(folder) / "log") as address,
         ):
             server = asyncio.run(served(cases, address))
         right = [

@@ -37,10 +37,9 @@ NAMES = {
     "glm4v_moe": "Glm4vMoeForConditionalGeneration",
     "glm_ocr": "GlmOcrForConditionalGeneration",
     "paddleocr_vl": "PaddleOCRVLForConditionalGeneration",
-    "exaone4_5": "Exaone4_5_ForConditionalGeneration",
 }
 """The architecture of every tiny model."""
-TIMED = ("qwen", "gemma4", "glm", "exaone")
+TIMED = ("qwen", "gemma4", "glm")
 """Models, by how their names begin, that want to know when every frame was taken."""
 
 

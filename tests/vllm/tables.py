@@ -41,7 +41,6 @@ MARKS = {
     "glm4v_moe": GLM,
     "glm_ocr": GLM,
     "paddleocr_vl": {"image": "<|image|>"},
-    "exaone4_5": {"image": "<vision><|image_pad|></vision>", "video": "<vision><|video_pad|></vision>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
@@ -56,6 +55,8 @@ EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 
 # Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
 SIZES = {"internvl_chat": ([2, 224, 112], [3, 112, 224])}
+# Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.
+SIZES["paddleocr_vl"] = ([2, 112, 112], [3, 112, 112])
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
 # last frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
 FILM = {"qwen2_5_vl": [4, 8, 224]}

@@ -55,8 +55,9 @@ def test_an_adapter_on_the_encoder(checkpoint, tmp_path, name):
     rounds = [[base], [adapted[0]], [adapted[1]], [base, adapted[1]], adapted]
     plain = run(checkpoint(name), rounds, **options)
     full = run(checkpoint(name), rounds, hf_overrides=overrides(name, keep=1.0), **options)
-    for one, again in zip(sum(plain, []), sum(full, []), strict=True):
-        same(again, one)
+    for answers, others in zip(plain, full, strict=True):
+        for one, again in zip(answers, others, strict=True):
+            same(again, one)
     (alone,), (first,), (second,), mixed, both = run(
         checkpoint(name), rounds, hf_overrides=overrides(name, keep=0.25), **options
     )

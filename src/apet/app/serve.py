@@ -54,11 +54,14 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
     model = options.pop(0) if options and not options[0].startswith("-") else None
     budget = check_keep(keep, "serve --keep")
     if model is None:
-        from apet.embedded import PATH
+        from apet.embedded import PATH, SERVER_TEMPLATE
 
         model = str(PATH)
-        # Its float16 weights are for the file's size; it is asked in float32 everywhere else.
-        for name, value in (("--dtype", "float32"), ("--served-model-name", "apet-embedded")):
+        # Its float16 weights are for the file's size; it is asked in float32 everywhere else. vLLM begins no chat
+        # with a token that the template does not name, and puts a new line between a picture and its question
+        # where the template does not loop over a message's content itself: the model knows neither.
+        own = {"--dtype": "float32", "--served-model-name": "apet-embedded"}
+        for name, value in (own | {"--chat-template": str(SERVER_TEMPLATE)}).items():
             if _value(options, name) is None:
                 options += [name, value]
     given = _overrides(options)

@@ -24,10 +24,12 @@ def under_compression(processor: type = CompressingProcessor) -> Callable[[_Mode
     def register(model: _Model) -> _Model:
         theirs = next(base for base in model.__mro__ if base.__module__.startswith("vllm."))
         parts: Any = theirs._processor_factory  # type: ignore[attr-defined]
-        return MULTIMODAL_REGISTRY.register_processor(  # type: ignore[return-value]
+        put: Any = MULTIMODAL_REGISTRY.register_processor(
             type("Processor", (processor, parts.processor), {"__module__": model.__module__}),
             info=type("Info", (CompressingInfo, parts.info), {"__module__": model.__module__}),
             dummy_inputs=parts.dummy_inputs,
-        )(model)
+        )
+        put(model)
+        return model
 
     return register

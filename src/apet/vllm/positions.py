@@ -96,7 +96,7 @@ def _inside(feature: Any, start: int, end: int) -> Tensor:
     """Which tokens of a chunk of the prompt are placeholders of an image or video."""
     place = feature.mm_position
     spots = torch.arange(place.length) if place.is_embed is None else place.is_embed.nonzero()[:, 0].cpu()
-    where = place.offset + spots
+    where: Tensor = place.offset + spots
     return where[(where >= start) & (where < end)]
 
 

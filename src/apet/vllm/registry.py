@@ -40,7 +40,6 @@ _CLASSES: dict[str, dict[str, str]] = {
         "GlmOcrForConditionalGeneration": "ApETGlmOcr",
     },
     "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
-    "exaone": {"Exaone4_5_ForConditionalGeneration": "ApETExaone45"},
     "mistral": {
         "Mistral3ForConditionalGeneration": "ApETMistral3",
         "LightOnOCRForConditionalGeneration": "ApETLightOnOCR",
@@ -64,7 +63,6 @@ BUDGETS: dict[str, str] = {
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",
-    "exaone": "image, frame",
     "mistral": "image; ends of rows stay",
     "runs": "tile",
 }
@@ -76,7 +74,26 @@ ARCHITECTURES: dict[str, str] = {
 }
 """The class that serves an architecture with compression, by the name that a model's config has for it."""
 
-UNSUPPORTED: dict[str, str] = {}
+_MAKERS = "transformers has no such model that it could be compared with"
+_DIFFERS = "answers otherwise in vLLM than in transformers with everything kept, so nothing can be compared"
+UNSUPPORTED: dict[str, str] = {
+    "DotsOCRForCausalLM": _MAKERS,
+    "Ernie4_5_VLMoeForConditionalGeneration": "vLLM takes the makers' processor, which transformers lacks",
+    "Exaone4_5_ForConditionalGeneration": _DIFFERS,
+    "KeyeForConditionalGeneration": _MAKERS,
+    "KeyeVL1_5ForConditionalGeneration": _MAKERS,
+    "KimiVLForConditionalGeneration": _MAKERS,
+    "MiniCPMO": "audio and images share a resampler with one count for all images",
+    "NemotronH_Nano_VL_V2": "has a pruning of its own",
+    "PixtralForConditionalGeneration": (
+        "its tokenizer writes all placeholders before the processor sees them; "
+        "the same models are served as Mistral3ForConditionalGeneration"
+    ),
+    "Qwen2_5OmniForConditionalGeneration": "audio shares the placeholders of videos",
+    "Qwen2_5OmniModel": "audio shares the placeholders of videos",
+    "Qwen3OmniMoeForConditionalGeneration": "audio shares the placeholders of videos",
+    "SkyworkR1VChatModel": _MAKERS,
+}
 """Architectures of vLLM that take images and are not served, with the reason."""
 
 

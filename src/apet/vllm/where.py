@@ -53,7 +53,7 @@ def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
 
 
 def in_grids(grids: Iterable[Sequence[int]], merge: int = 1) -> list[Tensor]:
-    """Row and column ``(N, 2)``, given frames, rows and columns of each item before ``merge`` of them are one."""
+    """Row and column ``(N, 2)``, given frames, rows and columns of each item before merging."""
     return [
         torch.cartesian_prod(torch.arange(rows // merge), torch.arange(columns // merge))
         .view(-1, 2)

@@ -18,7 +18,7 @@ from tests.vllm.tiny.glm import glm4v, glm4v_moe, glm_ocr, paddleocr_vl
 from tests.vllm.tiny.internvl import internvl, save_as_published
 from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
 from tests.vllm.tiny.mistral import lighton_ocr, mistral3
-from tests.vllm.tiny.qwen import exaone4_5, qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
+from tests.vllm.tiny.qwen import qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
 from tests.vllm.tiny.runs import cohere2_vision, idefics3, lfm2_vl, llama4, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
@@ -48,7 +48,6 @@ MODELS = {
         glm4v_moe,
         glm_ocr,
         paddleocr_vl,
-        exaone4_5,
         mistral3,
         lighton_ocr,
     )

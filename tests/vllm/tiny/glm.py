@@ -27,14 +27,15 @@ VISION = {
     "out_hidden_size": 128,
 }
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}
-GLM_TEXT = TEXT | {"head_dim": 64, "rope_parameters": ROPE | {"mrope_section": [8, 12, 12]}}
+HALF = {"mrope_section": [4, 6, 6], "partial_rotary_factor": 0.5}
+GLM_TEXT = TEXT | {"head_dim": 64, "rope_parameters": ROPE | HALF}
 EXPERTS = {
     "n_routed_experts": 4,
     "num_experts_per_tok": 2,
     "n_shared_experts": 1,
     "moe_intermediate_size": 64,
     "first_k_dense_replace": 1,
-    "rope_parameters": ROPE | {"mrope_section": [4, 6, 6], "partial_rotary_factor": 0.5},
+    "use_qk_norm": False,
 }
 SIZE = {"shortest_edge": 28 * 28 * 2, "longest_edge": 28 * 28 * 128}
 

@@ -82,12 +82,13 @@ def llava_onevision():
 
 def llava_next_video():
     config = transformers.LlavaNextVideoConfig(
-        vision_config=transformers.CLIPVisionConfig(**TOWER),
+        # vLLM divides the side by that of a patch twice
+        vision_config=transformers.CLIPVisionConfig(**TOWER | {"patch_size": 8}),
         text_config=transformers.LlamaConfig(**TEXT, head_dim=64),
         image_token_index=4,
         video_token_index=5,
         image_grid_pinpoints=PINPOINTS,
-        image_seq_length=64,
+        image_seq_length=196,
         vision_feature_layer=-2,
         spatial_pool_stride=2,
     )
@@ -96,7 +97,7 @@ def llava_next_video():
         transformers.LlavaNextVideoVideoProcessor(**side),
         transformers.LlavaNextImageProcessor(**side, image_grid_pinpoints=PINPOINTS),
         tokenizer(LLAVA_TOKENS),
-        patch_size=14,
+        patch_size=8,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,
         chat_template=LLAVA_CHAT,

@@ -163,33 +163,3 @@ def _qwen3_processor():
         transformers.Qwen3VLVideoProcessor(**grid, **half),
         chat_template=QWEN_CHAT,
     )
-
-
-def exaone4_5():
-    config = transformers.Exaone4_5_Config(
-        vision_config={
-            "depth": 2,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_heads": 2,
-            "num_key_value_heads": 1,
-            "patch_size": 14,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 128,
-            "window_size": 56,
-            "fullatt_block_indexes": [1],
-        },
-        text_config=TEXT
-        | {
-            "model_type": "exaone4",
-            "sliding_window": None,
-            "layer_types": ["full_attention"] * 2,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
-        },
-        image_token_id=6,
-        video_token_id=7,
-    )
-    return transformers.Exaone4_5_ForConditionalGeneration(config), _qwen2_processor(
-        transformers.Exaone4_5_Processor
-    )

@@ -1,4 +1,4 @@
-"""InternVL 3, as transformers and as its makers publish it, and InternS1: tiles in one run, frames in runs."""
+"""InternVL, as transformers and as its makers have it, and InternS1: tiles in one run, frames in runs."""
 
 from __future__ import annotations
 

@@ -34,14 +34,15 @@ ENDS = "apet_ends"
 class _Rows(CompressingProcessor):
     def _shorten(self, update: ResolvedPromptUpdate, item: Any, method: Any) -> ResolvedPromptUpdate:
         tokens = torch.tensor(update.content.full)
-        embeds = update.content.is_embed(update.content.full)  # type: ignore[misc]
+        embeds = update.content.is_embed(update.content.full)
         field = MultiModalBatchedField(keep_on_cpu=True)
         item[ENDS] = MultiModalFieldElem(tokens.masked_fill(embeds, -1), field)
         whole = update.with_content(PromptUpdateDetails(full=update.content.full))
         return super()._shorten(whole, item, method)
 
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
-        return (item[ENDS].data >= 0).int().neg()
+        ends: Tensor = item[ENDS].data
+        return (ends >= 0).int().neg()
 
 
 @under_compression(_Rows)
