@@ -28,14 +28,11 @@ NAMES = {
     "cohere2_vision": "Cohere2VisionForConditionalGeneration",
     "idefics3": "Idefics3ForConditionalGeneration",
     "smolvlm": "SmolVLMForConditionalGeneration",
-    "llama4": "Llama4ForConditionalGeneration",
     "lfm2_vl": "Lfm2VlForConditionalGeneration",
     "mistral3": "Mistral3ForConditionalGeneration",
-    "lighton_ocr": "LightOnOCRForConditionalGeneration",
     "llava_next_video": "LlavaNextVideoForConditionalGeneration",
     "glm4v": "Glm4vForConditionalGeneration",
     "glm4v_moe": "Glm4vMoeForConditionalGeneration",
-    "glm_ocr": "GlmOcrForConditionalGeneration",
     "paddleocr_vl": "PaddleOCRVLForConditionalGeneration",
 }
 """The architecture of every tiny model."""

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 import apet
-from apet.vllm import plugin
+from apet.vllm import plugin, registry
 from apet.vllm.release import SUPPORTED, problem_with
 
 
@@ -75,6 +75,12 @@ def test_other_releases_are_refused_where_compression_was_asked_for(fake, monkey
     monkeypatch.setenv("APET_KEEP", "64")
     with pytest.raises(apet.ApETError, match=r"got vLLM 0\.33\.0; expected vLLM >=0\.32,<0\.33"):
         plugin.register()
+
+
+def test_the_documentation_s_tables_are_the_registry_s():
+    page = Path(__file__).parents[2] / "docs" / "serving.md"
+    assert registry.table() in page.read_text(encoding="utf-8"), "python -m apet.vllm.registry prints them"
+    assert not set(registry.ARCHITECTURES) & set(registry.UNSUPPORTED)
 
 
 @pytest.mark.parametrize(

@@ -37,18 +37,13 @@ _CLASSES: dict[str, dict[str, str]] = {
     "glm": {
         "Glm4vForConditionalGeneration": "ApETGlm4v",
         "Glm4vMoeForConditionalGeneration": "ApETGlm4vMoe",
-        "GlmOcrForConditionalGeneration": "ApETGlmOcr",
     },
     "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
-    "mistral": {
-        "Mistral3ForConditionalGeneration": "ApETMistral3",
-        "LightOnOCRForConditionalGeneration": "ApETLightOnOCR",
-    },
+    "mistral": {"Mistral3ForConditionalGeneration": "ApETMistral3"},
     "runs": {
         "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
         "Idefics3ForConditionalGeneration": "ApETIdefics3",
         "SmolVLMForConditionalGeneration": "ApETSmolVLM",
-        "Llama4ForConditionalGeneration": "ApETLlama4",
         "Lfm2VlForConditionalGeneration": "ApETLfm2VL",
     },
 }
@@ -59,7 +54,7 @@ BUDGETS: dict[str, str] = {
     "qwen2_vl": "image, frame",
     "qwen3_vl": "image, frame",
     "internvl": "tile, frame",
-    "gemma": "image and crop (Gemma 3), frame (Gemma 4)",
+    "gemma": "image, crop (Gemma 3), frame (Gemma 4)",
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",
@@ -80,10 +75,12 @@ UNSUPPORTED: dict[str, str] = {
     "DotsOCRForCausalLM": _MAKERS,
     "Ernie4_5_VLMoeForConditionalGeneration": "vLLM takes the makers' processor, which transformers lacks",
     "Exaone4_5_ForConditionalGeneration": _DIFFERS,
+    "GlmOcrForConditionalGeneration": _DIFFERS,
     "KeyeForConditionalGeneration": _MAKERS,
     "KeyeVL1_5ForConditionalGeneration": _MAKERS,
     "KimiVLForConditionalGeneration": _MAKERS,
-    "MiniCPMO": "audio and images share a resampler with one count for all images",
+    "LightOnOCRForConditionalGeneration": "no checkpoint loads in both vLLM and transformers 5.19",
+    "Llama4ForConditionalGeneration": "vLLM's CPU build cannot run its encoder, so nothing can be compared",
     "NemotronH_Nano_VL_V2": "has a pruning of its own",
     "PixtralForConditionalGeneration": (
         "its tokenizer writes all placeholders before the processor sees them; "
@@ -98,10 +95,12 @@ UNSUPPORTED: dict[str, str] = {
 
 
 def table() -> str:
-    """What is supported, in Markdown."""
+    """What is supported and what is not, in Markdown."""
     rows = ["| architecture | what has a budget |", "| --- | --- |"]
     for family, classes in _CLASSES.items():
-        rows.append(f"| {', '.join(f'`{name}`' for name in classes)} | {BUDGETS[family]} |")
+        rows += [f"| `{name}` | {BUDGETS[family]} |" for name in classes]
+    rows += ["", "| not served | because |", "| --- | --- |"]
+    rows += [f"| `{name}` | {reason} |" for name, reason in sorted(UNSUPPORTED.items())]
     return "\n".join(rows)
 
 

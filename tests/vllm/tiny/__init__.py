@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.gemma import gemma3, gemma4
-from tests.vllm.tiny.glm import glm4v, glm4v_moe, glm_ocr, paddleocr_vl
+from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
 from tests.vllm.tiny.internvl import internvl, save_as_published
 from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
-from tests.vllm.tiny.mistral import lighton_ocr, mistral3
+from tests.vllm.tiny.mistral import mistral3
 from tests.vllm.tiny.qwen import qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
-from tests.vllm.tiny.runs import cohere2_vision, idefics3, lfm2_vl, llama4, smolvlm
+from tests.vllm.tiny.runs import cohere2_vision, idefics3, lfm2_vl, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
 
@@ -41,15 +41,12 @@ MODELS = {
         cohere2_vision,
         idefics3,
         smolvlm,
-        llama4,
         lfm2_vl,
         llava_next_video,
         glm4v,
         glm4v_moe,
-        glm_ocr,
         paddleocr_vl,
         mistral3,
-        lighton_ocr,
     )
 } | {"internvl_chat": internvl, "interns1": internvl}
 TRANSFORMERS = "transformers"

@@ -62,11 +62,6 @@ def glm4v_moe():
     return transformers.Glm4vMoeForConditionalGeneration(config), _processor()
 
 
-def glm_ocr():
-    config = transformers.GlmOcrConfig(vision_config=VISION, text_config=GLM_TEXT, **IDS)
-    return transformers.GlmOcrForConditionalGeneration(config), _processor()
-
-
 def paddleocr_vl():
     config = transformers.PaddleOCRVLConfig(
         vision_config=TOWER | {"spatial_merge_size": 2},

@@ -42,16 +42,3 @@ def mistral3():
     return transformers.Mistral3ForConditionalGeneration(config), transformers.PixtralProcessor(
         **_images(NAMES)
     )
-
-
-def lighton_ocr():
-    names = {"image_token": "<|image_pad|>", "image_break_token": "<|vision_pad|>"}
-    names |= {"image_end_token": "<|vision_end|>"}
-    config = transformers.LightOnOcrConfig(
-        vision_config=VISION,
-        text_config=TEXT | {"model_type": "qwen3", "head_dim": 64},
-        image_token_id=4,
-        spatial_merge_size=2,
-    )
-    processor = transformers.LightOnOcrProcessor(**_images(names))
-    return transformers.LightOnOcrForConditionalGeneration(config), processor

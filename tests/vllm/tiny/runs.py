@@ -80,38 +80,8 @@ def smolvlm():
     return _idefics(transformers.SmolVLMConfig, transformers.SmolVLMForConditionalGeneration, processor)
 
 
-def llama4():
-    marks = ["<|image|>", "<|image_start|>", "<|image_end|>", "<|patch|>"]
-    marks += ["<|tile_x_separator|>", "<|tile_y_separator|>"]
-    rope = {"rope_type": "default", "rope_theta": 10000.0}
-    config = transformers.Llama4Config(
-        vision_config=TOWER
-        | {
-            "intermediate_size": 256,  # four patches of 64
-            "projector_input_dim": 128,
-            "projector_output_dim": 128,
-            "vision_output_dim": 128,
-            "pixel_shuffle_ratio": 0.5,
-            "rope_parameters": rope,
-        },
-        text_config=LLAMA
-        | {
-            "intermediate_size_mlp": 256,
-            "num_local_experts": 2,
-            "interleave_moe_layer_step": 2,
-            "attention_chunk_size": 1024,
-            "rope_parameters": rope,
-        },
-        image_token_index=7,
-        boi_token_index=5,
-        eoi_token_index=6,
-    )
-    processor = transformers.Llama4Processor(
-        transformers.Llama4ImageProcessor(size={"height": SIDE, "width": SIDE}, max_patches=4),
-        tokenizer([*START, *marks], {"image_token": "<|image|>"}),
-        chat_template=chat_template("<|image|>", ""),
-    )
-    return transformers.Llama4ForConditionalGeneration(config), processor
+BLOCKS = {"block_dim": 128, "block_ff_dim": 256, "conv_dim": 128, "block_multiple_of": 64}
+BLOCKS |= {"block_auto_adjust_ff_dim": False, "block_ffn_dim_multiplier": 1.0}
 
 
 def lfm2_vl():
@@ -126,7 +96,7 @@ def lfm2_vl():
     config = transformers.Lfm2VlConfig(
         vision_config=tower
         | {"model_type": "siglip2_vision_model", "num_patches": 64, "vision_use_head": False},
-        text_config=TEXT | {"model_type": "lfm2", "layer_types": ["full_attention"] * 2},
+        text_config=TEXT | BLOCKS | {"model_type": "lfm2", "layer_types": ["full_attention"] * 2},
         image_token_id=4,
         projector_hidden_size=128,
         downsample_factor=2,

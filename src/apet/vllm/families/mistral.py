@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from vllm.model_executor.models.lightonocr import LightOnOCRForConditionalGeneration
 from vllm.model_executor.models.mistral3 import Mistral3ForConditionalGeneration
 from vllm.multimodal.inputs import MultiModalBatchedField, MultiModalFieldElem
 from vllm.multimodal.processing import PromptUpdateDetails
@@ -25,7 +24,7 @@ from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingProcessor
 from apet.vllm.where import from_newlines
 
-__all__ = ["ApETLightOnOCR", "ApETMistral3"]
+__all__ = ["ApETMistral3"]
 
 ENDS = "apet_ends"
 """Field of an image: the tokens that end its rows, in order."""
@@ -66,8 +65,3 @@ class ApETMistral3(CompressingModel, Mistral3ForConditionalGeneration):
             items.append(between.masked_scatter((tokens < 0).unsqueeze(1), rows))
         short = compress_items(self.apet_method, items, self.apet_told(kwargs, parts))
         return self.apet_finish(short, kwargs)
-
-
-@under_compression()
-class ApETLightOnOCR(CompressingModel, LightOnOCRForConditionalGeneration):
-    """LightOnOCR, which has Mistral 3's encoder and no ends of rows, under compression."""
