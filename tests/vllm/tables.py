@@ -11,10 +11,8 @@ QWEN = {
     "image": "<|vision_start|><|image_pad|><|vision_end|>",
     "video": "<|vision_start|><|video_pad|><|vision_end|>",
 }
-GLM = {
-    "image": "<|begin_of_image|><|image|><|end_of_image|>",
-    "video": "<|begin_of_video|><|video|><|end_of_video|>",
-}
+# With everything kept, vLLM answers otherwise about GLM's videos than transformers.
+GLM = {"image": "<|begin_of_image|><|image|><|end_of_image|>"}
 MARKS = {
     "llava": {"image": "<image>"},
     "llava_next": {"image": "<image>"},

@@ -13,10 +13,6 @@ from tests.vllm.test_engine import same
 
 RANK = 8
 WEIGHTS = {
-    "llava": {
-        "vision_tower.vision_model.encoder.layers.{}.self_attn.out_proj": (64, 64),
-        "multi_modal_projector.linear_{}": ((64, 128), (128, 128)),
-    },
     "qwen2_5_vl": {"visual.blocks.{}.attn.proj": (64, 64), "visual.merger.mlp.{}": ((256, 256), (256, 128))},
 }
 """Layers with an adapter, and the channels of their input and output; of two layers where two are given."""
@@ -27,7 +23,7 @@ def save_adapter(name, folder):
     weights = {}
     for layer, sizes in WEIGHTS[name].items():
         pairs = sizes if isinstance(sizes[0], tuple) else (sizes, sizes)
-        numbers = (1, 2) if "linear" in layer else (0, 2) if "mlp" in layer else (0, 1)
+        numbers = (0, 2) if "mlp" in layer else (0, 1)
         for number, (wide, out) in zip(numbers, pairs, strict=True):
             own = f"base_model.model.model.{layer.format(number)}"
             weights[f"{own}.lora_A.weight"] = torch.randn(RANK, wide, generator=generator) * 0.2

@@ -32,6 +32,13 @@ PARTS = {
     ("qwen3_5_moe", "video"): [16] * 4,
     ("internvl_chat", "image"): [16] * 5,
     ("internvl_chat", "video"): [16] * 8,
+    ("llava_next_video", "video"): [49] * 8,
+    ("glm4v", "image"): [35],
+    ("glm4v_moe", "image"): [35],
+    ("paddleocr_vl", "image"): [35],
+    ("cohere2_vision", "image"): [16] * 5,
+    ("idefics3", "image"): [16] * 5,
+    ("smolvlm", "image"): [16] * 5,
     ("gemma4", "image"): [70],
     ("gemma4", "video"): [64] * 8,
 }

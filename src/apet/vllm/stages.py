@@ -48,7 +48,7 @@ class Stages:
             )
         if intermediate_tensors is not None:
             found = dict(intermediate_tensors.items())
-            positions = found.pop(_POSITIONS).T
+            positions = found.pop(_POSITIONS).T.contiguous()  # kernels read them as they lie
             intermediate_tensors = type(intermediate_tensors)(found)
         own = positions[0] if self.apet_axes == 1 else positions
         out = super().forward(  # type: ignore[misc]

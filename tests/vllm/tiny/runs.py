@@ -96,7 +96,7 @@ def lfm2_vl():
     config = transformers.Lfm2VlConfig(
         vision_config=tower
         | {"model_type": "siglip2_vision_model", "num_patches": 64, "vision_use_head": False},
-        text_config=TEXT | BLOCKS | {"model_type": "lfm2", "layer_types": ["full_attention"] * 2},
+        text_config=TEXT | BLOCKS | {"model_type": "lfm2", "layer_types": ["conv", "full_attention"]},
         image_token_id=4,
         projector_hidden_size=128,
         downsample_factor=2,
