@@ -28,7 +28,6 @@ NAMES = {
     "cohere2_vision": "Cohere2VisionForConditionalGeneration",
     "idefics3": "Idefics3ForConditionalGeneration",
     "smolvlm": "SmolVLMForConditionalGeneration",
-    "lfm2_vl": "Lfm2VlForConditionalGeneration",
     "mistral3": "Mistral3ForConditionalGeneration",
     "llava_next_video": "LlavaNextVideoForConditionalGeneration",
     "glm4v": "Glm4vForConditionalGeneration",

@@ -30,7 +30,6 @@ MARKS = {
     "cohere2_vision": {"image": "<|IMG_PATCH|>"},
     "idefics3": {"image": "<image>"},
     "smolvlm": {"image": "<image>"},
-    "lfm2_vl": {"image": "<image>"},
     "mistral3": {"image": "[IMG]"},
     "llava_next_video": {"video": "<video>"},
     "glm4v": GLM,

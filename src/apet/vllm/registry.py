@@ -44,7 +44,6 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
         "Idefics3ForConditionalGeneration": "ApETIdefics3",
         "SmolVLMForConditionalGeneration": "ApETSmolVLM",
-        "Lfm2VlForConditionalGeneration": "ApETLfm2VL",
     },
 }
 BUDGETS: dict[str, str] = {
@@ -79,6 +78,7 @@ UNSUPPORTED: dict[str, str] = {
     "KeyeForConditionalGeneration": _MAKERS,
     "KeyeVL1_5ForConditionalGeneration": _MAKERS,
     "KimiVLForConditionalGeneration": _MAKERS,
+    "Lfm2VlForConditionalGeneration": _DIFFERS,
     "LightOnOCRForConditionalGeneration": "no checkpoint loads in both vLLM and transformers 5.19",
     "Llama4ForConditionalGeneration": "vLLM's CPU build cannot run its encoder, so nothing can be compared",
     "NemotronH_Nano_VL_V2": "has a pruning of its own",

@@ -19,7 +19,7 @@ from tests.vllm.tiny.internvl import internvl, save_as_published
 from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
 from tests.vllm.tiny.mistral import mistral3
 from tests.vllm.tiny.qwen import qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
-from tests.vllm.tiny.runs import cohere2_vision, idefics3, lfm2_vl, smolvlm
+from tests.vllm.tiny.runs import cohere2_vision, idefics3, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
 
@@ -41,7 +41,6 @@ MODELS = {
         cohere2_vision,
         idefics3,
         smolvlm,
-        lfm2_vl,
         llava_next_video,
         glm4v,
         glm4v_moe,
