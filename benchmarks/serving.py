@@ -157,7 +157,7 @@ def under_transformers(
     visual = model.config.image_token_index
     begin, count = prompt.index(visual), prompt.count(visual)
     ids = torch.tensor([prompt[:begin] + [visual] * VISUAL_TOKENS + prompt[begin + count :]])
-    with torch.no_grad(), apet.compressing(model, apet.ApET(keep, positions="contiguous")) as session:
+    with torch.no_grad(), apet.compressing(model, apet.ApET(keep)) as session:
         output = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
@@ -190,14 +190,22 @@ def machine() -> str:
 
 
 @contextmanager
-def serving(model: str, keep: float, options: list[str], log: Path) -> Iterator[str]:
-    """Runs a server; yields its address once it answers."""
+def serving(model: str | None, keep: float, options: list[str], log: Path) -> Iterator[str]:
+    """Runs a server, of the embedded model if none is named; yields its address once it answers."""
     import httpx
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "apet.app.main", "serve", model, "--keep", str(keep)]
+    command = [
+        sys.executable,
+        "-m",
+        "apet.app.main",
+        "serve",
+        *([model] if model else []),
+        "--keep",
+        str(keep),
+    ]
     command += ["--served-model-name", "model", "--host", "127.0.0.1", "--port", str(port), *options]
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)

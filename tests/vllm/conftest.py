@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 if importlib.util.find_spec("vllm") is None:
-    collect_ignore = ["test_hooks.py", "test_processor.py", "test_engine.py", "test_server.py"]
+    collect_ignore = [
+        f"test_{name}.py" for name in ("configs", "engine", "hooks", "lora", "processor", "server", "stages")
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,10 @@ NEW_TOKENS = 8
 def request(
     prompt: str, images: list[list[int]] = (), videos: list[list[int]] = (), **options: Any
 ) -> dict[str, Any]:
-    """A request: pictures as ``[seed, width, height]``, videos as ``[seed, frames, side]``."""
+    """A request: pictures as ``[seed, width, height]``, videos as ``[seed, frames, side]``.
+
+    The folder of an adapter may be added as ``adapter``.
+    """
     return {"prompt": prompt, "images": list(images), "videos": list(videos), "options": options}
 
 
@@ -86,10 +89,22 @@ def _main() -> None:
     sampling = SamplingParams(temperature=0, max_tokens=NEW_TOKENS, ignore_eos=True, logprobs=0)
     answers = []
     for requests in plan["rounds"]:
-        outputs = llm.generate([_prompt(one, llm) for one in requests], sampling, use_tqdm=False)
+        outputs = llm.generate(
+            [_prompt(one, llm) for one in requests],
+            sampling,
+            use_tqdm=False,
+            lora_request=_adapters(requests),
+        )
         answers.append([_answer(output) for output in outputs])
     print(ANSWERS + json.dumps(answers), flush=True)
     os._exit(0)  # an engine may hang when it is taken down
+
+
+def _adapters(requests: list[dict[str, Any]]) -> list[Any] | None:
+    from vllm.lora.request import LoRARequest
+
+    folders = [one.get("adapter") for one in requests]
+    return [folder and LoRARequest("adapter", 1, folder) for folder in folders] if any(folders) else None
 
 
 def _prompt(one: dict[str, Any], llm: Any) -> dict[str, Any]:

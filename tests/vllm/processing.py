@@ -20,12 +20,22 @@ NAMES = {
     "qwen3_5": "Qwen3_5ForConditionalGeneration",
     "qwen3_5_moe": "Qwen3_5MoeForConditionalGeneration",
     "internvl": "InternVLForConditionalGeneration",
+    "interns1": "InternS1ForConditionalGeneration",
+    "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "internvl_chat": "InternVLChatModel",
     "gemma3": "Gemma3ForConditionalGeneration",
     "gemma4": "Gemma4ForConditionalGeneration",
+    "cohere2_vision": "Cohere2VisionForConditionalGeneration",
+    "idefics3": "Idefics3ForConditionalGeneration",
+    "smolvlm": "SmolVLMForConditionalGeneration",
+    "mistral3": "Mistral3ForConditionalGeneration",
+    "llava_next_video": "LlavaNextVideoForConditionalGeneration",
+    "glm4v": "Glm4vForConditionalGeneration",
+    "glm4v_moe": "Glm4vMoeForConditionalGeneration",
+    "paddleocr_vl": "PaddleOCRVLForConditionalGeneration",
 }
 """The architecture of every tiny model."""
-TIMED = ("qwen", "gemma4")
+TIMED = ("qwen", "gemma4", "glm")
 """Models, by how their names begin, that want to know when every frame was taken."""
 
 

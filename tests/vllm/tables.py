@@ -11,18 +11,30 @@ QWEN = {
     "image": "<|vision_start|><|image_pad|><|vision_end|>",
     "video": "<|vision_start|><|video_pad|><|vision_end|>",
 }
+# With everything kept, vLLM answers otherwise about GLM's videos than transformers.
+GLM = {"image": "<|begin_of_image|><|image|><|end_of_image|>"}
 MARKS = {
     "llava": {"image": "<image>"},
     "llava_next": {"image": "<image>"},
     "llava_onevision": LLAVA,
+    "qwen2_vl": QWEN,
     "qwen2_5_vl": QWEN,
     "qwen3_vl": QWEN,
     "qwen3_vl_moe": QWEN,
     "qwen3_5": QWEN,
     "qwen3_5_moe": QWEN,
     "internvl": {"image": "<IMG_CONTEXT>", "video": "<video>"},
+    "interns1": {"image": "<IMG_CONTEXT>", "video": "<video>"},
     "internvl_chat": LLAVA,
     "gemma3": {"image": "<start_of_image>"},
+    "cohere2_vision": {"image": "<|IMG_PATCH|>"},
+    "idefics3": {"image": "<image>"},
+    "smolvlm": {"image": "<image>"},
+    "mistral3": {"image": "[IMG]"},
+    "llava_next_video": {"video": "<video>"},
+    "glm4v": GLM,
+    "glm4v_moe": GLM,
+    "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
@@ -37,6 +49,8 @@ EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 
 # Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
 SIZES = {"internvl_chat": ([2, 224, 112], [3, 112, 224])}
+# Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.
+SIZES["paddleocr_vl"] = ([2, 112, 112], [3, 112, 112])
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
 # last frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
 FILM = {"qwen2_5_vl": [4, 8, 224]}
@@ -44,15 +58,11 @@ FILM = {"qwen2_5_vl": [4, 8, 224]}
 
 def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     """One image, two of different sizes, and a video where the model takes one."""
-    image = MARKS[name]["image"]
-    found = {
-        "image": request(image + QUESTION, [[1, 112, 112]], **options),
-        "images": request(
-            f"so: {image} and {image}{QUESTION}",
-            list(SIZES.get(name, ([2, 168, 112], [3, 112, 224]))),
-            **options,
-        ),
-    }
+    found = {}
+    if image := MARKS[name].get("image"):
+        sizes = list(SIZES.get(name, ([2, 168, 112], [3, 112, 224])))
+        found["image"] = request(image + QUESTION, [[1, 112, 112]], **options)
+        found["images"] = request(f"so: {image} and {image}{QUESTION}", sizes, **options)
     if "video" in MARKS[name]:
         found["video"] = request(
             f"so: {MARKS[name]['video']}{QUESTION}", videos=[FILM.get(name, [4, 8, 112])], **options

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from apet.methods import ApET, DivPrune
+from apet.methods import ApET, DivPrune, Method
 from apet.vllm.compress import compress_items
 from apet.vllm.parts import Parts, equal_parts
+from apet.vllm.where import in_squares
 from tests.simulated_device import to_device, to_host, watching
+from tests.vllm.test_where import Records
 
 
 def video(frames: int, keep: int = 4, size: int = 12) -> tuple[torch.Tensor, Parts]:
@@ -61,12 +65,13 @@ class Written(TorchDispatchMode):
         return out
 
 
-def test_a_frame_costs_the_same_in_a_long_video() -> None:
+@pytest.mark.parametrize("method", [ApET(keep=4, basis_size=2), Records(keep=4)])
+def test_a_frame_costs_the_same_in_a_long_video(method: Method) -> None:
     written = []
     for frames in (8, 64):
-        item, parts = video(frames)
+        item, parts = video(frames, size=16)
         with Written() as counted:
-            compress_items(ApET(keep=4, basis_size=2), [item], [parts])
+            compress_items(method, [item], [replace(parts, where=in_squares([parts])[0])])
         written.append(counted.bytes / frames)
     assert written[1] < 1.2 * written[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import apet
-from tests.vllm.engine import run
+from tests.vllm.engine import request, run
 from tests.vllm.processing import overrides
 from tests.vllm.reference import Reference
 from tests.vllm.tables import ENGINE, EXACT, MARKS, requests_of
@@ -24,9 +24,8 @@ def same(got, want, close=CLOSE):
     assert got["logprobs"] == pytest.approx(want["logprobs"], abs=close, rel=0)
 
 
-def as_transformers(reference, name, one, got, keep):
-    """Compares an answer; kept tokens have their own positions where those have three axes."""
-    positions = "own" if name.startswith("qwen") else "contiguous"
+def as_transformers(reference, one, got, keep, positions="own"):
+    """Compares an answer."""
     want = reference.answer(one, apet.ApET(keep, positions=positions))
     assert len(got["prompt"]) == want["short"]
     assert want["short"] < want["length"] * 0.8
@@ -37,7 +36,7 @@ def as_transformers(reference, name, one, got, keep):
 def test_an_engine(checkpoint, subtests, name):
     """Every request alone, once more, and then all together; at last one picture under four budgets."""
     asked = requests_of(name)
-    budgets = [requests_of(name, apet_keep=keep)["image"] for keep in BUDGETS]
+    budgets = [next(iter(requests_of(name, apet_keep=keep).values())) for keep in BUDGETS]
     alone = [[one] for one in asked.values()]
     together = [list(asked.values()), budgets * 3]
     outputs = run(
@@ -52,10 +51,10 @@ def test_an_engine(checkpoint, subtests, name):
         reference = Reference(checkpoint(name))
         for number, (kind, one) in enumerate(asked.items()):
             with subtests.test(f"{kind} equal to transformers"):
-                as_transformers(reference, name, one, first[number], KEEP)
+                as_transformers(reference, one, first[number], KEEP)
         with subtests.test("budgets equal to transformers"):
             for one, got, keep in zip(budgets, others, BUDGETS, strict=True):
-                as_transformers(reference, name, one, got, keep)
+                as_transformers(reference, one, got, keep)
     else:
         with subtests.test("a quarter of the tokens of every image and frame"):
             visual = [sum(token in (6, 7) for token in one["prompt"]) for one in first]
@@ -72,6 +71,18 @@ def test_an_engine(checkpoint, subtests, name):
         same(others[0], first[0])
         for number, one in enumerate(mixed):
             same(one, others[number % len(BUDGETS)])
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_positions_counted_anew(checkpoint, subtests, name):
+    asked = requests_of(name)
+    options = {"hf_overrides": overrides(name, keep=KEEP, positions="contiguous")} | ENGINE.get(name, {})
+    reference = Reference(checkpoint(name))
+    for (kind, one), (got,) in zip(
+        asked.items(), run(checkpoint(name), [[one] for one in asked.values()], **options), strict=True
+    ):
+        with subtests.test(kind):
+            as_transformers(reference, one, got, KEEP, "contiguous")
 
 
 @pytest.mark.parametrize("name", VISUAL)
@@ -93,6 +104,9 @@ def test_a_chunk_may_end_inside_an_image(checkpoint, name):
 def test_everything_kept_is_the_plain_model(checkpoint, name):
     """The plain model is vLLM's own class; the other one took its name over by the environment."""
     asked = [[one] for one in requests_of(name).values()]
+    if name.startswith("qwen"):  # what a user wrote is no placeholder, though it has one's name
+        written = f"the <|video_pad|> token {MARKS[name]['image']} what is <|image_pad|>?"
+        asked.append([request(written, [[1, 224, 168]])])
     options = ENGINE.get(name, {})
     plain = run(checkpoint(name), asked, **options)
     full = run(checkpoint(name), asked, environment={"APET_KEEP": "1.0"}, **options)

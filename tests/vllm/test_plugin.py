@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 import apet
-from apet.vllm import plugin
+from apet.vllm import plugin, registry
 from apet.vllm.release import SUPPORTED, problem_with
 
 
 class Registry:
     def __init__(self):
-        self.models = {}
+        self.models, self.hooks = {}, {}
 
     def register_model(self, name, place):
         self.models[name] = place
@@ -30,6 +30,10 @@ def fake(monkeypatch):
     def install(version="0.32.0"):
         registry = Registry()
         monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(ModelRegistry=registry, __version__=version))
+        for name in ("vllm.model_executor", "vllm.model_executor.models"):
+            monkeypatch.setitem(sys.modules, name, SimpleNamespace())
+        config = SimpleNamespace(MODELS_CONFIG_MAP=registry.hooks, VerifyAndUpdateConfig=object)
+        monkeypatch.setitem(sys.modules, "vllm.model_executor.models.config", config)
         return registry
 
     return install
@@ -39,7 +43,7 @@ def test_opting_in_leaves_vllm_s_own_classes_alone(fake):
     registry = fake()
     plugin.register()
     plugin.register()
-    assert set(registry.models) == {"ApET" + name for name in plugin.ARCHITECTURES}
+    assert set(registry.models) == {"ApET" + name for name in plugin.ARCHITECTURES} == set(registry.hooks)
 
 
 def test_the_environment_takes_over_and_says_so(fake, monkeypatch, caplog):
@@ -71,6 +75,12 @@ def test_other_releases_are_refused_where_compression_was_asked_for(fake, monkey
     monkeypatch.setenv("APET_KEEP", "64")
     with pytest.raises(apet.ApETError, match=r"got vLLM 0\.33\.0; expected vLLM >=0\.32,<0\.33"):
         plugin.register()
+
+
+def test_the_documentation_s_tables_are_the_registry_s():
+    page = Path(__file__).parents[2] / "docs" / "serving.md"
+    assert registry.table() in page.read_text(encoding="utf-8"), "python -m apet.vllm.registry prints them"
+    assert not set(registry.ARCHITECTURES) & set(registry.UNSUPPORTED)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Prompts and hashes, by vLLM's processors alone: no engine, so it takes seconds."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 
 import apet
 from apet.core import resolve_keep
-from apet.vllm.mrope import _lengthen, _write, grid_positions, pack_positions, unpack_positions
+from apet.vllm import parts as fields
 from apet.vllm.parts import parts_in
+from apet.vllm.positions import lengthen, number_prompt, pack, unpack, write_chunk
 from tests.vllm.processing import TIMED, film, picture, processor_of
 from tests.vllm.tables import MARKS
 
@@ -19,6 +22,8 @@ PARTS = {
     ("llava_onevision", "video"): [16] * 8,
     ("qwen2_5_vl", "image"): [35],
     ("qwen2_5_vl", "video"): [16] * 4,
+    ("qwen2_vl", "image"): [35],
+    ("qwen2_vl", "video"): [16] * 4,
     ("qwen3_vl", "image"): [24],
     ("qwen3_vl", "video"): [16] * 4,
     ("qwen3_vl_moe", "image"): [24],
@@ -27,6 +32,13 @@ PARTS = {
     ("qwen3_5_moe", "video"): [16] * 4,
     ("internvl_chat", "image"): [16] * 5,
     ("internvl_chat", "video"): [16] * 8,
+    ("llava_next_video", "video"): [49] * 8,
+    ("glm4v", "image"): [35],
+    ("glm4v_moe", "image"): [35],
+    ("paddleocr_vl", "image"): [35],
+    ("cohere2_vision", "image"): [16] * 5,
+    ("idefics3", "image"): [16] * 5,
+    ("smolvlm", "image"): [16] * 5,
     ("gemma4", "image"): [70],
     ("gemma4", "video"): [64] * 8,
 }
@@ -133,25 +145,18 @@ def test_no_one_budget_for_frames_with_text_between_them(processed):
     assert embeds(processed("qwen2_5_vl", "video", keep=0.5, unit="whole"), "video") == 32
 
 
-@pytest.mark.parametrize("prompt", ["{} what?", "so: {}"])
-def test_positions_need_text_around_an_image(checkpoint, prompt):
-    processor = processor_of(checkpoint("qwen2_5_vl"), "qwen2_5_vl", keep=0.5)
-    items = processor.info.parse_mm_data({"image": [picture(1)]})
-    with pytest.raises(ValueError, match=r"token before it|ends in an image"):
-        processor(prompt.format("<|image_pad|>"), items)
-
-
-def test_places_survive_half_precision():
-    places = torch.tensor([[0, 1, 2], [255, 256, 257], [65535, 300, 12345]])
+def test_numbers_survive_half_precision():
+    numbers = torch.tensor([0, 255, 256, 65536, 16_000_001])
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        assert torch.equal(unpack_positions(pack_positions(places, dtype)), places)
+        rows = torch.randn(5, 8).to(dtype)
+        found, own = unpack(torch.cat((rows, pack(numbers, dtype)), 1))
+        assert torch.equal(own, numbers)
+        assert torch.equal(found, rows)
 
 
-@pytest.mark.parametrize(("name", "modality"), [key for key in PARTS if key[0].startswith("qwen")])
+@pytest.mark.parametrize(("name", "modality"), PARTS)
 def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
     """And a token of the short prompt is numbered as one of the same part of it."""
-    from vllm.multimodal.inputs import MultiModalFeatureSpec
-
     plain, short = processed(name, modality), processed(name, modality, keep=0.25)
     feature = MultiModalFeatureSpec(
         data=short["mm_kwargs"][modality][0],
@@ -159,30 +164,46 @@ def test_the_lengthened_prompt_is_the_plain_one(processed, name, modality):
         identifier="x",
         mm_position=short["mm_placeholders"][modality][0],
     )
-    full, index, (moved,) = _lengthen(short["prompt_token_ids"], [feature])
+    full, index, (moved,), (visual,) = lengthen(short["prompt_token_ids"], [feature])
     assert full == plain["prompt_token_ids"]
     place = plain["mm_placeholders"][modality][0]
     assert moved.mm_position == replace(place, is_embed=None)
     assert [full[number] for number in index.tolist()] == short["prompt_token_ids"]
+    embeds = torch.arange(place.length) if place.is_embed is None else place.is_embed.nonzero()[:, 0]
+    assert visual == (place.offset + embeds).tolist()
+
+
+def feature_of(offset, embeds, sizes, kept):
+    """An image or video of parts of these sizes."""
+    of = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).int()
+    item = {fields.PARTS: SimpleNamespace(data=of), fields.KEPT: SimpleNamespace(data=torch.tensor(kept))}
+    place = PlaceholderRange(offset=offset, length=len(embeds), is_embed=torch.tensor(embeds).bool())
+    return MultiModalFeatureSpec(data=item, modality="image", identifier="x", mm_position=place)
 
 
 def test_positions_are_written_chunk_by_chunk():
-    """Two runs; the second chunk begins inside the first run, and any chunk may run again."""
-    visual = torch.tensor([0, 1, 1, 1, 0, 1, 1, 0]).bool()
-    numbers = torch.tensor([0, 1, 1, 1, 4, 5, 5, 9]).expand(3, -1)
-    places = torch.tensor([[0, 0, 1], [0, 1, 0], [0, 2, 2], [0, 0, 2], [0, 3, 3]])
-    whole = _write(numbers, visual, places, 0)
-    want = [[0, 1, 1, 1, 4, 5, 5, 9], [0, 1, 2, 3, 4, 5, 8, 9], [0, 2, 1, 3, 4, 7, 8, 9]]
-    assert whole.tolist() == want
-    first = _write(numbers, visual, places[:2], 0)
-    second = _write(first, visual, places[2:], 3)
-    assert second.tolist() == want
-    assert _write(_write(second, visual, places[:2], 0), visual, places[2:], 3).tolist() == want
+    """Two images, one of two runs; a chunk begins inside the first run, and any may run again. What is
+    written lies by an image's place in the prompt, whatever the tokens are."""
+    features = [feature_of(1, [1, 1, 1, 0, 1, 1], [6, 5], [3, 2]), feature_of(8, [1], [4], [1])]
+    positions, delta = number_prompt(
+        [9] * 10, features, lambda tokens, _: (torch.arange(len(tokens)) * torch.ones(3, 1).long(), 0)
+    )
+    assert delta == 9
+    assert positions.tolist() == [[0, 1, 1, 1, 7, 8, 8, 13, 14, 18]] * 3
+    numbers = [torch.tensor([0, 4, 5, 6, 10]), torch.tensor([2])]
+    rows = [torch.cat((torch.ones(len(own), 4), pack(own, torch.float32)), 1) for own in numbers]
+    want = [[0, 1, 5, 6, 7, 8, 12, 13, 16, 18]] * 3
 
+    def write(given, start, end):
+        cleaned, found = write_chunk(positions, features, given, start, end)
+        assert found == delta
+        assert [len(one) for one in cleaned] == [len(one) for one in given]
+        assert all(one.shape[1] == 4 for one in cleaned)
 
-def test_a_grid_s_places():
-    grid = grid_positions(2, 2, 3, step=1.5)
-    assert grid.shape == (12, 3)
-    assert grid[7].tolist() == [1, 0, 1]
-    assert grid[-1].tolist() == [1, 1, 2]
-    assert set(MARKS) >= {name for name, _ in PARTS}
+    write([rows[0][:2]], 0, 3)
+    assert positions[0].tolist() == [0, 1, 5, 1, 7, 8, 8, 13, 14, 18]
+    write([rows[0][2:], rows[1]], 3, 9)
+    assert positions.tolist() == want
+    write([rows[0][1:4]], 2, 6)
+    write([], 9, 10)
+    assert positions.tolist() == want

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from apet.methods import Informed, Picked
 from apet.vllm.compress import compress_items
 from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.settings import server_method
-from apet.vllm.where import from_newlines, from_positions, in_squares
+from apet.vllm.where import from_newlines, in_grids, in_squares
 
 SEEN = []
 
@@ -35,7 +35,8 @@ def seen(parts, where):
     """Per part: its tokens, by number, and their places."""
     SEEN.clear()
     items = [torch.arange(len(own.of), dtype=torch.float32)[:, None].expand(-1, 4) for own in parts]
-    compress_items(Records(1), items, parts, where=where)
+    told = [replace(own, where=places) for own, places in zip(parts, where, strict=True)]
+    compress_items(Records(1), items, told)
     return sorted(SEEN)
 
 
@@ -74,15 +75,13 @@ def test_frames_of_one_row():
     assert extents == ((1, 2),) * 3
 
 
-@pytest.mark.parametrize("step", [1.0, 0.4])
-def test_rotary_positions_of_frames(step):
-    grid = torch.cartesian_prod(torch.arange(3), torch.arange(2), torch.arange(4))
-    positions = [torch.cat(((grid[:, :1] * step).long(), grid[:, 1:]), dim=1)]
+def test_grids_of_frames():
+    where = in_grids([[3, 4, 8]], merge=2)
     frames = [ones(equal_parts(24, 3))]
     raster = [[0, row, column] for row in range(2) for column in range(4)]
-    found = seen(frames, from_positions(positions))
+    found = seen(frames, where)
     assert found == [(list(range(8 * n, 8 * n + 8)), raster, ((2, 4),)) for n in range(3)]
-    ((tokens, index, extents),) = seen([ones(torch.zeros(24))], from_positions(positions))
+    ((tokens, index, extents),) = seen([ones(torch.zeros(24))], where)
     assert tokens == list(range(24))
     assert index == [[frame, row, column] for frame in range(3) for _, row, column in raster]
     assert extents == ((2, 4),) * 3

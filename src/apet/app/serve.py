@@ -48,17 +48,21 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
         ApETError: If the model's config cannot be read, or its architecture is not supported.
     """
     from apet.core import check_keep
-    from apet.vllm.plugin import ARCHITECTURES, PREFIX
+    from apet.vllm.plugin import PREFIX
+    from apet.vllm.registry import ARCHITECTURES
 
     options = list(rest)
     model = options.pop(0) if options and not options[0].startswith("-") else None
     budget = check_keep(keep, "serve --keep")
     if model is None:
-        from apet.embedded import PATH
+        from apet.embedded import PATH, SERVER_TEMPLATE
 
         model = str(PATH)
-        # Its float16 weights are for the file's size; it is asked in float32 everywhere else.
-        for name, value in (("--dtype", "float32"), ("--served-model-name", "apet-embedded")):
+        # Its float16 weights are for the file's size; it is asked in float32 everywhere else. vLLM begins no
+        # chat with a token that the template does not name, and puts a new line between a picture and its
+        # question where the template does not loop over a message's content itself.
+        own = {"--dtype": "float32", "--served-model-name": "apet-embedded"}
+        for name, value in (own | {"--chat-template": str(SERVER_TEMPLATE)}).items():
             if _value(options, name) is None:
                 options += [name, value]
     given = _overrides(options)
@@ -67,7 +71,7 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
     if not found:
         raise ApETError(
             "serve",
-            f"{model} ({', '.join(named) or 'no architecture'})",
+            f"{model} ({', '.join(map(_with_reason, named)) or 'no architecture'})",
             "one of " + ", ".join(sorted(ARCHITECTURES)),
         )
     own = given.get("apet") or {}
@@ -130,3 +134,9 @@ def _overrides(options: list[str]) -> dict[str, Any]:
     else:
         options.remove(f"{_OVERRIDES}={text}")
     return given
+
+
+def _with_reason(name: str) -> str:
+    from apet.vllm.registry import UNSUPPORTED
+
+    return f"{name}: {UNSUPPORTED[name]}" if name in UNSUPPORTED else name

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
-__all__ = ["PATH", "load"]
+__all__ = ["PATH", "SERVER_TEMPLATE", "load"]
 
 PATH = Path(__file__).parent / "checkpoint"
 """Folder of the embedded model's checkpoint, for ``from_pretrained``."""
+SERVER_TEMPLATE = Path(__file__).parent / "server.jinja"
+"""The checkpoint's chat template for servers, which add no first token by themselves."""
 
 
 def load(path: Path | str = PATH) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:

@@ -36,7 +36,6 @@ def compress_items(
     items: Sequence[Tensor],
     parts: Sequence[Parts],
     width: int | None = None,
-    where: Sequence[Tensor] | None = None,
 ) -> list[Short]:
     """Compresses every part of every item; parts of one length and budget are decided together.
 
@@ -46,9 +45,8 @@ def compress_items(
     Args:
         method: The method; its own budget is not looked at.
         items: Features ``(N_i, w)`` of every item.
-        parts: What was decided for every item.
+        parts: What was decided for every item, and where its tokens lie for a method that asks.
         width: The decision looks at the leading channels only, where others follow (deepstack); None for all.
-        where: Row and column of every token of each item, ``(N_i, 2)`` on the CPU, for a method that asks.
 
     Returns:
         One entry per item.
@@ -57,16 +55,15 @@ def compress_items(
     rows: list[list[Tensor]] = [[] for _ in items]
     places: list[list[Tensor]] = [[] for _ in items]
     for number, (item, own) in enumerate(zip(items, parts, strict=True)):
-        first, *others = _split(own, item.device)
+        order = own.of.argsort(stable=True)
+        sizes = torch.bincount(own.of.long() + 1, minlength=len(own.kept) + 1).tolist()
+        first, *others = sent(order, item.device).split(sizes)
         whole = [first]
-        for part, (tokens, keep) in enumerate(zip(others, own.kept.tolist(), strict=True)):
+        for tokens, among, keep in zip(others, order.split(sizes)[1:], own.kept.tolist(), strict=True):
             if keep == len(tokens):
                 whole.append(tokens)
                 continue
-            context = Context()
-            if where is not None:
-                among = (own.of == part).nonzero()[:, 0]
-                context = Context(places_in(where[number], among, item.device))
+            context = Context() if own.where is None else Context(places_in(own.where, among, item.device))
             groups[len(tokens), keep, context.kind].append((number, tokens, context))
         places[number] += whole
         rows[number] += [item[tokens] for tokens in whole]
@@ -86,9 +83,3 @@ def compress_items(
         kept, order = torch.cat(own_places).sort()
         done.append(Short(torch.cat(own_rows)[order], kept))
     return done
-
-
-def _split(parts: Parts, device: torch.device) -> list[Tensor]:
-    """The places of the tokens that always stay, then those of each part, ascending."""
-    sizes = torch.bincount(parts.of.long() + 1, minlength=len(parts.kept) + 1)
-    return list(sent(parts.of.argsort(stable=True), device).split(sizes.tolist()))

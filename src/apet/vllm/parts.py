@@ -1,6 +1,6 @@
 """How many tokens of each image, tile or frame stay, in which order: what processor and model agree on.
 
-The processor decides once and sends the answer along with the pixels, as two fields of an image or video; the
+The processor decides once and sends the answer along with the pixels, as fields of an image or video; the
 model reads them. So the prompt and the features cannot disagree.
 """
 
@@ -18,9 +18,9 @@ from apet.core.errors import ApETError
 from apet.methods import Method
 from apet.vllm.settings import REQUEST
 
-__all__ = ["KEPT", "PARTS", "Parts", "equal_parts", "parts_in", "plan", "run_numbers"]
+__all__ = ["KEPT", "PARTS", "WEIGHT", "Parts", "equal_parts", "parts_in", "plan", "ranks", "run_numbers"]
 
-PARTS, KEPT = "apet_parts", "apet_kept"
+PARTS, KEPT, WEIGHT = "apet_parts", "apet_kept", "apet_weight"
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,14 @@ class Parts:
         of: ``(N,)`` int32, the part (tile or frame) that each visual token belongs to, -1 for tokens that
             always stay (newlines).
         kept: ``(U,)`` int32, how many tokens of each part stay.
+        weight: How many tokens of all the server's own budget would keep; 0 where nobody asks.
+        where: Row and column of every token, ``(N, 2)`` on the CPU, for a method that asks.
     """
 
     of: Tensor
     kept: Tensor
+    weight: int = 0
+    where: Tensor | None = None
 
     @property
     def total(self) -> int:
@@ -46,13 +50,8 @@ class Parts:
 
         All placeholders are one token, so which of them stay does not matter, only between which others.
         """
-        order = self.of.argsort(stable=True)
-        sizes = torch.bincount(self.of.long() + 1, minlength=len(self.kept) + 1)
-        starts = sizes.cumsum(0) - sizes
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(order)) - starts.repeat_interleave(sizes)
-        limit = torch.cat((self.kept.new_tensor([len(order)]), self.kept))
-        return rank < limit[self.of.long() + 1]
+        limit = torch.cat((self.kept.new_tensor([len(self.of)]), self.kept))
+        return ranks(self.of) < limit[self.of.long() + 1]
 
     @classmethod
     def everything(cls, total: int) -> Self:
@@ -61,9 +60,18 @@ class Parts:
 
     @classmethod
     def take(cls, arguments: dict[str, Any]) -> list[Self] | None:
-        """Removes the two fields from a batch's arguments; None if its items were not planned."""
-        of, kept = arguments.pop(PARTS, None), arguments.pop(KEPT, None)
+        """Removes the fields from a batch's arguments; None if its items were not planned."""
+        of, kept, _ = (arguments.pop(name, None) for name in (PARTS, KEPT, WEIGHT))
         return None if of is None else [cls(*pair) for pair in zip(of, kept, strict=True)]
+
+
+def ranks(of: Tensor) -> Tensor:
+    """The place of each of N tokens among those of its part, ``(N,)``, in the time of a sort."""
+    order = of.argsort(stable=True)
+    sizes = torch.bincount(of.long() + 1)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order)) - (sizes.cumsum(0) - sizes).repeat_interleave(sizes)
+    return rank
 
 
 def equal_parts(total: int, count: int) -> Tensor:
@@ -88,14 +96,16 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
         of = of.clamp(max=0)
     sizes: list[int] = torch.bincount(of.long() + 1)[1:].tolist()
     kept = [_count(method, size) for size in sizes]
-    for size, own, most in zip(sizes, kept, (_count(server, size) for size in sizes), strict=True):
+    limits = [_count(server, size) for size in sizes]
+    for size, own, most in zip(sizes, kept, limits, strict=True):
         if own > most:
             raise ApETError(
                 REQUEST,
                 f"{method.keep!r} ({own} of {size} tokens)",
                 f"at most the server's {server.keep!r} ({most})",
             )
-    return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32))
+    weight = sum(limits) + int((of < 0).sum())
+    return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32), weight)
 
 
 def _count(method: Method, size: int) -> int:

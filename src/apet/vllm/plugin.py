@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
+from apet.vllm.registry import ARCHITECTURES
 from apet.vllm.release import SUPPORTED, problem_with
 from apet.vllm.settings import ENVIRONMENT, keep_of_environment
 
@@ -12,23 +13,6 @@ __all__ = ["ARCHITECTURES", "PREFIX", "register"]
 
 PREFIX = "ApET"
 """Stands before an architecture's name to ask for it with compression."""
-
-_HOME = "apet.vllm.families"
-ARCHITECTURES: dict[str, str] = {
-    "LlavaForConditionalGeneration": f"{_HOME}.llava:ApETLlava",
-    "LlavaNextForConditionalGeneration": f"{_HOME}.llava_next:ApETLlavaNext",
-    "LlavaOnevisionForConditionalGeneration": f"{_HOME}.llava_onevision:ApETLlavaOnevision",
-    "Qwen2_5_VLForConditionalGeneration": f"{_HOME}.qwen2_5_vl:ApETQwen25VL",
-    "Qwen3VLForConditionalGeneration": f"{_HOME}.qwen3_vl:ApETQwen3VL",
-    "Qwen3VLMoeForConditionalGeneration": f"{_HOME}.qwen3_vl_moe:ApETQwen3VLMoe",
-    "Qwen3_5ForConditionalGeneration": f"{_HOME}.qwen3_5:ApETQwen35",
-    "Qwen3_5MoeForConditionalGeneration": f"{_HOME}.qwen3_5:ApETQwen35Moe",
-    "InternVLForConditionalGeneration": f"{_HOME}.internvl:ApETInternVL",
-    "InternVLChatModel": f"{_HOME}.internvl:ApETInternVLChat",
-    "Gemma3ForConditionalGeneration": f"{_HOME}.gemma3:ApETGemma3",
-    "Gemma4ForConditionalGeneration": f"{_HOME}.gemma4:ApETGemma4",
-}
-"""The class that serves an architecture with compression, by the name that a model's config has for it."""
 
 # A child of vLLM's logger, so that messages look and go like those of vLLM.
 logger = logging.getLogger("vllm.apet")
@@ -58,10 +42,13 @@ def register() -> None:
             problem,
         )
         return
+    from apet.vllm.configs import hook
+
     for architecture, place in ARCHITECTURES.items():
-        ModelRegistry.register_model(PREFIX + architecture, place)
-        if keep is not None:
-            ModelRegistry.register_model(architecture, place)
+        names = [PREFIX + architecture] if keep is None else [PREFIX + architecture, architecture]
+        for name in names:
+            ModelRegistry.register_model(name, place)
+            hook(name, architecture)
     if keep is not None:
         logger.info(
             "%s=%s in process %d: visual tokens are compressed by ApET in %s; other models run as they are.",

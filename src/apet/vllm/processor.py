@@ -14,13 +14,13 @@ from vllm.multimodal.processing import BaseMultiModalProcessor, PromptUpdateDeta
 from vllm.multimodal.processing.processor import ResolvedPromptUpdate
 
 from apet.core.errors import ApETError
-from apet.vllm.parts import KEPT, PARTS, plan, run_numbers
+from apet.vllm.parts import KEPT, PARTS, WEIGHT, plan, run_numbers
 from apet.vllm.settings import REQUEST, method_of_request, server_method, without_ours
 
 __all__ = ["METHOD_VERSION", "CompressingInfo", "CompressingProcessor"]
 
 _VISUAL = ("image", "video")
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Counted up whenever the same settings give other tokens, so that no cache mixes the two."""
 
 
@@ -112,6 +112,6 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         if left != parts.total:
             raise ApETError("apet.vllm", f"{left} placeholders of {update.modality}", f"{parts.total}")
         field = MultiModalBatchedField(keep_on_cpu=True)
-        item[PARTS] = MultiModalFieldElem(parts.of, field)
-        item[KEPT] = MultiModalFieldElem(parts.kept, field)
+        for name, value in ((PARTS, parts.of), (KEPT, parts.kept), (WEIGHT, torch.tensor(parts.weight))):
+            item[name] = MultiModalFieldElem(value, field)
         return update.with_content(PromptUpdateDetails(full=short, is_embed=is_embed))

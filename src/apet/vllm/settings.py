@@ -27,8 +27,8 @@ ENVIRONMENT = "APET_KEEP"
 REQUEST = "apet_keep"
 """Name of a request's own budget in ``mm_processor_kwargs``."""
 _CONFIG = "apet"
-# The engine reserves a prompt's tokens before any feature is computed, and numbers them by itself.
-_NOT_HERE = ("budget", "max_keep", "min_keep", "positions", "stage2", "tolerance")
+# The engine reserves a prompt's tokens before any feature is computed.
+_NOT_HERE = ("budget", "max_keep", "min_keep", "stage2", "tolerance")
 _EXAMPLE = """--hf-overrides '{"architectures": ["ApET.."], "apet": {"keep": 0.25}}' or APET_KEEP=0.25"""
 
 

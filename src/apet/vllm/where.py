@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.methods import Places
-from apet.vllm.parts import Parts
+from apet.vllm.parts import Parts, ranks
 
-__all__ = ["from_newlines", "from_positions", "in_squares", "places_in"]
+__all__ = ["from_newlines", "in_grids", "in_squares", "places_in"]
 
 
 def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
@@ -25,17 +25,16 @@ def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
 
 
 def _squares(of: Tensor) -> Tensor:
-    where = torch.full((len(of), 2), -1, dtype=torch.int64)
-    for part in range(int(of.max()) + 1):
-        own = (of == part).nonzero()[:, 0]
-        side = math.isqrt(len(own))
-        if side * side != len(own):
+    sizes = torch.bincount(of + 1)
+    for size in sizes[1:].tolist():
+        if math.isqrt(size) ** 2 != size:
             raise ApETError(
-                "apet.vllm", f"places of {len(own)} tokens as one", "unit='part', where each is a square"
+                "apet.vllm", f"places of {size} tokens as one", "unit='part', where each is a square"
             )
-        order = torch.arange(len(own))
-        where[own] = torch.stack((order // max(side, 1), order % max(side, 1)), dim=1)
-    return where
+    side = sizes.double().sqrt().long().clamp(min=1)[of + 1]
+    order = ranks(of)
+    where = torch.stack((order // side, order % side), dim=1)
+    return where.masked_fill((of < 0).unsqueeze(1), -1)
 
 
 def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
@@ -53,9 +52,14 @@ def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
     return found
 
 
-def from_positions(positions: Sequence[Tensor]) -> list[Tensor]:
-    """Row and column ``(N, 2)``, given time, row and column."""
-    return [own[:, 1:] for own in positions]
+def in_grids(grids: Iterable[Sequence[int]], merge: int = 1) -> list[Tensor]:
+    """Row and column ``(N, 2)``, given frames, rows and columns of each item before merging."""
+    return [
+        torch.cartesian_prod(torch.arange(rows // merge), torch.arange(columns // merge))
+        .view(-1, 2)
+        .repeat(frames, 1)
+        for frames, rows, columns in grids
+    ]
 
 
 def places_in(where: Tensor, part: Tensor, device: torch.device) -> Places:

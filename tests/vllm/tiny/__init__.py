@@ -14,9 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.gemma import gemma3, gemma4
+from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
 from tests.vllm.tiny.internvl import internvl, save_as_published
-from tests.vllm.tiny.llava import llava, llava_next, llava_onevision
-from tests.vllm.tiny.qwen import qwen2_5_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
+from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
+from tests.vllm.tiny.mistral import mistral3
+from tests.vllm.tiny.qwen import qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
+from tests.vllm.tiny.runs import cohere2_vision, idefics3, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
 
@@ -26,6 +29,7 @@ MODELS = {
         llava,
         llava_next,
         llava_onevision,
+        qwen2_vl,
         qwen2_5_vl,
         qwen3_vl,
         qwen3_vl_moe,
@@ -34,8 +38,16 @@ MODELS = {
         internvl,
         gemma3,
         gemma4,
+        cohere2_vision,
+        idefics3,
+        smolvlm,
+        llava_next_video,
+        glm4v,
+        glm4v_moe,
+        paddleocr_vl,
+        mistral3,
     )
-} | {"internvl_chat": internvl}
+} | {"internvl_chat": internvl, "interns1": internvl}
 TRANSFORMERS = "transformers"
 """Folder inside a checkpoint with the same model as transformers has it, where that is another one."""
 
@@ -48,7 +60,7 @@ def save(name: str, folder: Path) -> None:
         for parameter in model.parameters():
             if parameter.dim() > 1:
                 parameter.normal_(0, 0.08)
-        if hasattr(model.model, "image_newline"):
+        if hasattr(getattr(model, "model", None), "image_newline"):
             model.model.image_newline.normal_(0, 0.5)
     model.float().eval()
     if name == "internvl_chat":

@@ -78,3 +78,28 @@ def llava_onevision():
         chat_template=LLAVA_CHAT,
     )
     return transformers.LlavaOnevisionForConditionalGeneration(config), processor
+
+
+def llava_next_video():
+    config = transformers.LlavaNextVideoConfig(
+        # vLLM divides the side by that of a patch twice
+        vision_config=transformers.CLIPVisionConfig(**TOWER | {"patch_size": 8}),
+        text_config=transformers.LlamaConfig(**TEXT, head_dim=64),
+        image_token_index=4,
+        video_token_index=5,
+        image_grid_pinpoints=PINPOINTS,
+        image_seq_length=196,
+        vision_feature_layer=-2,
+        spatial_pool_stride=2,
+    )
+    side = {"size": {"shortest_edge": SIDE}, "crop_size": {"height": SIDE, "width": SIDE}}
+    processor = transformers.LlavaNextVideoProcessor(
+        transformers.LlavaNextVideoVideoProcessor(**side),
+        transformers.LlavaNextImageProcessor(**side, image_grid_pinpoints=PINPOINTS),
+        tokenizer(LLAVA_TOKENS),
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_CHAT,
+    )
+    return transformers.LlavaNextVideoForConditionalGeneration(config), processor

@@ -65,6 +65,27 @@ LINEAR_TEXT = {
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
 
 
+def qwen2_vl():
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]}
+    config = transformers.Qwen2VLConfig(
+        text_config=TEXT | {"rope_parameters": rope},
+        vision_config={
+            "depth": 2,
+            "embed_dim": 64,
+            "hidden_size": 128,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": 14,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+        **QWEN_IDS,
+    )
+    return transformers.Qwen2VLForConditionalGeneration(config), _qwen2_processor(
+        transformers.Qwen2VLProcessor
+    )
+
+
 def qwen2_5_vl():
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [8, 12, 12]}
     config = transformers.Qwen2_5_VLConfig(
@@ -84,15 +105,19 @@ def qwen2_5_vl():
         },
         **QWEN_IDS,
     )
+    processor = _qwen2_processor(transformers.Qwen2_5_VLProcessor)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def _qwen2_processor(kind):
     limits = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 64}
     grid = {"patch_size": 14, "merge_size": 2, "temporal_patch_size": 2}
-    processor = transformers.Qwen2_5_VLProcessor(
+    return kind(
         transformers.Qwen2VLImageProcessor(**limits, **grid),
         tokenizer(QWEN_TOKENS),
         transformers.Qwen2VLVideoProcessor(**limits, **grid),
         chat_template=QWEN_CHAT,
     )
-    return transformers.Qwen2_5_VLForConditionalGeneration(config), processor
 
 
 def qwen3_vl():

@@ -12,9 +12,9 @@ __all__ = ["ROWS"]
 
 
 def _frames(visual: Visual) -> list[list[Tensor]]:
-    """All videos of a call have the same number of frames."""
+    """All videos of a call have the same number of frames, which transformers before 5.21 gives apart."""
     count: int = visual.arguments["pixel_values_videos"].shape[1]
-    return [list(rows.chunk(count)) for (rows,) in entries(visual)]
+    return [list(rows[0].chunk(count)) if len(rows) == 1 else rows for rows in entries(visual)]
 
 
 _SQUARE = (drawn(IMAGE, square(whole=False)),)

@@ -1,4 +1,4 @@
-"""InternVL 3, as transformers and as its makers publish it: tiles of an image in one run, frames in runs."""
+"""InternVL, as transformers and as its makers have it, and InternS1: tiles in one run, frames in runs."""
 
 from __future__ import annotations
 
@@ -6,23 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from vllm.model_executor.models.interns1 import (
-    InternS1DummyInputsBuilder,
-    InternS1ForConditionalGeneration,
-    InternS1MultiModalProcessor,
-    InternS1ProcessingInfo,
-)
-from vllm.model_executor.models.internvl import (
-    InternVLChatModel,
-    InternVLDummyInputsBuilder,
-    InternVLMultiModalProcessor,
-    InternVLProcessingInfo,
-)
-from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.model_executor.models.interns1 import InternS1ForConditionalGeneration
+from vllm.model_executor.models.internvl import InternVLChatModel
 
+from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts, equal_parts
-from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.processor import CompressingProcessor
 from apet.vllm.where import in_squares
 
 __all__ = ["ApETInternVL", "ApETInternVLChat"]
@@ -39,29 +29,11 @@ class _Squares(CompressingModel):
         return in_squares(parts)
 
 
-class _Info(CompressingInfo, InternS1ProcessingInfo):
-    pass
-
-
-class _ChatInfo(CompressingInfo, InternVLProcessingInfo):
-    pass
-
-
-class _Processor(_Tiles, InternS1MultiModalProcessor):
-    pass
-
-
-class _ChatProcessor(_Tiles, InternVLMultiModalProcessor):
-    pass
-
-
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=InternS1DummyInputsBuilder)
+@under_compression(_Tiles)
 class ApETInternVL(_Squares, InternS1ForConditionalGeneration):
-    """InternVL under compression, as transformers has it."""
+    """InternVL and InternS1 under compression, as transformers has them."""
 
 
-@MULTIMODAL_REGISTRY.register_processor(
-    _ChatProcessor, info=_ChatInfo, dummy_inputs=InternVLDummyInputsBuilder
-)
+@under_compression(_Tiles)
 class ApETInternVLChat(_Squares, InternVLChatModel):
     """InternVL under compression, as its makers publish it."""

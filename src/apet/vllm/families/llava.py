@@ -16,7 +16,7 @@ from vllm.model_executor.models.llava import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.core.errors import ApETError
-from apet.vllm.compress import compress_items
+from apet.vllm.compress import Short, compress_items
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
@@ -58,8 +58,18 @@ class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
         features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
         if parts is None:
             raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
-        where = self.apet_told(kwargs, parts)
-        found = compress_items(self.apet_method, list(features), parts, where=where)
-        short = [item.rows for item in found]
-        projected = self.multi_modal_projector(torch.cat(short))
-        return projected.split([len(rows) for rows in short])
+        found = compress_items(self.apet_method, list(features), self.apet_told(kwargs, parts))
+        projected = self.multi_modal_projector(torch.cat([item.rows for item in found]))
+        rows = projected.split([len(item.rows) for item in found])
+        return self.apet_finish(
+            [Short(*pair) for pair in zip(rows, (item.indices for item in found), strict=True)], kwargs
+        )
+
+    def get_mm_lora_token_counts(
+        self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int
+    ) -> tuple[int, int | None]:
+        """The projector sees the kept tokens."""
+        tower, connector = super().get_mm_lora_token_counts(
+            modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
+        )
+        return tower, connector if self.apet_method.at == "projector_output" else num_mm_embeds

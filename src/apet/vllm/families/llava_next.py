@@ -8,17 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from vllm.model_executor.models.llava import LlavaDummyInputsBuilder
-from vllm.model_executor.models.llava_next import (
-    LlavaNextForConditionalGeneration,
-    LlavaNextMultiModalProcessor,
-    LlavaNextProcessingInfo,
-)
-from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.model_executor.models.llava_next import LlavaNextForConditionalGeneration
 
+from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
-from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.processor import CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import from_newlines
 
@@ -67,18 +62,14 @@ def _across(model: Any, config: Any, size: Tensor) -> int:
     return int(shape[1])
 
 
-class _Info(CompressingInfo, LlavaNextProcessingInfo):
-    pass
-
-
-class _Processor(CompressingProcessor, LlavaNextMultiModalProcessor):
+class _Tiles(CompressingProcessor):
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
         config = self.info.get_hf_config()
         count = len(item["pixel_values"].data)
         return tiles_of(LlavaNextForConditionalGeneration, config, item["image_sizes"].data, count)
 
 
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
+@under_compression(_Tiles)
 class ApETLlavaNext(CompressingModel, LlavaNextForConditionalGeneration):
     """LLaVA-NeXT under compression."""
 

@@ -7,29 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from vllm.model_executor.models.llava_onevision import (
-    LlavaOnevisionDummyInputsBuilder,
-    LlavaOnevisionForConditionalGeneration,
-    LlavaOnevisionMultiModalProcessor,
-    LlavaOnevisionProcessingInfo,
-)
-from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.model_executor.models.llava_onevision import LlavaOnevisionForConditionalGeneration
 
 from apet.vllm.families.llava_next import tiles_of
+from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts, equal_parts
-from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.processor import CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import from_newlines, in_squares
 
 __all__ = ["ApETLlavaOnevision"]
 
 
-class _Info(CompressingInfo, LlavaOnevisionProcessingInfo):
-    pass
-
-
-class _Processor(CompressingProcessor, LlavaOnevisionMultiModalProcessor):
+class _Tiles(CompressingProcessor):
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:
         if modality == "video":
             frames = equal_parts(len(runs) - 1, len(item["pixel_values_videos"].data))
@@ -40,7 +31,7 @@ class _Processor(CompressingProcessor, LlavaOnevisionMultiModalProcessor):
         return tiles_of(model, config, size, count, image_newline=torch.full((2,), -9.0))
 
 
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaOnevisionDummyInputsBuilder)
+@under_compression(_Tiles)
 class ApETLlavaOnevision(CompressingModel, LlavaOnevisionForConditionalGeneration):
     """LLaVA-OneVision under compression."""
 

@@ -1,48 +1,42 @@
-"""Qwen3-VL: every frame of a video is a run of placeholders of its own, between time stamps."""
+"""Qwen3-VL and Qwen3.5, dense and with experts: every frame is a run of its own, between time stamps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
-from vllm.model_executor.models.qwen3_vl import (
-    Qwen3VLDummyInputsBuilder,
-    Qwen3VLForConditionalGeneration,
-    Qwen3VLMultiModalProcessor,
-    Qwen3VLProcessingInfo,
+from vllm.model_executor.models.qwen3_5 import (
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeForConditionalGeneration,
 )
-from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.model_executor.models.qwen3_vl import Qwen3VLForConditionalGeneration
+from vllm.model_executor.models.qwen3_vl_moe import Qwen3VLMoeForConditionalGeneration
 
-from apet.vllm.mrope import MropeModel, MropeProcessor, grid_positions
-from apet.vllm.processor import CompressingInfo
+from apet.vllm.family import under_compression
+from apet.vllm.mrope import MropeModel
 
-__all__ = ["ApETQwen3VL", "FramesModel"]
+__all__ = ["ApETQwen3VL", "ApETQwen3VLMoe", "ApETQwen35", "ApETQwen35Moe"]
 
 
-class FramesModel(MropeModel):
-    """A model in which every frame starts anew."""
-
+class _Model(MropeModel):
     def apet_width(self) -> int | None:
         """The main features; those for later layers, behind them, follow the decision."""
         width: int = self.visual_dim  # type: ignore[attr-defined]
         return width
 
-    def apet_places(self, arguments: Mapping[str, Any]) -> list[Tensor]:
-        """Rows and columns of the merged grid, the same in every frame."""
-        merge: int = self.config.vision_config.spatial_merge_size  # type: ignore[attr-defined]
-        grids = arguments["image_grid_thw" if "image_grid_thw" in arguments else "video_grid_thw"].tolist()
-        return [grid_positions(1, h // merge, w // merge).repeat(t, 1) for t, h, w in grids]
 
-
-class _Info(CompressingInfo, Qwen3VLProcessingInfo):
-    pass
-
-
-class _Processor(MropeProcessor, Qwen3VLMultiModalProcessor):
-    pass
-
-
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=Qwen3VLDummyInputsBuilder)
-class ApETQwen3VL(FramesModel, Qwen3VLForConditionalGeneration):
+@under_compression()
+class ApETQwen3VL(_Model, Qwen3VLForConditionalGeneration):
     """Qwen3-VL under compression."""
+
+
+@under_compression()
+class ApETQwen3VLMoe(_Model, Qwen3VLMoeForConditionalGeneration):
+    """Qwen3-VL MoE under compression."""
+
+
+@under_compression()
+class ApETQwen35(_Model, Qwen3_5ForConditionalGeneration):
+    """Qwen3.5 under compression."""
+
+
+@under_compression()
+class ApETQwen35Moe(_Model, Qwen3_5MoeForConditionalGeneration):
+    """Qwen3.5 MoE under compression."""

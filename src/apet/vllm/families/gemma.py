@@ -1,4 +1,4 @@
-"""Gemma 3: an image and its crops, each between tokens of its own."""
+"""Gemma 3: an image and its crops; Gemma 4: images of many sizes, and frames. Its audio stays as it is."""
 
 from __future__ import annotations
 
@@ -6,32 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from vllm.model_executor.models.gemma3_mm import (
-    Gemma3DummyInputsBuilder,
-    Gemma3ForConditionalGeneration,
-    Gemma3MultiModalProcessor,
-    Gemma3ProcessingInfo,
-)
-from vllm.multimodal import MULTIMODAL_REGISTRY
+from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
+from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
 
+from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
-from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETGemma3"]
+__all__ = ["ApETGemma3", "ApETGemma4"]
 
 
-class _Info(CompressingInfo, Gemma3ProcessingInfo):
-    pass
-
-
-class _Processor(CompressingProcessor, Gemma3MultiModalProcessor):
-    pass
-
-
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=Gemma3DummyInputsBuilder)
+@under_compression()
 class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
     """Gemma 3 under compression."""
 
@@ -40,3 +27,8 @@ class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
     def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
         """Squares."""
         return in_squares(parts)
+
+
+@under_compression()
+class ApETGemma4(CompressingModel, Gemma4ForConditionalGeneration):
+    """Gemma 4 under compression."""

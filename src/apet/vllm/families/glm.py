@@ -1,0 +1,20 @@
+"""GLM-4.1V and GLM-4.5V: every frame of a video is a run of its own, behind its time."""
+
+from __future__ import annotations
+
+from vllm.model_executor.models.glm4_1v import Glm4vForConditionalGeneration, Glm4vMoeForConditionalGeneration
+
+from apet.vllm.family import under_compression
+from apet.vllm.mrope import MropeModel
+
+__all__ = ["ApETGlm4v", "ApETGlm4vMoe"]
+
+
+@under_compression()
+class ApETGlm4v(MropeModel, Glm4vForConditionalGeneration):
+    """GLM-4.1V under compression."""
+
+
+@under_compression()
+class ApETGlm4vMoe(MropeModel, Glm4vMoeForConditionalGeneration):
+    """GLM-4.5V under compression."""

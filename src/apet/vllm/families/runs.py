@@ -1,0 +1,30 @@
+"""Families whose images are runs of placeholders, one a tile, between tokens of their own."""
+
+from __future__ import annotations
+
+from vllm.model_executor.models.cohere2_vision import Cohere2VisionForConditionalGeneration
+from vllm.model_executor.models.idefics3 import Idefics3ForConditionalGeneration
+from vllm.model_executor.models.smolvlm import SmolVLMForConditionalGeneration
+
+from apet.vllm.family import under_compression
+from apet.vllm.model import CompressingModel
+from apet.vllm.weights import with_either_name
+
+__all__ = ["ApETCohere2Vision", "ApETIdefics3", "ApETSmolVLM"]
+
+
+@under_compression()
+class ApETCohere2Vision(CompressingModel, Cohere2VisionForConditionalGeneration):
+    """Command A Vision under compression."""
+
+    hf_to_vllm_mapper = with_either_name(Cohere2VisionForConditionalGeneration.hf_to_vllm_mapper)
+
+
+@under_compression()
+class ApETIdefics3(CompressingModel, Idefics3ForConditionalGeneration):
+    """Idefics3 under compression."""
+
+
+@under_compression()
+class ApETSmolVLM(CompressingModel, SmolVLMForConditionalGeneration):
+    """SmolVLM under compression."""

@@ -1,0 +1,80 @@
+"""Tiny models whose tiles stand between tokens of their own."""
+
+from __future__ import annotations
+
+import transformers
+
+from tests.vllm.tiny.parts import SIDE, TEXT, TOWER, chat_template, tokenizer
+
+HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+START = ["<unk>", "<s>", "</s>", "<pad>"]
+LLAMA = TEXT | {"head_dim": 64}
+
+
+def cohere2_vision():
+    names = {
+        "image_token": "<|IMG_PATCH|>",
+        "boi_token": "<|START_OF_IMG|>",
+        "eoi_token": "<|END_OF_IMG|>",
+        "img_line_break_token": "<|IMG_LINE_BREAK|>",
+    }
+    text = TEXT | {"sliding_window": 1024, "logit_scale": 1.0, "layer_norm_eps": 1e-5}
+    config = transformers.Cohere2VisionConfig(
+        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
+        text_config=transformers.Cohere2Config(**text),
+        image_token_id=4,
+        downsample_factor=2,
+        alignment_intermediate_size=256,
+    )
+    size = {"height": SIDE, "width": SIDE}
+    processor = transformers.Cohere2VisionProcessor(
+        transformers.Cohere2VisionImageProcessor(size=size, max_patches=4, patch_size=4),
+        tokenizer([*START, *names.values()], names),
+        chat_template=chat_template("<|IMG_PATCH|>", ""),
+    )
+    return transformers.Cohere2VisionForConditionalGeneration(config), processor
+
+
+ROWS = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+IDEFICS = {
+    "image_token": "<image>",
+    "fake_image_token": "<fake_token_around_image>",
+    "global_image_token": "<global-img>",
+}
+IDEFICS |= {"end_of_utterance_token": "<end_of_utterance>"}
+
+
+def _idefics(config, model, processor):
+    built = config(
+        vision_config=TOWER,
+        text_config=transformers.LlamaConfig(**LLAMA),
+        image_token_id=4,
+        scale_factor=2,
+        pad_token_id=3,
+    )
+    return model(built), processor
+
+
+def idefics3():
+    images = transformers.Idefics3ImageProcessor(
+        size={"longest_edge": 2 * SIDE}, max_image_size={"longest_edge": SIDE}, **HALF
+    )
+    processor = transformers.Idefics3Processor(
+        images,
+        tokenizer([*START, *IDEFICS.values(), *ROWS, "\n"], IDEFICS),
+        image_seq_len=16,
+        chat_template=chat_template("<image>", ""),
+    )
+    return _idefics(transformers.Idefics3Config, transformers.Idefics3ForConditionalGeneration, processor)
+
+
+def smolvlm():
+    sizes = {"size": {"longest_edge": 2 * SIDE}, "max_image_size": {"longest_edge": SIDE}}
+    processor = transformers.SmolVLMProcessor(
+        transformers.SmolVLMImageProcessor(**sizes, **HALF),
+        tokenizer([*START, *IDEFICS.values(), *ROWS, "\n"], IDEFICS),
+        transformers.SmolVLMVideoProcessor(**sizes, **HALF),
+        image_seq_len=16,
+        chat_template=chat_template("<image>", ""),
+    )
+    return _idefics(transformers.SmolVLMConfig, transformers.SmolVLMForConditionalGeneration, processor)
