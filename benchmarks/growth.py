@@ -23,13 +23,13 @@ from typing import Any
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or the profiler says that it begins and ends
 
 import torch
+from benchmarks.growth_curves import Curve, Run, curves
+from benchmarks.growth_plot import draw
 from torch.profiler import ProfilerActivity, profile
 
 from apet.app.bench.show import save_report
 from apet.app.bench.timing import keep_freed_memory, milliseconds
 from apet.evaluation.machine import machine
-from benchmarks.growth_curves import Curve, Run, curves
-from benchmarks.growth_plot import draw
 
 RUNS, ENOUGH = 5, 400.0
 """Most runs of a point, and milliseconds of a point after which there is no other."""

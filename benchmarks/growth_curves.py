@@ -61,32 +61,44 @@ def curves(width: int, points: int = 0) -> Iterator[Curve]:
 
 
 def _all(d: int) -> Iterator[Curve]:
-    for name, run in _WAYS.items():
-        against = f"visual tokens N, {KEPT} kept"
-        yield Curve(against, name, SQUARES, lambda n, run=run: run(_noise(n, d)[None], KEPT, (1, n)))
-    for name, run in _WAYS.items():
-        against = f"visual tokens N, N / {SHARE} kept"
+    against = f"visual tokens N, {KEPT} kept"
+    for name, way in _WAYS.items():
+        yield Curve(against, name, SQUARES, lambda n, way=way: way(_noise(n, d)[None], KEPT, (1, n)))
+    against = f"visual tokens N, N / {SHARE} kept"
+    for name, way in _WAYS.items():
         at = FEWER if name.startswith("greedy") else SQUARES
         yield Curve(
-            against, name, at, lambda n, run=run: run(_noise(n, d)[None], n // SHARE, (1, n)), time=2.0
+            against,
+            name,
+            at,
+            lambda n, way=way: way(_noise(n, d)[None], n // SHARE, (1, n)),
+            time=2.0,
+            memory=1.0 if name == "compress" else 2.0,
         )
-    # The comparison of candidates, and of a basis with itself, grows with the square of K.
-    for name, run in _WAYS.items():
-        x = _noise(4096, d)[None]
-        at = (32, 64, 128, 256, 512, 1024, 2048)
+    at = (32, 64, 128, 256, 512, 1024, 2048)
+    for name, way in _WAYS.items():
         most = 1.0 if name == "compress" else 2.0
-        yield Curve("kept tokens K of 4096", name, at, lambda k, x=x, run=run: run(x, k, (1, 4096)), most)
-    x, at = _noise(4096, d), (8, 16, 32, 64, 128, 256, 512)
+        yield Curve(
+            "kept tokens K of 4096",
+            name,
+            at,
+            lambda k, way=way: way(_noise(4096, d)[None], k, (1, 4096)),
+            time=most,
+            memory=most,
+        )
     yield Curve(
-        "basis tokens M of 4096",
+        "basis tokens M of 4096, 512 kept",
         "compress",
-        at,
+        (8, 16, 32, 64, 128, 256, 512),
         lambda m: lambda: compress(_noise(4096, d), 512, basis_size=m),
     )
-    for name, run in _WAYS.items():
-        against = f"batch of images, 576 tokens, {KEPT} kept"
+    against = f"batch of images, 576 tokens, {KEPT} kept"
+    for name, way in _WAYS.items():
         yield Curve(
-            against, name, DOUBLED[:6], lambda b, run=run: run(_noise(576 * b, d).view(b, 576, d), KEPT, (1, 576))
+            against,
+            name,
+            DOUBLED[:6],
+            lambda b, way=way: way(_noise(576 * b, d).view(b, 576, d), KEPT, (1, 576)),
         )
     yield from _images(d)
     yield from _frames(d)
@@ -115,9 +127,7 @@ def _frames(d: int) -> Iterator[Curve]:
 
     yield Curve(against, "compress_ragged", at, lambda n: ragged(n, keep=8))
     yield Curve(against, "tolerance, shared", at, lambda n: ragged(n, tolerance=0.5, budget="shared"))
-    yield Curve(
-        against, "spread", at, lambda n: _spread(_noise(64 * n, d).view(n, 64, d), 8, (1, 64))
-    )
+    yield Curve(against, "spread", at, lambda n: _spread(_noise(64 * n, d).view(n, 64, d), 8, (1, 64)))
     # One choice among the tokens of all frames: the product of N tokens with N / 8 kept ones.
     yield Curve(
         "frames of a video chosen from as a whole, 64 tokens, 8 kept",
@@ -125,6 +135,7 @@ def _frames(d: int) -> Iterator[Curve]:
         at,
         lambda n: _spread(_noise(64 * n, d)[None], 8 * n, (n, 64)),
         time=2.0,
+        memory=2.0,
     )
 
 
@@ -170,7 +181,7 @@ def _model() -> torch.nn.Module:
 
 @cache
 def _all_noise(width: int) -> Tensor:
-    return torch.randn(max(128 * 576, max(SQUARES)), width, generator=torch.Generator().manual_seed(0))
+    return torch.randn(max(128 * 576, *SQUARES), width, generator=torch.Generator().manual_seed(0))
 
 
 def _noise(rows: int, width: int) -> Tensor:

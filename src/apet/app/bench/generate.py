@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,6 +65,7 @@ def bench_generate(
     first: int,
     repeats: int,
     new_tokens: int,
+    others: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Checks, then times every row; times in milliseconds.
 
@@ -75,6 +77,7 @@ def bench_generate(
         first: What its first stage keeps.
         repeats: Timed runs of each row, in turns.
         new_tokens: Tokens that every run generates, at least 2.
+        others: Methods that have a row beside those of ApET and the oracle; None for all.
 
     Returns:
         The machine, and a row per way to run: times, or why there are none: ``"refused"`` where a check
@@ -89,7 +92,7 @@ def bench_generate(
         "attention": model.config._attn_implementation,
     }
     with torch.inference_mode():
-        for variant in variants(keep, stage2, first):
+        for variant in variants(keep, stage2, first, others):
             row: dict[str, Any] = {"name": variant.name}
             rows.append(row)
             task, reason = _checked(task, variant)
