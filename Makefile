@@ -121,14 +121,15 @@ ablations: $(VENV)/.installed-dev reference
 	cp runs/ablations/results.md docs/ablations-apet.md
 	$(BIN)/python docs/make_ablations.py runs/ablations-spread
 
-# Times on this machine, and the page made from them; nothing else should run on it meanwhile. On a GPU, before:
-#   APET_KERNELS=auto .venv/bin/python benchmarks/gpu.py --output benchmarks/results/gpu.json
+# Times on this machine, and the page made from them; nothing else should run on it meanwhile: it takes about 15
+# minutes on two cores. Those on a GPU come from benchmarks/on_gpu.sh, before.
 performance: $(VENV)/.installed-dev
 	$(BIN)/apet bench ops --repeats 9 --device cpu --json benchmarks/results/ops.json --plot docs/performance-ops.png
 	$(BIN)/apet bench generate --repeats 9 --json benchmarks/results/generate.json --plot docs/performance.png
-	$(BIN)/python benchmarks/gpu.py --quarter --output benchmarks/results/quarter.json
+	$(BIN)/python -m benchmarks.shapes --output benchmarks/results/shapes.json
 	$(BIN)/apet bench host --json benchmarks/results/host.json
-	PYTHONPATH=. $(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks.growth --output benchmarks/results/growth.json --plot docs/performance-growth.png
+	$(BIN)/python -m benchmarks.report
 
 # lmms-eval brings a hundred packages, so its tests have an environment of their own. There is no torchvision
 # for PyTorch's CPU wheel that can be imported, and the tests need none.

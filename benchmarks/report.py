@@ -1,6 +1,6 @@
 """Writes docs/performance.md from what `make performance` records in benchmarks/results.
 
-python benchmarks/report.py
+python -m benchmarks.report
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report_gpu import NONE, on_a_gpu
+from benchmarks.report_growth import growth
 
 from apet.app.bench.host import DECODE_LIMIT, LIMITS
 from apet.app.bench.steps import STEPS
@@ -40,17 +41,15 @@ def page(results: dict[str, Any]) -> str:
     if "generate" in results:
         parts += ["\n## The embedded model\n", *model(results["generate"])]
         parts.append("\n![Times to first token, by method](performance.png)\n")
-    if "quarter" in results:
-        parts.append("\n## A quarter of LLaVA-1.5-7B\n")
-        parts.append(
-            "\nRandom weights; a quarter of the decoder's width and layers, half of the encoder's.\n"
-        )
-        parts += [part for report in results["quarter"].values() for part in model(report)]
+    for report in results.get("shapes", {}).values():
+        parts += [f"\n## {report['title']}\n", f"\n{report['about']}\n", *model(report)]
     if "ops" in results:
         parts += ["\n## The operation\n", *operation(results["ops"]), TARGETS]
         parts.append("\n![The operation beside plain lines, and its steps](performance-ops.png)\n")
     if "host" in results:
         parts += ["\n## The host\n", *host(results["host"])]
+    if "growth" in results:
+        parts += ["\n## Growth\n", *growth(results["growth"], machine(results["growth"]))]
     parts += on_a_gpu(results["gpu"], line, model) if "gpu" in results else [NONE]
     return "".join(parts)
 

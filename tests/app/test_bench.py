@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks import gpu
+from benchmarks import shapes
 from tests.hf.tiny import prompts, tiny_llava
 from typer.testing import CliRunner
 
@@ -17,6 +17,7 @@ from apet.app.bench.plots import draw_first_tokens, draw_ops
 from apet.app.bench.show import machine_in_words, print_generate
 from apet.app.bench.steps import STEPS
 from apet.app.bench.timing import interleaved, spread
+from apet.app.known import KNOWN, build, inputs, tiny
 from apet.app.main import app
 from apet.core import compress
 from apet.core.errors import ApETError
@@ -174,37 +175,39 @@ def test_plots_without_matplotlib_say_what_to_install(monkeypatch, tmp_path):
         draw_first_tokens({"rows": []}, Path(tmp_path / "bars.png"))
 
 
-def test_the_gpu_benchmark_runs_from_end_to_end_in_small_shapes(tmp_path, capsys):
-    """The one command for a GPU, its models with four small layers each."""
-    out = tmp_path / "results.json"
-    assert gpu.main(["--tiny", "--output", str(out)]) == 0
-    results = json.loads(out.read_text())
-    assert set(results) == {
-        "ops, bfloat16", "ops, float32", *(f"{case.name}, batch 2, sdpa" for case in gpu.CASES)
-    }  # fmt: skip
+@pytest.mark.parametrize("name", KNOWN)
+def test_known_models_run_from_picture_to_answer(name):
+    """With four small layers each."""
+    model = build(tiny(KNOWN[name]), "cpu", torch.float32)
+    report = generate.bench_generate(
+        model, inputs(model, 2, 6, 6), keep=8, stage2=Stage2(2, 4), first=12, repeats=1, new_tokens=2
+    )
+    rows = {row["name"]: row for row in report["rows"]}
     times = {"first_token", "vision", "selection", "prefill", "decode", "cache_bytes", "images_per_second"}
-    for case in gpu.CASES:
-        report = results[f"{case.name}, batch 2, sdpa"]
-        rows = {row["name"]: row for row in report["rows"]}
-        for name in ("uncompressed", "apet", "apet, two stages", "oracle", "random", "divprune", "fastv"):
-            assert times <= set(rows[name]), rows[name]
-        # What ApET leaves is what the oracle is given: 8 of each part, and LLaVA-NeXT's newlines.
-        parts, newlines = {"llava-next-7b": (5, 12), "video-llava-7b": (8, 0)}.get(case.model, (1, 0))
-        assert report["kept_tokens"] == 8 * parts + newlines
-        assert rows["apet"]["cache_bytes"] == rows["oracle"]["cache_bytes"]
-        assert set(report["predicted"]["rows"]) == {"uncompressed", "apet", "apet, two stages"}
-        assert ("refused" in rows["visionzip"], "left_out" in rows["visionzip"]) == (
-            False,
-            case.model != "llava-1.5-7b",
-        )
-    assert "predicted from" in capsys.readouterr().out
+    for row in ("uncompressed", "apet", "apet, two stages", "oracle", "random", "divprune", "fastv"):
+        assert times <= set(rows[row]), rows[row]
+    # What ApET leaves is what the oracle is given: 8 of each part, and LLaVA-NeXT's newlines.
+    parts, newlines = {"llava-next-7b": (5, 12), "video-llava-7b": (8, 0)}.get(name, (1, 0))
+    assert report["kept_tokens"] == 8 * parts + newlines
+    assert rows["apet"]["cache_bytes"] == rows["oracle"]["cache_bytes"]
+    assert ("refused" in rows["visionzip"], "left_out" in rows["visionzip"]) == (
+        False,
+        name != "llava-1.5-7b",
+    )
 
 
-def test_the_gpu_benchmark_needs_a_gpu_and_known_names(capsys):
-    for arguments in (["--only", "gpt"], [] if not torch.cuda.is_available() else ["--only", "gpt"]):
-        with pytest.raises(SystemExit):
-            gpu.main(arguments)
-    assert "llava-next-7b" in capsys.readouterr().err
+def test_shapes_needs_known_names(capsys):
+    with pytest.raises(SystemExit):
+        shapes.main(["--only", "gpt"])
+    assert "quarter, half, eye" in capsys.readouterr().err
+
+
+def test_shapes_leaves_out_an_eye_that_is_not_there(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(shapes, "is_fetched", lambda: False)
+    out = tmp_path / "shapes.json"
+    assert shapes.main(["--only", "eye", "--output", str(out)]) == 0
+    assert "left out" in capsys.readouterr().out
+    assert not out.exists()
 
 
 def test_a_row_that_breaks_leaves_the_others(monkeypatch):

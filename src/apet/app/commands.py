@@ -130,8 +130,8 @@ def plan(
         str | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="Model id or folder, or llava-1.5-7b, llava-next-7b, video-llava-7b, qwen2.5-vl-7b or "
-            "qwen3-vl-8b without a connection; the embedded model if not given.",
+            help="Model id or folder, or llava-1.5-7b, llava-next-7b, video-llava-7b, qwen2.5-vl-7b, "
+            "qwen2.5-vl-3b or qwen3-vl-8b without a connection; the embedded model if not given.",
             show_default=False,
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,17 +72,24 @@ def _fits(name: str) -> bool:
     return name != "apet" and "image" in METHODS[name].takes
 
 
-def variants(keep: int, stage2: Stage2 | None, first: int) -> list[Variant]:
-    """All rows.
+def variants(
+    keep: int, stage2: Stage2 | None, first: int, others: Collection[str] | None = None
+) -> list[Variant]:
+    """The rows.
 
     Args:
         keep: Visual tokens of each picture, tile or frame in every decoder layer.
         stage2: The second stage of the two-stage row; None leaves that row out.
         first: What its first stage keeps.
+        others: Methods beside ApET; None for all that take pictures.
     """
     rows = [Variant("uncompressed"), Variant("apet", lambda: ApET(keep))]
     if stage2 is not None:
         rows.append(Variant("apet, two stages", lambda: ApET(first, stage2=stage2)))
     rows.append(Variant("oracle", oracle=True))
-    rows += [Variant(name, _by_name(name, keep)) for name in METHODS if _fits(name)]
+    rows += [
+        Variant(name, _by_name(name, keep))
+        for name in METHODS
+        if _fits(name) and (others is None or name in others)
+    ]
     return rows

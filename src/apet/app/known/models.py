@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["KNOWN", "configuration_of", "quarter", "tiny"]
+__all__ = ["KNOWN", "configuration_of", "shrunk", "tiny"]
 
 _CLIP = {
     "model_type": "clip_vision_model",
@@ -63,6 +63,24 @@ KNOWN: dict[str, dict[str, Any]] = {
             "vocab_size": 152064,
         },
     },
+    "qwen2.5-vl-3b": {
+        "model_type": "qwen2_5_vl",
+        "tie_word_embeddings": True,
+        "vision_config": {
+            "hidden_size": 1280,
+            "intermediate_size": 3420,
+            "num_heads": 16,
+            "out_hidden_size": 2048,
+        },
+        "text_config": {
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 2,
+            "vocab_size": 151936,
+        },
+    },
     "qwen3-vl-8b": {
         "model_type": "qwen3_vl",
         "tie_word_embeddings": False,
@@ -95,13 +113,7 @@ _SMALL_TEXT = {
     "vocab_size": 200,
     "max_position_embeddings": 1024,
 }
-_SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-)
+_WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "num_heads")
 _SMALL_TOWER = {"hidden_size": 32, "intermediate_size": 32}
 
 
@@ -113,13 +125,22 @@ def configuration_of(settings: dict[str, Any]) -> Any:
     return AutoConfig.for_model(own.pop("model_type"), **own)
 
 
-def quarter(settings: dict[str, Any]) -> dict[str, Any]:
-    """LLaVA-1.5 with a quarter of the decoder's width and layers, and half of the encoder's, for a CPU."""
+def shrunk(settings: dict[str, Any], decoder: int, encoder: int, *, layers: bool = False) -> dict[str, Any]:
+    """The same model with a share of the width, for a CPU; heads are fewer, not narrower.
+
+    Args:
+        settings: An entry of `KNOWN` that states every width.
+        decoder: What the decoder's width is divided by.
+        encoder: What the encoder's width is divided by.
+        layers: Whether the layers are divided as well.
+    """
     small = deepcopy(settings)
-    for part, share in (("text_config", 4), ("vision_config", 2)):
-        for name in _SIZES:
+    for part, share in (("text_config", decoder), ("vision_config", encoder)):
+        for name in (*_WIDTHS, *(("num_hidden_layers",) if layers else ())):
             if name in small[part]:
                 small[part][name] //= share
+    if "out_hidden_size" in small["vision_config"]:
+        small["vision_config"]["out_hidden_size"] = small["text_config"]["hidden_size"]
     return small
 
 
