@@ -16,8 +16,8 @@ ABOUT = """
 A slope is the exponent of the growth, 1 for growth in proportion, in a curve's upper half, where fixed costs
 no longer hide it. Beside it stands what the arithmetic asks for at most: 1, with these exceptions.
 
-- Where a share of N is kept, N tokens are compared with K: time grows with the square of N. `spread` holds the
-  likenesses of one round, N times K / 8 numbers, so its memory does in the end.
+- Where a share of N is kept, N tokens are compared with K: time grows with the square of N. `spread` holds
+  the likenesses of one round, N times K / 8 numbers, so its memory does in the end.
 - `greedy` solves with a basis of up to K tokens, and `spread` compares the candidates of a round with each
   other, four for each that it picks: time and memory grow with the square of K as soon as that is much
   beside N times K.
