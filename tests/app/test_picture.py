@@ -128,6 +128,7 @@ def test_bad_requests_are_one_error_and_write_nothing(scene, tmp_path):
         (("--tolerance", "0.1", "--keep", "64"), "keep=64 and tolerance=0.1"),
         (("--tolerance", "1_0"), "picture --tolerance: got '1_0'"),
         (("--output", tmp_path / "no" / "out.png"), "no such folder"),
+        (("--output", tmp_path / "scene.png"), "scene.png, which is read; expected another path"),
     ):
         error = _run(tmp_path / "scene.png", "--output", out, *arguments).exception
         assert isinstance(error, ApETError), arguments

@@ -70,7 +70,7 @@ def answer_request(request: Request, *, as_json: bool) -> None:
             raise ApETError(written, got, "a method that keeps tokens of the picture")
         if request.picture_out == STDOUT:
             raise ApETError(written, "-, where the answer goes", "a path ending in .png or .jpg")
-        check_picture_path(request.picture_out, written)
+        check_picture_path(request.picture_out, written, [request.picture])
     operation = typed("picture", "ask")
     with picture_files([request.picture], operation) as paths:
         pictures = open_frames(paths, operation=operation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -99,12 +99,12 @@ def as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def check_picture_path(path: Path, operation: str) -> None:
-    """Checks that a picture can be written there, before work is done for it.
+def check_picture_path(path: Path, operation: str, given: Sequence[object] = ()) -> None:
+    """Checks that a picture can be written there, over none of those given, before work is done for it.
 
     Raises:
-        ApETError: If the ending names no format that can be written, the folder does not exist, or standard
-            output is a terminal.
+        ApETError: If the ending names no format that can be written, the folder does not exist, standard
+            output is a terminal, or it is one of the pictures that are read.
     """
     if path == STDOUT:
         if sys.stdout.isatty():
@@ -116,6 +116,8 @@ def check_picture_path(path: Path, operation: str) -> None:
         raise ApETError(operation, f"{path} (ending {path.suffix!r})", "a path ending in .png or .jpg")
     if not path.parent.is_dir():
         raise ApETError(operation, f"{path} (no such folder)", "a path in a folder that exists")
+    if path.exists() and any(Path(str(one)).exists() and path.samefile(str(one)) for one in given):
+        raise ApETError(operation, f"{path}, which is read", "another path than the picture's own")
 
 
 def save_picture(image: Image.Image, path: Path, operation: str) -> None:

@@ -51,7 +51,7 @@ def draw_picture(
         got = f"{type(methods[0]).__name__}, which replaces the picture"
         raise ApETError(typed("method", "picture"), got, "a method that keeps tokens of the picture")
     operation, written = typed("pictures", "picture"), typed("output", "picture")
-    check_picture_path(output, written)
+    check_picture_path(output, written, given)
     with picture_files(given, operation) as paths:
         pictures = open_frames(paths, frames, operation)
     if model_name is None and not all(is_drawn(picture) for picture in pictures) and has_real_eye():

@@ -9,7 +9,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from apet.core.errors import not_finite
+from apet.core.errors import ApETError, not_finite
 from apet.core.finite import LARGE, SMALL, how_to_read
 
 __all__ = [
@@ -195,7 +195,7 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
         operation: What to name in the error.
 
     Raises:
-        ApETError: If a value is NaN, infinite, or infinite in float32.
+        ApETError: If a value is NaN, infinite, or infinite in float32, or if all of an image vanish in it.
     """
     x = x.detach()
     plain = Tokens(x, None, x.new_empty(0))
@@ -212,6 +212,12 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
     if look and not bool(torch.isfinite(largest).all()):
         image = int(torch.isfinite(largest).logical_not().nonzero()[0])
         raise not_finite(operation, tuple(x.shape), image)
+    if look and x.dtype == torch.float64:
+        vanished = (largest == 0) & (x.abs().amax(dim=(1, 2)) > 0)
+        if bool(vanished.any()):
+            image = int(vanished.nonzero()[0])
+            got = f"tokens {tuple(x.shape)} that are zero in float32 (first in image {image})"
+            raise ApETError(operation, got, "values within float32's range")
     mantissa, _ = torch.frexp(largest)
     unit = (4.0 * mantissa / largest).clamp(max=2.0**126)
     scale = torch.where(ordinary | (largest == 0), torch.ones_like(unit), unit)

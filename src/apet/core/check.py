@@ -30,6 +30,9 @@ def check_tokens(tokens: object, operation: str, ndims: tuple[int, ...] = (2, 3)
     shapes = " or ".join({2: "(N, d)", 3: "(B, N, d)"}[n] for n in ndims)
     if not isinstance(tokens, torch.Tensor):
         raise ApETError(operation, f"tokens of type {type(tokens).__name__}", f"a tensor {shapes}")
+    if tokens.layout != torch.strided or tokens.device.type == "meta":
+        got = "tokens without values" if tokens.device.type == "meta" else f"tokens of layout {tokens.layout}"
+        raise ApETError(operation, got, "a dense tensor of values")
     if tokens.dtype not in FLOATS:
         raise ApETError(operation, f"tokens of dtype {tokens.dtype}", "a float dtype of 16, 32 or 64 bits")
     if tokens.ndim not in ndims:

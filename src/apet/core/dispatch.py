@@ -20,7 +20,8 @@ from apet.implementations import offered
 __all__ = ["VARIABLE", "Decided", "Kernels", "interpreted", "kernels_for"]
 
 VARIABLE = "APET_KERNELS"
-"""Environment variable: ``auto`` (the default), ``off`` or ``on``; read at every call."""
+"""Environment variable: ``auto`` (also if it is empty or not set), ``off`` or ``on``; read
+at every call."""
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MOST_BASIS = 64
@@ -89,7 +90,7 @@ def kernels_for(
     Raises:
         ApETError: If the variable has another value, or is ``on`` and the kernels cannot compute this.
     """
-    mode = os.environ.get(VARIABLE, "auto")
+    mode = os.environ.get(VARIABLE) or "auto"
     if mode == "off" or (mode == "auto" and (x.device.type != "cuda" or torch.compiler.is_compiling())):
         return None
     if mode not in ("auto", "on"):

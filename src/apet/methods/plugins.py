@@ -33,7 +33,7 @@ def plugged_in(taken: Container[str]) -> dict[str, type[Method]]:
             continue
         try:
             kind = entry.load()
-        except Exception as error:  # noqa: BLE001 (whatever another package does at import)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever another package does at import)
             _warn(entry, f"{type(error).__name__}: {error}", "a class that can be imported")
             continue
         if not (isinstance(kind, type) and issubclass(kind, Method)):

@@ -108,7 +108,7 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     )
     console.print(
         f"[dim]{device.title}; {counted(load.batch, 'request')} of {each}; {pictures}. "
-        "Times are a roofline's, so bounds: no run is faster.[/dim]",
+        "Times are a roofline's: no run is faster, and ratios shrink where the host is the limit.[/dim]",
         highlight=False,
     )
 
