@@ -90,8 +90,8 @@ train-eye: reference
 # Every method and budget, as a report; a killed run goes on. Methods that look at the question share no prefill, so they
 # are asked fewer questions and stand in a table of their own, beside others on the same questions.
 BLIND := apet,spread,divprune,divprune:at=projector_output,greedy,greedy:rounds=4,apet:at=projector_output,unlike,norm,tome,$\
-grid,pool,random,downsample,none,visionzip,vispruner,hiprune,prumerge+,apet:tolerance=0.2,apet:tolerance=0.3,$\
-apet:tolerance=0.4
+grid,pool,random,downsample,none,apet:tolerance=0.2,apet:tolerance=0.3,apet:tolerance=0.4
+ENCODER := apet,spread,visionzip,vispruner,hiprune,prumerge+
 ASKING := apet,spread,divprune:at=projector_output,greedy:rounds=4,fastv,dart,pyramiddrop,sparsevlm,cdpruner,resprune,spare
 
 # $(call report,options,folder,page)
@@ -99,6 +99,8 @@ define report
 	$(BIN)/apet eval $(1) --methods $(BLIND) --limit 110 --output $(2)
 	cp $(2)/results.md docs/$(3).md
 	cp $(2)/results.html docs/$(3)-plots.html
+	$(BIN)/apet eval $(1) --methods $(ENCODER) --stage2 off --limit 110 --output $(2)
+	sed "1s/.*/# Methods that read the encoder's attention/; s/^#/##/" $(2)/results.md >> docs/$(3).md
 	$(BIN)/apet eval $(1) --methods $(ASKING) --limit 20 --output $(2)
 	sed '1s/.*/# Methods that look at the question/; s/^#/##/' $(2)/results.md >> docs/$(3).md
 	cp $(2)/results.html docs/$(3)-asking-plots.html

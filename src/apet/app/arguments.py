@@ -20,8 +20,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Method = Annotated[
     str,
     typer.Option(
-        help="How to choose: apet, spread, greedy, random, ..., with fields if any: greedy:rounds=4; any other "
-        "word lists all."
+        help="How to choose: apet, spread, greedy, random, ..., with fields if any: greedy:rounds=4; any "
+        "other word lists all."
     ),
 ]
 Second = Annotated[
