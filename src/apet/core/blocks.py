@@ -212,8 +212,8 @@ def read_tokens(x: Tensor, check_finite: bool, operation: str) -> Tokens:
     if look and not bool(torch.isfinite(largest).all()):
         image = int(torch.isfinite(largest).logical_not().nonzero()[0])
         raise not_finite(operation, tuple(x.shape), image)
-    if look and x.dtype == torch.float64:
-        vanished = (largest == 0) & (x.abs().amax(dim=(1, 2)) > 0)
+    if look and x.dtype == torch.float64 and bool((largest == 0).any()):
+        vanished = (largest == 0) & ((x.amax(dim=(1, 2)) > 0) | (x.amin(dim=(1, 2)) < 0))
         if bool(vanished.any()):
             image = int(vanished.nonzero()[0])
             got = f"tokens {tuple(x.shape)} that are zero in float32 (first in image {image})"
