@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from apet.app.bench.ops import without_kernels
-from apet.app.bench.timing import copy_rate, milliseconds, spread
+from apet.app.bench.timing import captured, copy_rate, milliseconds, spread
 from apet.core import Compression, compress
 
 __all__ = ["agreement", "times", "warm"]
@@ -134,8 +134,8 @@ def _row(part: Part, size: Size, dtype: torch.dtype, rate: float, flops: float) 
     # Ten reads of the tokens, and the products of the dropped with the kept ones.
     row["floor"] = 10 * x.numel() * x.element_size() / rate + 2e3 * batch * (n - keep) * keep * width / flops
     if part.gpu:
-        row["kernels_in_a_graph"] = _on_device(part, _captured(ours), 5)
-        row["core_in_a_graph"] = _on_device(part, _captured(core), 3)
+        row["kernels_in_a_graph"] = _on_device(part, captured(ours), 5)
+        row["core_in_a_graph"] = _on_device(part, captured(core), 3)
         row["microseconds"] = _profile(ours)
         torch.cuda.empty_cache()
     return row
@@ -165,15 +165,6 @@ def _on_device(part: Part, run: Callable[[], object], inner: int) -> dict[str, f
         synchronize()
         taken.append(begin.elapsed_time(end) / inner)
     return spread(taken)
-
-
-def _captured(run: Callable[[], object]) -> Callable[[], object]:
-    run()
-    synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
-    return graph.replay
 
 
 def _profile(run: Callable[[], object]) -> dict[str, list[float]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
 from apet.app.bench.naive import naive, naive_bytes, plain
 from apet.app.bench.steps import STEPS, steps
-from apet.app.bench.timing import copy_rate, interleaved, keep_freed_memory
+from apet.app.bench.timing import captured, copy_rate, interleaved, keep_freed_memory
 from apet.app.command import typed
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
@@ -114,7 +114,7 @@ def _measure(
         return {**row, "refused": wrong}
     runs: dict[str, Callable[[], object]] = {"compress": lambda: compress(x, keep)}
     if device.type == "cuda":
-        runs["graph"] = _captured(x, keep)
+        runs["graph"] = captured(lambda: compress(x, keep, check_finite=False))
     if kernels:
         runs["core"] = lambda: _core(x, keep)
     else:
@@ -198,17 +198,6 @@ def without_kernels() -> Iterator[None]:
 def _core(x: Tensor, keep: int) -> Any:
     with without_kernels():
         return compress(x, keep, basis_size=BASIS_SIZE)
-
-
-def _captured(x: Tensor, keep: int) -> Callable[[], object]:
-    """The operation in a CUDA graph, whose replay leaves the host's launches out."""
-    for _ in range(2):
-        compress(x, keep, check_finite=False)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        compress(x, keep, check_finite=False)
-    replay: Callable[[], object] = graph.replay
-    return replay
 
 
 def _free_bytes(device: torch.device) -> int | None:
