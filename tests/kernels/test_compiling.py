@@ -67,3 +67,77 @@ def test_kernels_compile_for_a_hopper_gpu(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (done.stdout.count("True"), done.stdout.count("False")) == (11, 0), done.stdout
+
+
+PRETENDED = """
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+compiled = []
+
+
+class Pretended:
+    class utils:
+        @staticmethod
+        def load_binary(name, *_):
+            compiled.append(name)
+            return 1, 2, 64, 0, 1024
+
+        @staticmethod
+        def get_device_properties(_):
+            return {"max_shared_mem": 232448, "multiprocessor_count": 132}
+
+    launcher_cls = staticmethod(lambda src, metadata: lambda *_: None)
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device=0: 0)
+
+
+driver.set_active(Pretended())
+from apet.kernels import farthest
+from apet.kernels.calls import select_dense, select_ragged
+
+farthest.processors = lambda index: 132
+
+
+def select(images, total=64, kept=9, count=5):
+    tokens = torch.zeros(images, total, 256, dtype=torch.bfloat16)
+    select_dense(tokens, kept, count, None, 1e-5, False, "")
+
+
+def ragged(lengths, keeps):
+    parts = [torch.zeros(length, 256, dtype=torch.bfloat16) for length in lengths]
+    select_ragged(parts, keeps, [5] * len(lengths), None, 1e-5, False, True, "")
+
+
+select(1)
+ragged([50, 77, 33], [9, 8, 7])
+print(*compiled)
+compiled.clear()
+for images in (2, 3, 4, 16):
+    select(images)
+select(1, total=77)
+select(1, kept=16)
+select(1, kept=16, count=7)
+ragged([50, 77], [9, 8])
+ragged([64] * 4, [16] * 4)
+print(*compiled)
+"""
+
+
+def test_another_batch_compiles_nothing_anew(tmp_path):
+    """A driver that only counts takes the GPU's place, so this is what Triton would do on one."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", PRETENDED],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    first, again = done.stdout.splitlines()
+    assert sorted(first.split()) == ["_assign", "_gram", "_mean", "_project", "_residual", "_together"]
+    assert again == ""

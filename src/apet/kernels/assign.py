@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import program_rows, unit_of
+from apet.kernels.device import entry, program_rows, unit_of
 from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, dot_options, grid, power_of_2
 from apet.kernels.segments import Segments
@@ -94,7 +94,7 @@ def _products(
     return dots
 
 
-@triton.jit(do_not_specialize=["most"])
+@entry
 def _assign(
     x,
     offsets,

@@ -6,12 +6,16 @@ reach.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import triton
 import triton.language as tl
 
 __all__ = [
     "basis_row",
     "basis_rows",
+    "entry",
     "extent",
     "first_column",
     "last_index",
@@ -20,6 +24,19 @@ __all__ = [
     "read_rows",
     "unit_of",
 ]
+
+_COUNTS = ["keys", "longest", "most", "number", "slices", "step"]
+_LISTS = ["assignment", "basis", "begins", "best", "counts", "indices", "keeps", "largest", "met", "nearest"]
+_LISTS += ["offsets", "peaks", "scores"]
+
+
+def entry(kernel: Callable[..., None]) -> Any:
+    """Makes a kernel that is launched from a function.
+
+    Triton compiles anew for numbers that 16 divides, and for addresses; here for those alone that depend on
+    the model: another number of images, of their tokens or of what they keep compiles nothing.
+    """
+    return triton.jit(kernel, do_not_specialize=_COUNTS, do_not_specialize_on_alignment=_LISTS)
 
 
 @triton.jit

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from apet.core.dispatch import interpreted
-from apet.kernels.device import basis_row, extent, pack, read_rows, unit_of
+from apet.kernels.device import basis_row, entry, extent, pack, read_rows, unit_of
 from apet.kernels.launch import Tiles, grid, options, processors
 from apet.kernels.segments import Segments
 
@@ -168,7 +168,7 @@ def _meet(met, target) -> None:
     tl.debug_barrier()
 
 
-@triton.jit(do_not_specialize=["keys", "number"])
+@entry
 def _together(
     x,
     offsets,
@@ -210,7 +210,7 @@ def _together(
             _meet(met + segment, meetings * each)
 
 
-@triton.jit(do_not_specialize=["keys", "number", "step"])
+@entry
 def _apart(
     x,
     offsets,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
+from apet.kernels.device import entry
 from apet.kernels.launch import Tiles, options
 
 __all__ = ["slot_means"]
@@ -34,7 +34,7 @@ def slot_means(x: Tensor, slots: Tensor, kept: int, tiles: Tiles) -> Tensor:
     return out
 
 
-@triton.jit
+@entry
 def _mean(x, order, begins, out, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> None:
     slot = tl.program_id(0).to(tl.int64)
     begin, end = tl.load(begins + slot), tl.load(begins + slot + 1)

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import basis_rows, program_rows, read_rows, unit_of
+from apet.kernels.device import basis_rows, entry, program_rows, read_rows, unit_of
 from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, grid, options
 from apet.kernels.segments import Segments
@@ -74,7 +74,7 @@ def _left(tile, weights, span, columns, width, steps, count):
     return tl.sum(tile * tile, axis=1)
 
 
-@triton.jit(do_not_specialize=["keys", "longest"])
+@entry
 def _residual(
     x,
     offsets,

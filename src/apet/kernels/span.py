@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from apet.kernels.device import basis_row, basis_rows, extent, unit_of
+from apet.kernels.device import basis_row, basis_rows, entry, extent, unit_of
 from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, options, power_of_2
 from apet.kernels.segments import Segments
@@ -52,7 +52,7 @@ def _picked(x, rows, columns, width, unit):
     return (tile.to(tl.float32) * unit).to(tl.float64)
 
 
-@triton.jit(do_not_specialize=["keys", "most"])
+@entry
 def _gram(
     x,
     offsets,
@@ -107,7 +107,7 @@ def _factor(gram, ridge, count, steps, BASIS: tl.constexpr):
     return lower, sure
 
 
-@triton.jit(do_not_specialize=["keys", "most", "slices"])
+@entry
 def _project(
     x,
     offsets,

@@ -18,10 +18,9 @@ from apet.methods.relevance import relevance, stretched
 
 __all__ = ["SPARE", "ResPrune"]
 
-_UNREAD = (
-    "how the text weighs on the residual is told in the abstract, and no formula could be read: here "
-    "the residual times the weight, the mean cosine similarity to the language model's embeddings of the "
-    "prompt, stretched to 0 to 1"
+_RELEVANCE = (
+    "the weight here is the mean cosine similarity to the language model's embeddings of the whole prompt, "
+    "stretched to 0 to 1"
 )
 
 
@@ -67,11 +66,12 @@ class _Textual(Informed):
 class ResPrune(_Textual):
     """Residuals times relevance (ResPrune, arXiv 2603.21105).
 
-    Tokens stay that the picked ones explain badly and that have to do with the prompt.
+    Tokens stay that the picked ones explain badly and that have to do with the prompt. The paper's score is the
+    squared residual times the relevance to the power alpha, so its alpha is twice `strength`.
     """
 
     published: ClassVar[str] = "ResPrune, arXiv 2603.21105"
-    departs: ClassVar[str] = _UNREAD
+    departs: ClassVar[str] = f"the paper compares with the nouns of the prompt alone and tunes alpha: {_RELEVANCE}"
 
     def weigh(self, relevant: Tensor) -> Tensor:
         """The relevance."""
@@ -86,7 +86,9 @@ class SPARE(_Textual):
     """
 
     published: ClassVar[str] = "SPARE, arXiv 2606.18681"
-    departs: ClassVar[str] = _UNREAD
+    departs: ClassVar[str] = (
+        f"how the text weighs is told in the abstract alone, and no formula could be read: {_RELEVANCE}"
+    )
 
     def weigh(self, relevant: Tensor) -> Tensor:
         """One minus the relevance, the least a little above 0."""
