@@ -100,9 +100,9 @@ define report
 	cp $(2)/results.md docs/$(3).md
 	cp $(2)/results.html docs/$(3)-plots.html
 	$(BIN)/apet eval $(1) --methods $(ENCODER) --stage2 off --limit 110 --output $(2)
-	sed "1s/.*/# Methods that read the encoder's attention/; s/^#/##/" $(2)/results.md >> docs/$(3).md
+	(echo; sed "1s/.*/# Methods that read the encoder's attention/; s/^#/##/" $(2)/results.md) >> docs/$(3).md
 	$(BIN)/apet eval $(1) --methods $(ASKING) --limit 20 --output $(2)
-	sed '1s/.*/# Methods that look at the question/; s/^#/##/' $(2)/results.md >> docs/$(3).md
+	(echo; sed '1s/.*/# Methods that look at the question/; s/^#/##/' $(2)/results.md) >> docs/$(3).md
 	cp $(2)/results.html docs/$(3)-asking-plots.html
 endef
 
