@@ -29,6 +29,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from apet.app.bench.show import save_report
 from apet.app.bench.timing import keep_freed_memory, milliseconds
+from apet.core.words import figure
 from apet.evaluation.machine import machine
 
 RUNS, ENOUGH = 5, 400.0
@@ -111,7 +112,7 @@ def described(curve: dict[str, Any]) -> str:
     parts = [f"{curve['against']}: {curve['name']}".ljust(76)]
     for name, unit, scale in (("time", "ms", 1.0), ("memory", "MB", 1e6)):
         found = curve[name]
-        ends = " to ".join(f"{found['values'][end] / scale:.3g}" for end in (0, -1))
+        ends = " to ".join(figure(found["values"][end] / scale) for end in (0, -1))
         parts.append(f"{name} {ends} {unit}, slope {found['slope']:.2f} of {found['most']:g}")
     return "  ".join(parts)
 

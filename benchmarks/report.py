@@ -15,6 +15,7 @@ from benchmarks.report_growth import growth
 
 from apet.app.bench.host import DECODE_LIMIT, LIMITS
 from apet.app.bench.steps import STEPS
+from apet.core.words import counted, figure
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -57,8 +58,8 @@ def page(results: dict[str, Any]) -> str:
 def model(report: dict[str, Any]) -> Iterator[str]:
     """A model from pictures to answers."""
     rows = {row["name"]: row for row in report["rows"]}
-    yield f"\n`apet bench generate`, {report['batch']} picture(s) of {report['visual_tokens']} visual "
-    yield f"tokens, {report['kept_tokens']} kept, {report['new_tokens']} new tokens; {machine(report)}.\n\n"
+    yield f"\n`apet bench generate`, {counted(report['batch'], 'picture')} of {report['visual_tokens']} "
+    yield f"visual tokens, {report['kept_tokens']} kept, {report['new_tokens']} new tokens; {machine(report)}.\n\n"
     titles = (
         "first token",
         "vision",
@@ -71,8 +72,8 @@ def model(report: dict[str, Any]) -> Iterator[str]:
     yield from header("", *titles)
     for row in report["rows"]:
         if "first_token" in row:
-            cells = [f"{row[name]['median']:.3g}" for name in ("vision", "selection", "prefill", "decode")]
-            cells += [f"{row['cache_bytes'] / 1e6:.2f} MB", f"{row['images_per_second']:.3g}"]
+            cells = [figure(row[name]["median"]) for name in ("vision", "selection", "prefill", "decode")]
+            cells += [f"{row['cache_bytes'] / 1e6:.2f} MB", figure(row["images_per_second"])]
             yield line(row["name"], spread(row["first_token"]), *cells)
     for row in report["rows"]:
         if "first_token" not in row:
@@ -93,8 +94,8 @@ def predictions(predicted: dict[str, Any]) -> Iterator[str]:
     if "rows" not in predicted:
         return
     about = predicted["device"]
-    yield f"\nWhat `apet plan --device here` predicts from {about['flops'] / 1e12:.3g} TFLOP/s and "
-    yield f"{about['bandwidth'] / 1e9:.3g} GB/s ({about['source']}), as measured / predicted. It is a "
+    yield f"\nWhat `apet plan --device here` predicts from {figure(about['flops'] / 1e12)} TFLOP/s and "
+    yield f"{figure(about['bandwidth'] / 1e9)} GB/s ({about['source']}), as measured / predicted. It is a "
     yield "roofline: a lower bound as far as these rates are the best that the machine has.\n\n"
     steps = ("vision", "selection", "prefill", "first_token", "decode")
     yield from header("", *(step.replace("_", " ") for step in steps))
@@ -105,7 +106,7 @@ def predictions(predicted: dict[str, Any]) -> Iterator[str]:
 
 def error(one: dict[str, float]) -> str:
     """A measured time by a predicted one."""
-    return f"{one['measured']:.3g} / {one['predicted']:.3g} = {one['ratio']:.2f}"
+    return f"{figure(one['measured'])} / {figure(one['predicted'])} = {one['ratio']:.2f}"
 
 
 def operation(report: dict[str, Any]) -> Iterator[str]:
@@ -114,7 +115,7 @@ def operation(report: dict[str, Any]) -> Iterator[str]:
     yield "\n`apet bench ops`: `apet.compress` beside the method in 25 plain lines of torch, and beside the "
     yield f"same lines with similarities by broadcasting (naive); {machine(report)}{kept}. The floor is the "
     yield "time to read the tokens 10 times at the copy rate, "
-    yield f"{report['machine']['copy_gb_per_s']:.3g} GB/s, and one product of the dropped with the kept "
+    yield f"{figure(report['machine']['copy_gb_per_s'])} GB/s, and one product of the dropped with the kept "
     yield "tokens.\n\n"
     rows = [row for row in report["rows"] if "compress" in row]
     names = [name for name in ("graph", "core", "plain", "naive") if any(name in row for row in rows)]
@@ -125,14 +126,14 @@ def operation(report: dict[str, Any]) -> Iterator[str]:
             yield line(_size(row), f"no times: {row['refused']}", *[""] * (len(titles) - 1))
             continue
         cells = [spread(row[name]) if name in row else "" for name in ("compress", *names)]
-        ratios = [f"{row[key]:.3g}" if key in row else "" for key in ("plain_ratio", "naive_ratio")]
-        yield line(_size(row), *cells, f"{row['floor']:.3g}", f"{row['over_floor']:.2f}", *ratios)
+        ratios = [figure(row[key]) if key in row else "" for key in ("plain_ratio", "naive_ratio")]
+        yield line(_size(row), *cells, figure(row["floor"]), f"{row['over_floor']:.2f}", *ratios)
     if any(STEPS[0] in row for row in rows):
         yield "\nWhere the time goes: the steps of the core by themselves, medians.\n\n"
         yield from header("images x tokens x width, kept", *STEPS)
         for row in rows:
             if STEPS[0] in row:
-                yield line(_size(row), *(f"{row[step]['median']:.3g}" for step in STEPS))
+                yield line(_size(row), *(figure(row[step]["median"]) for step in STEPS))
 
 
 def _size(row: dict[str, Any]) -> str:
@@ -162,7 +163,10 @@ def host(report: dict[str, Any]) -> Iterator[str]:
 def machine(report: dict[str, Any]) -> str:
     """What the times hold for."""
     about = report["machine"]
-    where = about.get("gpu") or f"{about['threads']} thread(s) on {about['cores']} cores of {about['cpu']}"
+    where = (
+        about.get("gpu")
+        or f"{counted(about['threads'], 'thread')} on {counted(about['cores'], 'core')} of {about['cpu']}"
+    )
     kind = f", {about['dtype']}" if "dtype" in about else ""
     load = "" if about["load_before"] is None else f", load {about['load_before']:.1f} before"
     return f"{where}{kind}, torch {about['torch']}, {about['date']}{load}"
@@ -170,7 +174,7 @@ def machine(report: dict[str, Any]) -> str:
 
 def spread(times: dict[str, float]) -> str:
     """Median, smallest and largest."""
-    return f"{times['median']:.3g} ({times['min']:.3g} to {times['max']:.3g})"
+    return f"{figure(times['median'])} ({figure(times['min'])} to {figure(times['max'])})"
 
 
 def header(*titles: str) -> Iterator[str]:

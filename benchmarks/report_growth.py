@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from apet.core.words import figure
+
 __all__ = ["SPREAD", "growth", "too_steep"]
 
 SPREAD = 0.15
@@ -43,7 +45,7 @@ def growth(report: dict[str, Any], machine: str) -> Iterator[str]:
         for name, scale in (("time", 1.0), ("memory", 1e6)):
             found = curve[name]
             low, high = (found["values"][end] / scale for end in (0, -1))
-            cells += [f"{low:.3g} to {high:.3g}", f"{found['slope']:.2f}, {found['most']:g}"]
+            cells += [f"{figure(low)} to {figure(high)}", f"{found['slope']:.2f}, {found['most']:g}"]
         yield "| " + " | ".join(cells) + " |\n"
     steep = too_steep(report)
     if steep:

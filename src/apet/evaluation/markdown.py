@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from apet.core.words import figure
 from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.methods_table import methods_table
@@ -37,7 +38,7 @@ def _overall(summary: Summary) -> list[str]:
         if summary.ahead is None
         else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in summary.ahead))
     )
-    times = ["" if time is None else f"{time:.3g}" for time in (row.select_ms, row.prefill_s, row.total_s)]
+    times = ["" if time is None else figure(time) for time in (row.select_ms, row.prefill_s, row.total_s)]
     if row.timed_tokens is not None and abs(row.timed_tokens - row.kept_tokens) > 0.01 * row.kept_tokens:
         times[1] += f" at {row.timed_tokens:.0f} tokens"
     return [
