@@ -59,7 +59,8 @@ def model(report: dict[str, Any]) -> Iterator[str]:
     """A model from pictures to answers."""
     rows = {row["name"]: row for row in report["rows"]}
     yield f"\n`apet bench generate`, {counted(report['batch'], 'picture')} of {report['visual_tokens']} "
-    yield f"visual tokens, {report['kept_tokens']} kept, {report['new_tokens']} new tokens; {machine(report)}.\n\n"
+    yield f"visual tokens, {report['kept_tokens']} kept, {report['new_tokens']} new tokens; "
+    yield f"{machine(report)}.\n\n"
     titles = (
         "first token",
         "vision",

@@ -66,12 +66,14 @@ class _Textual(Informed):
 class ResPrune(_Textual):
     """Residuals times relevance (ResPrune, arXiv 2603.21105).
 
-    Tokens stay that the picked ones explain badly and that have to do with the prompt. The paper's score is the
-    squared residual times the relevance to the power alpha, so its alpha is twice `strength`.
+    Tokens stay that the picked ones explain badly and that have to do with the prompt. The paper's score is
+    the squared residual times the relevance to the power alpha, so its alpha is twice `strength`.
     """
 
     published: ClassVar[str] = "ResPrune, arXiv 2603.21105"
-    departs: ClassVar[str] = f"the paper compares with the nouns of the prompt alone and tunes alpha: {_RELEVANCE}"
+    departs: ClassVar[str] = (
+        f"the paper compares with the nouns of the prompt alone and tunes alpha: {_RELEVANCE}"
+    )
 
     def weigh(self, relevant: Tensor) -> Tensor:
         """The relevance."""
