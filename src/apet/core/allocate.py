@@ -16,8 +16,6 @@ from apet.core.measure import Measured
 from apet.core.precision import unaffected
 from apet.core.segment import Segment
 
-__all__ = ["Allocation", "Measure", "allocate"]
-
 Measure = Callable[[list[int], Tensor, int], Measured]
 """Finds the errors of segments of one length: their numbers, tokens ``(B, N, d)``, most tokens to keep."""
 

@@ -10,8 +10,6 @@ from torch import Tensor
 from apet.core.blocks import Tokens, sent
 from apet.core.dpc import density_peaks
 
-__all__ = ["BASES", "Basis", "farthest_points", "pick_basis", "random_rows"]
-
 Basis = Literal["fps", "dpc", "random"]
 BASES: tuple[Basis, ...] = ("fps", "dpc", "random")
 

@@ -12,19 +12,6 @@ from torch import Tensor
 from apet.core.errors import ApETError, not_finite
 from apet.core.finite import LARGE, SMALL, how_to_read
 
-__all__ = [
-    "PRODUCT",
-    "RESIDUAL",
-    "STREAM",
-    "Tokens",
-    "less_product",
-    "product",
-    "read_tokens",
-    "row_blocks",
-    "sent",
-    "take_rows",
-]
-
 STREAM = "stream"
 RESIDUAL = "residual"
 PRODUCT = "product"

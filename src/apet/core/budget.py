@@ -13,8 +13,6 @@ from typing import Literal, get_args
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 
-__all__ = ["Budget", "Keep", "Sharing", "check_keep", "fit_keep", "resolve_keep"]
-
 Keep = int | float | Callable[[Segment], int | float]
 """Tokens, a share of the tokens, or what tells one of them for a segment."""
 Sharing = Literal["each", "shared"]

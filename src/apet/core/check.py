@@ -11,16 +11,6 @@ from apet.core.basis import BASES, Basis
 from apet.core.blocks import sent
 from apet.core.errors import ApETError
 
-__all__ = [
-    "check_basis",
-    "check_basis_size",
-    "check_flag",
-    "check_ridge",
-    "check_seed",
-    "check_start",
-    "check_tokens",
-]
-
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Dtypes of tokens: those that torch computes with everywhere."""
 

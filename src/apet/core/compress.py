@@ -29,8 +29,6 @@ from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
-__all__ = ["compress", "select"]
-
 
 @unaffected
 def compress(

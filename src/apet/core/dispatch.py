@@ -17,8 +17,6 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.implementations import offered
 
-__all__ = ["VARIABLE", "Decided", "Kernels", "interpreted", "kernels_for"]
-
 VARIABLE = "APET_KERNELS"
 """Environment variable: ``auto`` (also if it is empty or not set), ``off`` or ``on``; read
 at every call."""

@@ -10,8 +10,6 @@ from torch import Tensor
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 from apet.core.precision import wide_dtype
 
-__all__ = ["density_peaks", "squared_distances"]
-
 NEIGHBOURS = 5
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ApETError", "not_finite"]
-
 
 class ApETError(ValueError):
     """Raised for every user's mistake that the library can name.

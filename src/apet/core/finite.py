@@ -12,8 +12,6 @@ from torch import Tensor
 
 from apet.core.errors import not_finite
 
-__all__ = ["LARGE", "SMALL", "Reading", "how_to_read", "look_once", "reading"]
-
 Reading = Literal["look", "ordinary", "finite"]
 """What is known about tokens that are read: ``"look"`` nothing, ``"ordinary"`` that they are finite and their
 largest norm lies between `SMALL` and `LARGE`, ``"finite"`` that they are finite."""

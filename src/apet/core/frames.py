@@ -9,8 +9,6 @@ from torch import Tensor
 
 from apet.core.segment import Segment
 
-__all__ = ["distances", "squared_errors"]
-
 
 def distances(segments: Sequence[Tensor], about: Sequence[Segment], like: Tensor) -> Tensor | None:
     """Distance of each token to the token at the same place one frame earlier.

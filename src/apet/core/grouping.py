@@ -6,8 +6,6 @@ from collections.abc import Hashable, Sequence
 
 from torch import Tensor
 
-__all__ = ["group_segments"]
-
 # Segments of a group are copied side by side; more than this at once would only cost memory.
 _CPU_BYTES, _OTHER_BYTES = 1 << 22, 1 << 28
 

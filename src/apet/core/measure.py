@@ -14,8 +14,6 @@ from apet.core.check import check_basis, check_basis_size, check_flag, check_rid
 from apet.core.precision import wide_dtype
 from apet.core.residual import approximation_errors
 
-__all__ = ["Measured", "Scored", "score"]
-
 
 @dataclass(frozen=True, eq=False)
 class Measured:

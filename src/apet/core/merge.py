@@ -8,8 +8,6 @@ from torch import Tensor
 from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 from apet.core.dispatch import kernels_for
 
-__all__ = ["adjacent_kept", "merge_rows", "mix_rows", "nearest_kept", "top_rows"]
-
 
 def top_rows(scores: Tensor, count: int, always: Tensor | None = None) -> Tensor:
     """Indices of the largest scores, in the tokens' order.

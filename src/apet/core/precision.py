@@ -17,8 +17,6 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-__all__ = ["plain_arithmetic", "unaffected", "wide_dtype"]
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

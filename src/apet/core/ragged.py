@@ -32,8 +32,6 @@ from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
 
-__all__ = ["compress_ragged"]
-
 
 @unaffected
 def compress_ragged(

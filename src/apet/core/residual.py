@@ -8,8 +8,6 @@ from torch import Tensor
 from apet.core.blocks import RESIDUAL, Tokens, less_product, product
 from apet.core.precision import wide_dtype
 
-__all__ = ["approximation_errors", "orthonormal_basis"]
-
 
 def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     """Distance of every token to its ridge approximation by the basis tokens.

@@ -15,8 +15,6 @@ from apet.core.errors import ApETError
 from apet.core.merge import merge_rows, mix_rows
 from apet.core.precision import unaffected
 
-__all__ = ["Compression", "Selection"]
-
 
 @dataclass(frozen=True, eq=False)
 class Selection:

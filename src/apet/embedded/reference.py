@@ -21,8 +21,6 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.installing import install
 
-__all__ = ["NAME", "TRAINED", "encoder_folder", "fetch_encoder", "is_fetched", "locate"]
-
 NAME = "dinov2"
 """What the real eye is called on the command line and in `apet.embedded.load`."""
 TRAINED = Path(__file__).parent / NAME

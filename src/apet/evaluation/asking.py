@@ -16,8 +16,6 @@ from apet.evaluation.shared import Shared, can_share, is_blind
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 
-__all__ = ["Piece", "answer_pieces"]
-
 _PLAIN = 8
 _EAGER = 4  # prompts per call where attention weights are formed: more do not fit the caches
 

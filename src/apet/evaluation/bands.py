@@ -8,8 +8,6 @@ import torch
 
 from apet.hf.results import ImageResult
 
-__all__ = ["BANDS", "measure_bands"]
-
 BANDS = 24
 """Equal parts of the token sequence; of a 24 x 24 grid in raster order they are the rows."""
 

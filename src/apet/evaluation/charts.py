@@ -10,8 +10,6 @@ from math import log2
 from typing import Any
 from xml.etree import ElementTree
 
-__all__ = ["COLOURS", "MARKERS", "Chart", "Series", "draw_chart"]
-
 COLOURS = [
     "#d62728",
     "#1f77b4",

@@ -11,18 +11,6 @@ from apet.core.errors import ApETError
 from apet.core.words import read_number
 from apet.methods import METHODS, ApET, Method, Stage2
 
-__all__ = [
-    "DEFAULT_METHODS",
-    "FULL",
-    "SEEDED",
-    "Configuration",
-    "Stages",
-    "build_method",
-    "has_budget",
-    "parse_method",
-    "plan",
-]
-
 Stages = Literal["off", "paper"]
 
 FULL = "full"

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from apet.methods import Attended, Method
 
-__all__ = ["encoding_once", "looks_inside"]
-
 
 def looks_inside(method: Method | None) -> bool:
     """Whether a method reads the encoder's own attention, so that the encoder has to run under it."""

@@ -20,8 +20,6 @@ from apet.evaluation.tasks import Case, draw_cases, is_trained
 from apet.hf.choice.budgets import check_counts
 from apet.scenes import Scene
 
-__all__ = ["QUESTIONS", "Evaluation", "Wanted", "evaluate", "fitting"]
-
 QUESTIONS = 225
 """Questions per task that are asked if no limit is named."""
 

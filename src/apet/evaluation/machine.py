@@ -10,8 +10,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["in_words", "machine"]
-
 
 def machine(device: torch.device) -> dict[str, Any]:
     """What times hold for: processor and versions, nothing that names the machine itself."""

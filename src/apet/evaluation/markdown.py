@@ -11,8 +11,6 @@ from apet.evaluation.methods_table import methods_table
 from apet.evaluation.statistics import ALL, REFERENCE, Row, Summary
 from apet.methods import METHODS, Attended
 
-__all__ = ["brief", "notes", "tables", "to_markdown"]
-
 Table = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as text."""
 

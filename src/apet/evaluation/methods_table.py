@@ -8,8 +8,6 @@ from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.statistics import ALL, Row
 from apet.methods import rows
 
-__all__ = ["methods_table"]
-
 
 def methods_table(result: Evaluation) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table with a line per method and a column per budget, in one stage.

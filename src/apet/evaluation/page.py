@@ -18,8 +18,6 @@ from apet.evaluation.markdown import notes, tables
 from apet.evaluation.statistics import ALL, Summary
 from apet.installing import install
 
-__all__ = ["to_html"]
-
 _WORDS: dict[Stages, str] = {"off": "one stage", "paper": "the paper's two stages"}
 _BIAS = (
     "At the smallest budget, one stage, over single pictures. Things are drawn at random places, so a method "

@@ -17,8 +17,6 @@ from apet.hf.families import family_of
 from apet.hf.results import Schedule, schedule_of
 from apet.methods import Method
 
-__all__ = ["LONGEST_ANSWER", "answer_plainly", "applied", "check_applies", "visual_tokens"]
-
 LONGEST_ANSWER = 12
 """New tokens per answer; the longest right answer of the embedded model has 7, an end included."""
 

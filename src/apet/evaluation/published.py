@@ -8,8 +8,6 @@ from typing import Any
 
 from apet.evaluation.configurations import FULL, Stages
 
-__all__ = ["PUBLISHED", "Budget", "Published"]
-
 Budget = int | float | str
 """A column of a table: a count, a share, or ``"full"``."""
 

@@ -12,8 +12,6 @@ from apet.evaluation.bands import BANDS
 from apet.evaluation.tasks import Case
 from apet.hf.results import Schedule
 
-__all__ = ["Records"]
-
 
 class Records:
     """The finished work of a store, to look up.

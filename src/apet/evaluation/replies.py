@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from apet.evaluation.tasks import Case
 from apet.hf.results import ImageResult, Schedule
 
-__all__ = ["Reply", "mean_tokens"]
-
 
 @dataclass(frozen=True)
 class Reply:

@@ -10,8 +10,6 @@ from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.markdown import to_markdown
 from apet.evaluation.page import to_html
 
-__all__ = ["write_report"]
-
 
 def write_report(result: Evaluation, folder: Path) -> list[Path]:
     """Writes ``results.json``, ``results.md`` and ``results.html``.

@@ -17,8 +17,6 @@ from apet.evaluation.tasks import Case
 from apet.evaluation.timing import time_one
 from apet.evaluation.workers import answer_in_processes, check_workers
 
-__all__ = ["TIMED", "configuration_key", "run", "spread"]
-
 TIMED = 16
 """Questions, about as many contents, that are also asked alone and timed under every configuration."""
 

@@ -23,8 +23,6 @@ from apet.hf.arguments import cache_name, cache_out
 from apet.hf.results import ImageResult, schedule_of
 from apet.methods import Method
 
-__all__ = ["Shared", "can_share", "is_blind"]
-
 _ROWS = 64
 
 

@@ -15,8 +15,6 @@ from apet.evaluation.replies import mean_tokens
 from apet.evaluation.tasks import TASKS, Case
 from apet.hf.results import Schedule
 
-__all__ = ["ALL", "REFERENCE", "Row", "Summary", "bootstrap", "rows_of", "summaries_of"]
-
 ALL = "all"
 """Name of the task that is the mean over all questions."""
 

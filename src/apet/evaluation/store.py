@@ -11,8 +11,6 @@ from typing import Any
 
 from apet.core.errors import ApETError
 
-__all__ = ["Store"]
-
 
 class Store:
     """An append-only file of JSON lines, each a finished piece of work with the keys of what it belongs to.

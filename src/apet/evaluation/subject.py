@@ -14,8 +14,6 @@ from PIL import Image
 from apet.evaluation.tasks import Case
 from apet.hf.families import takes_videos
 
-__all__ = ["Subject"]
-
 _SHORT = "Answer with a single word, number or short phrase."
 _SAMPLE = 2**20
 

@@ -14,18 +14,6 @@ from apet.embedded.reference import NAME
 from apet.scenes import Question
 from apet.scenes.sources import SOURCES, Drawn, Kind
 
-__all__ = [
-    "TASKS",
-    "Case",
-    "Task",
-    "default_tasks",
-    "draw_cases",
-    "is_drawn",
-    "is_trained",
-    "resolve_tasks",
-    "same_answer",
-]
-
 _MOST_PICTURES_PER_CASE = 60
 
 

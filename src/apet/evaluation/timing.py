@@ -14,8 +14,6 @@ from apet.evaluation.tasks import Case
 from apet.hf.first_token import FirstToken
 from apet.methods import Method
 
-__all__ = ["Timing", "time_one"]
-
 
 @dataclass(frozen=True)
 class Timing:

@@ -18,8 +18,6 @@ from apet.core.errors import ApETError
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.subject import Subject
 
-__all__ = ["answer_in_processes", "check_workers"]
-
 _LOOK_AROUND = 2.0  # seconds between looks whether the other side still lives
 
 

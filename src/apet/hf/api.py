@@ -16,8 +16,6 @@ from apet.hf.sessions import Session
 from apet.hf.state import call_in_progress, encoding_in_progress, generation_in_progress
 from apet.methods import Attended, Method
 
-__all__ = ["apply", "compressing", "on_its_attention", "remove", "session"]
-
 _ATTRIBUTE = "_apet"
 
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from apet.core.errors import ApETError
 from apet.hf.inner import uncompiled
 
-__all__ = ["Given", "cache_in", "cache_name", "cache_out", "check_names", "names_of"]
-
 _CACHE = ("cache", "past_key_values")
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Clock"]
-
 
 class Clock:
     """Context manager that times what runs on a device.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["FirstToken"]
-
 
 class FirstToken:
     """A streamer that notes when the first generated token arrives; generate puts the prompt before it.

@@ -9,8 +9,6 @@ from torch import nn
 
 from apet.core.errors import ApETError
 
-__all__ = ["base_of", "inner_model", "uncompiled"]
-
 
 def uncompiled(module: Any) -> Any:
     """A module without what ``torch.compile``, sharding or others that hand everything on put around it."""

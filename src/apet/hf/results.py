@@ -13,8 +13,6 @@ from apet.hf.clock import Clock
 from apet.hf.grid import Grid
 from apet.methods import Method
 
-__all__ = ["ImageResult", "Schedule", "StageSelection", "schedule_of"]
-
 Schedule = tuple[tuple[int, int], ...]
 """Visual tokens by layer: ``((0, 96), (4, 32))`` is 96 in layers 0 to 3, and 32 from layer 4 on."""
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from apet.hf.results import ImageResult
 from apet.methods import Method
 
-__all__ = ["Session", "Totals"]
-
 
 @dataclass(frozen=True)
 class Totals:

@@ -23,19 +23,6 @@ from apet.hf.grid import Grid
 from apet.hf.prompt.parts import Around, Placed, Prompt
 from apet.hf.results import StageSelection
 
-__all__ = [
-    "ENTRIES",
-    "Call",
-    "Encoded",
-    "Encoding",
-    "Generation",
-    "call_in_progress",
-    "called_by_entry",
-    "encoding_in_progress",
-    "generation_in_progress",
-    "running",
-]
-
 
 @dataclass(frozen=True)
 class Encoded:

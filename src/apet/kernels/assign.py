@@ -12,8 +12,6 @@ from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, dot_options, grid, power_of_2
 from apet.kernels.segments import Segments
 
-__all__ = ["assign_slots"]
-
 
 def assign_slots(x: Tensor, segments: Segments, found: Basis, indices: Tensor, tiles: Tiles) -> Tensor:
     """The slot in its segment that every token goes to, ``(T,)`` int64; a kept token has its own.

@@ -17,8 +17,6 @@ from apet.kernels.residual import residual_errors
 from apet.kernels.segments import Segments
 from apet.kernels.span import orthonormal_span
 
-__all__ = ["mean_rows", "select_dense", "select_ragged"]
-
 _INFINITY = 0x7F800000
 
 

@@ -12,19 +12,6 @@ from typing import Any
 import triton
 import triton.language as tl
 
-__all__ = [
-    "basis_row",
-    "basis_rows",
-    "entry",
-    "extent",
-    "first_column",
-    "last_index",
-    "pack",
-    "program_rows",
-    "read_rows",
-    "unit_of",
-]
-
 _COUNTS = ["keys", "longest", "most", "number", "slices", "step"]
 _LISTS = ["assignment", "basis", "begins", "best", "counts", "indices", "keeps", "largest", "met", "nearest"]
 _LISTS += ["offsets", "peaks", "scores"]

@@ -19,8 +19,6 @@ from apet.kernels.device import basis_row, entry, extent, pack, read_rows, unit_
 from apet.kernels.launch import Tiles, grid, options, processors
 from apet.kernels.segments import Segments
 
-__all__ = ["Basis", "groups", "pick_farthest"]
-
 _REGISTERS = 128
 _WARPS = 16
 """Warps with so many registers that a multiprocessor holds at once."""

@@ -17,8 +17,6 @@ from torch import Tensor
 from apet.core.dispatch import interpreted
 from apet.kernels.segments import Segments
 
-__all__ = ["Tiles", "dot_options", "grid", "on_device", "options", "power_of_2", "processors"]
-
 
 def options(warps: int) -> dict[str, Any]:
     """Options of a launch, said so that no default of Triton's changes a bit of the result."""

@@ -9,8 +9,6 @@ from torch import Tensor
 from apet.kernels.device import entry
 from apet.kernels.launch import Tiles, options
 
-__all__ = ["slot_means"]
-
 
 def slot_means(x: Tensor, slots: Tensor, kept: int, tiles: Tiles) -> Tensor:
     """Averages in float32; the order of a sum is that of its rows, whatever runs beside it.

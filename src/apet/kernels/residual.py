@@ -16,8 +16,6 @@ from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, grid, options
 from apet.kernels.segments import Segments
 
-__all__ = ["residual_errors"]
-
 
 def residual_errors(
     x: Tensor, segments: Segments, found: Basis, span: Tensor, tiles: Tiles

@@ -9,8 +9,6 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-__all__ = ["Segments"]
-
 
 @dataclass(frozen=True, eq=False)
 class Segments:

@@ -12,8 +12,6 @@ from apet.kernels.farthest import Basis
 from apet.kernels.launch import Tiles, options, power_of_2
 from apet.kernels.segments import Segments
 
-__all__ = ["orthonormal_span"]
-
 
 def orthonormal_span(
     x: Tensor, segments: Segments, found: Basis, ridge: float, tiles: Tiles

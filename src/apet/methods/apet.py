@@ -31,8 +31,6 @@ from apet.methods.presets import authors_fields, paper_budget
 from apet.methods.slots import SlotOrder, Slots, in_slots
 from apet.methods.stage2 import Stage2
 
-__all__ = ["ApET"]
-
 
 @dataclass(frozen=True)
 class ApET(Method):

@@ -13,8 +13,6 @@ from apet.core.errors import ApETError
 from apet.methods.context import Attention, Context
 from apet.methods.picker import Informed, Picked
 
-__all__ = ["Asking", "Attended"]
-
 Asking = Literal["first", "all", "joined", "last", "raters"]
 
 

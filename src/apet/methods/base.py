@@ -20,8 +20,6 @@ from apet.methods.context import Context
 from apet.methods.stage2 import Stage2
 from apet.methods.traits import Traits
 
-__all__ = ["At", "Granularity", "Method", "Positions", "Stage2"]
-
 Positions = Literal["own", "contiguous"]
 At = Literal["auto", "projector_input", "projector_output"]
 Granularity = Literal["part", "whole"]

@@ -13,8 +13,6 @@ from apet.methods.context import Context
 from apet.methods.picker import Informed, Picked
 from apet.methods.relevance import relevance, stretched
 
-__all__ = ["CDPruner"]
-
 
 @dataclass(frozen=True)
 class CDPruner(Informed):

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["cells", "check_grid"]
-
 
 def check_grid(grid: object, operation: str) -> None:
     """Checks rows and columns of a grid of tokens; None is a grid that is not known.

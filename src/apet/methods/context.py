@@ -12,8 +12,6 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["NEEDS", "Attention", "Context", "Decoder", "Places", "complete"]
-
 NEEDS = ("places", "prompt", "attention", "decoder")
 """What a method can ask for in ``Method.needs``: the names of `Context`'s fields."""
 

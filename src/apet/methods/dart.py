@@ -16,8 +16,6 @@ from apet.methods.context import Context
 from apet.methods.inside import Inside
 from apet.methods.picker import Picked
 
-__all__ = ["DART"]
-
 
 @dataclass(frozen=True)
 class DART(Inside):

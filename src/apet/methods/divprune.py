@@ -12,8 +12,6 @@ from apet.core.blocks import Tokens
 from apet.core.dpc import squared_distances
 from apet.methods.picker import Picked, Picker
 
-__all__ = ["DivPrune"]
-
 
 @dataclass(frozen=True)
 class DivPrune(Picker):

@@ -14,8 +14,6 @@ from apet.core.errors import ApETError
 from apet.core.selection import Selection
 from apet.methods.base import Method
 
-__all__ = ["Downsample"]
-
 
 @dataclass(frozen=True)
 class Downsample(Method):

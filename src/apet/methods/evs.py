@@ -14,8 +14,6 @@ from apet.methods.base import Granularity
 from apet.methods.context import Context
 from apet.methods.picker import Informed, Picked
 
-__all__ = ["EVS"]
-
 
 @dataclass(frozen=True)
 class EVS(Informed):

@@ -12,8 +12,6 @@ from apet.methods.context import Attention
 from apet.methods.inside import Inside
 from apet.methods.picker import Picked
 
-__all__ = ["FastV"]
-
 
 @dataclass(frozen=True)
 class FastV(Attended, Inside):

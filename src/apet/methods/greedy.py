@@ -15,8 +15,6 @@ from apet.core.merge import top_rows
 from apet.core.residual import approximation_errors
 from apet.methods.picker import Picked, Picker, in_given_unit
 
-__all__ = ["Greedy", "pivots"]
-
 _ROUNDING = 2.0**-17
 """Share of a token's norm below which its residual is nothing but rounding (float32 has a step of 2**-23)."""
 

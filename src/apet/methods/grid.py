@@ -8,8 +8,6 @@ from apet.core.blocks import Tokens, sent
 from apet.methods.cells import cells, check_grid
 from apet.methods.picker import Picked, Picker
 
-__all__ = ["Grid"]
-
 
 @dataclass(frozen=True)
 class Grid(Picker):

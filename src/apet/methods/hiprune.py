@@ -14,8 +14,6 @@ from apet.methods.attended import Asking, Attended
 from apet.methods.context import Attention, Context
 from apet.methods.picker import Picked
 
-__all__ = ["HiPrune"]
-
 _PAPER = 9 / 24
 
 

@@ -9,8 +9,6 @@ from apet.core.errors import ApETError
 from apet.methods.picker import Informed
 from apet.methods.stage2 import Stage2
 
-__all__ = ["Inside"]
-
 
 @dataclass(frozen=True)
 class Inside(Informed):

@@ -8,8 +8,6 @@ from apet.core.blocks import Tokens
 from apet.core.merge import top_rows
 from apet.methods.picker import Picked, Picker, in_given_unit
 
-__all__ = ["Norm"]
-
 
 @dataclass(frozen=True)
 class Norm(Picker):

@@ -16,8 +16,6 @@ from apet.core.selection import Selection
 from apet.methods.base import Method
 from apet.methods.context import Context, complete
 
-__all__ = ["Informed", "Picked", "Picker", "in_given_unit"]
-
 
 @dataclass(frozen=True)
 class Picked:

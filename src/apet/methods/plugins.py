@@ -9,8 +9,6 @@ from importlib.metadata import EntryPoint, entry_points
 from apet.core.errors import ApETError
 from apet.methods.base import Method
 
-__all__ = ["GROUP", "plugged_in"]
-
 GROUP = "apet.methods"
 """The group of entry points: the name of a method, and where its class is."""
 

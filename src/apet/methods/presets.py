@@ -7,8 +7,6 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.methods.stage2 import Stage2
 
-__all__ = ["AUTHORS", "authors_fields", "paper_budget"]
-
 AUTHORS: dict[str, dict[str, Any]] = {
     "llava-1.5": {"positions": "contiguous", "slots": "overwrite"},
     "llava-next": {"positions": "contiguous", "slots": "overwrite"},

@@ -15,8 +15,6 @@ from apet.methods.attended import Asking, Attended
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
 
-__all__ = ["PruMerge"]
-
 
 @dataclass(frozen=True)
 class PruMerge(Attended):

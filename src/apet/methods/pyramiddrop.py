@@ -14,8 +14,6 @@ from apet.methods.context import Attention
 from apet.methods.picker import Picked
 from apet.methods.stage2 import Stage2
 
-__all__ = ["PyramidDrop"]
-
 PAPER = (8, 16, 24)
 """Depths of the paper, for 32 layers."""
 

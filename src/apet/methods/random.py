@@ -9,8 +9,6 @@ from apet.core.blocks import Tokens
 from apet.core.check import check_seed
 from apet.methods.picker import Picked, Picker
 
-__all__ = ["Random"]
-
 
 @dataclass(frozen=True)
 class Random(Picker):

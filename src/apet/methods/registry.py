@@ -34,8 +34,6 @@ from apet.methods.vidcom2 import VidCom2
 from apet.methods.visionzip import VisionZip
 from apet.methods.vispruner import VisPruner
 
-__all__ = ["METHODS", "Row", "named", "rows"]
-
 METHODS: dict[str, type[Method]] = {
     "apet": ApET,
     "spread": Spread,

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from apet.core.blocks import product
 
-__all__ = ["relevance", "stretched"]
-
 _LEAST = 1e-6
 
 

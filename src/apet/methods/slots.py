@@ -12,8 +12,6 @@ from apet.core.blocks import read_tokens
 from apet.core.merge import nearest_kept
 from apet.core.selection import Selection
 
-__all__ = ["SlotOrder", "Slots", "in_slots"]
-
 Slots = Literal["own", "overwrite", "blend", "append"]
 SlotOrder = Literal["place", "rank"]
 

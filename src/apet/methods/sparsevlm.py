@@ -18,8 +18,6 @@ from apet.methods.context import Attention
 from apet.methods.picker import Picked
 from apet.methods.stage2 import Stage2
 
-__all__ = ["SparseVLM"]
-
 _DEPTHS = (3 / 32, 7 / 32, 16 / 32)
 _COUNTS = {192: (300, 200, 110), 128: (303, 110, 36), 64: (66, 30, 17)}
 """Tokens that the authors' code keeps by rank of 576, by the budget in the paper's tables."""

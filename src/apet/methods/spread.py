@@ -15,8 +15,6 @@ from apet.methods.base import At
 from apet.methods.context import Context, Places
 from apet.methods.picker import Informed, Picked
 
-__all__ = ["Spread"]
-
 _CANDIDATES = 4
 """Candidates of a round for each token that it picks."""
 

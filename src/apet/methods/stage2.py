@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from apet.core.budget import check_keep
 from apet.core.errors import ApETError
 
-__all__ = ["Stage2"]
-
 
 @dataclass(frozen=True)
 class Stage2:

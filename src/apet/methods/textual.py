@@ -16,8 +16,6 @@ from apet.methods.greedy import pivots
 from apet.methods.picker import Informed, Picked, in_given_unit
 from apet.methods.relevance import relevance, stretched
 
-__all__ = ["SPARE", "ResPrune"]
-
 _RELEVANCE = (
     "the weight here is the mean cosine similarity to the language model's embeddings of the whole prompt, "
     "stretched to 0 to 1"

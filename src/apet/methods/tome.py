@@ -12,8 +12,6 @@ from apet.core.blocks import PRODUCT, Tokens, product, row_blocks
 from apet.core.merge import merge_rows
 from apet.methods.picker import Picked, Picker
 
-__all__ = ["ToMe"]
-
 
 @dataclass(frozen=True)
 class ToMe(Picker):

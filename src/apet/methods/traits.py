@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 from apet.core.errors import ApETError
 from apet.methods.context import NEEDS
 
-__all__ = ["Traits"]
-
 
 class Traits:
     """Class variables of methods, for their classes to set."""

@@ -13,8 +13,6 @@ from apet.core.check import check_basis_size
 from apet.core.errors import ApETError
 from apet.methods.picker import Picked, Picker
 
-__all__ = ["Unlike"]
-
 
 @dataclass(frozen=True)
 class Unlike(Picker):

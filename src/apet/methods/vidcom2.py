@@ -13,8 +13,6 @@ from apet.methods.base import Granularity
 from apet.methods.context import Context
 from apet.methods.picker import Informed, Picked
 
-__all__ = ["VidCom2"]
-
 _WIDTHS = (0.125, 0.25, 0.5, 1.0, 2.0)
 _TEMPERATURE = 0.01
 

@@ -16,8 +16,6 @@ from apet.methods.attended import Attended
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
 
-__all__ = ["VisionZip"]
-
 
 @dataclass(frozen=True)
 class VisionZip(Attended):

@@ -14,8 +14,6 @@ from apet.methods.attended import Attended
 from apet.methods.context import Attention
 from apet.methods.picker import Picked
 
-__all__ = ["VisPruner"]
-
 _ROUND = 8
 
 

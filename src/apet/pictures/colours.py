@@ -7,8 +7,6 @@ import colorsys
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BASIS", "CUT", "DROPPED", "FAINT", "INK", "KEPT", "PAPER", "heat_colours", "region_colours"]
-
 PAPER = (255, 255, 255)
 INK = (32, 36, 44)
 FAINT = (112, 118, 130)

@@ -17,8 +17,6 @@ from apet.hf.grid import Grid
 from apet.hf.results import ImageResult
 from apet.hf.sessions import Session
 
-__all__ = ["Decision", "Decisions", "Picture", "read_decision", "read_pictures"]
-
 Picture: TypeAlias = Image.Image | NDArray[np.uint8] | Sequence[Image.Image | NDArray[np.uint8]]
 Decisions: TypeAlias = Selection | ImageResult | Sequence[ImageResult] | Session
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from apet.core.errors import ApETError
 from apet.hf.grid import Grid
 
-__all__ = ["TokenGrid", "View"]
-
 _GAP = 8
 _TITLE = 20
 """Height of the line over a view that has a title."""

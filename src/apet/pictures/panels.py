@@ -14,8 +14,6 @@ from apet.pictures.decisions import Decision
 from apet.pictures.geometry import TokenGrid
 from apet.pictures.words import font
 
-__all__ = ["PANELS", "Painter", "error_panel", "kept_panel", "merged_panel"]
-
 _LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
 
 

@@ -15,8 +15,6 @@ from apet.pictures.panels import PANELS
 from apet.pictures.seen import processed_picture
 from apet.pictures.sheet import Column, draw_sheet
 
-__all__ = ["grid_over", "plot"]
-
 
 def plot(
     picture: Picture,

@@ -10,8 +10,6 @@ from apet.pictures.colours import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER
 from apet.pictures.decisions import Decision
 from apet.pictures.words import font, text_width
 
-__all__ = ["cut_of", "draw_ranks"]
-
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 30, 54
 
 

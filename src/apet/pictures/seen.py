@@ -10,8 +10,6 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["processed_picture", "seen_picture"]
-
 
 def seen_picture(pixels: Tensor, image_processor: Any) -> Image.Image:
     """The picture as the model saw it, after resizing and cropping.

@@ -15,8 +15,6 @@ from apet.pictures.geometry import TokenGrid
 from apet.pictures.panels import PANELS
 from apet.pictures.words import LEGEND_HEIGHT, draw_legend, font, text_width
 
-__all__ = ["Column", "draw_sheet"]
-
 _EDGE, _GAP = 16, 18
 _TITLE, _CAPTION = 26, 22
 _WIDEST = 1600

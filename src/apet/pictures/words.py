@@ -10,8 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from apet.core.words import figure
 from apet.pictures.colours import BASIS, FAINT, INK, PAPER, heat_colours
 
-__all__ = ["LEGEND_HEIGHT", "draw_legend", "font", "text_width"]
-
 LEGEND_HEIGHT = 30
 
 

@@ -16,8 +16,6 @@ from apet.scenes.scene import SIZE, Region
 from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import LETTERS
 
-__all__ = ["Chart", "ask_chart", "draw_chart", "sample_chart"]
-
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _COLOURS = ("red", "orange", "green", "blue", "purple")
 _LEFT, _RIGHT, _TOP, _FLOOR = 24, 320, 52, 286

@@ -13,8 +13,6 @@ from apet.scenes.photographs import Backdrop, draw_backdrop, sample_backdrop
 from apet.scenes.scene import Layout, Region, Scene, sample_shape, sample_text
 from apet.scenes.shapes import shape_mask
 
-__all__ = ["Collage", "draw_collage", "sample_collage"]
-
 _DARK = ("black", "blue", "purple", "red", "green")
 _RIM = 2.5
 _PRINT = (26, 44)

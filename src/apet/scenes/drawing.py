@@ -11,18 +11,6 @@ from apet.scenes.scene import Region, Scene, Shape, Text
 from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS
 
-__all__ = [
-    "Pixels",
-    "background",
-    "blend",
-    "draw",
-    "draw_shape",
-    "draw_text",
-    "finish",
-    "jittered",
-    "print_text",
-]
-
 Pixels = NDArray[np.float32]
 
 

@@ -18,8 +18,6 @@ from apet.installing import install
 from apet.scenes.questions import Question
 from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES
 
-__all__ = ["EASY_TASKS", "EasyPicture", "ask_easy", "easy_pictures", "show_easy"]
-
 EASY_TASKS = ("easy_exist", "easy_colour", "easy_shape")
 """Its questions by what is answered: yes or no, one of 8 colours, one of 3 shapes."""
 _HELD_BACK = 500

@@ -13,8 +13,6 @@ from apet.scenes.questions import Question
 from apet.scenes.scene import SIZE, Region
 from apet.scenes.vocabulary import WORDS
 
-__all__ = ["Form", "ask_form", "draw_form", "sample_form"]
-
 _FIELDS = ("NAME", "CITY", "CODE", "DATE", "ROOM", "TOTAL", "PRICE", "SIZE", "TYPE", "GATE", "SEAT", "TEAM")
 _HEADINGS = ("ORDER", "TICKET", "INVOICE", "PERMIT", "RECEIPT", "BOOKING")
 _VALUES = 138

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["char_pitch", "glyph_mask", "line_height"]
-
 
 def char_pitch(size: int) -> int:
     """Width in pixels of the cell of one character at font size ``size``."""

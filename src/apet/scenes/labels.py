@@ -12,8 +12,6 @@ from apet.scenes.scene import PATCH, Scene
 from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS, LETTERS, SHAPES
 
-__all__ = ["CHARS", "IGNORE", "PatchLabels", "patch_labels"]
-
 CHARS = LETTERS + "0123456789"
 IGNORE = -100
 """Target of patches for which a question has no answer, as in ``torch.nn.functional.cross_entropy``."""

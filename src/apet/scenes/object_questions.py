@@ -13,8 +13,6 @@ from apet.scenes.objects import GROUPS, OBJECTS, Thing, plural
 from apet.scenes.questions import DIRECTIONS, Named, Question, ask, different, has_clear_place
 from apet.scenes.scene import region_name
 
-__all__ = ["OBJECT_SKILLS", "OBJECT_TEMPLATES", "ask_collage"]
-
 OBJECT_TEMPLATES: dict[str, tuple[str, ...]] = {
     "here": ("what {a} is at the {b}?", "which {a} is at the {b}?"),
     "only": ("what {a} is there?", "which {a} do you see?"),

@@ -11,8 +11,6 @@ from PIL import Image
 
 from apet.scenes.drawing import Pixels, blend
 
-__all__ = ["GROUPS", "OBJECTS", "Thing", "draw_thing", "drawings", "plural"]
-
 GROUPS: dict[str, tuple[str, ...]] = {
     "animal": tuple("butterfly dog elephant fish horse owl penguin rabbit snail turtle".split()),  # noqa: SIM905
     "food": tuple("apple banana burger carrot donut lemon pineapple pizza strawberry".split()),  # noqa: SIM905

@@ -15,8 +15,6 @@ from apet.installing import install
 from apet.scenes.drawing import Pixels
 from apet.scenes.scene import SIZE
 
-__all__ = ["HELD_OUT", "TRAINED", "Backdrop", "draw_backdrop", "sample_backdrop"]
-
 TRAINED = (
     "astronaut.png",
     "brick.png",

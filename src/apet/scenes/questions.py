@@ -12,8 +12,6 @@ import numpy as np
 from apet.scenes.scene import SIZE, Scene, Shape, region_name
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
-__all__ = ["DIRECTIONS", "SKILLS", "TEMPLATES", "Named", "Question", "ask", "different", "has_clear_place"]
-
 
 class Named(Protocol):
     """What has a place of its own."""

@@ -9,21 +9,6 @@ import numpy as np
 from apet.scenes.glyphs import char_pitch, line_height
 from apet.scenes.vocabulary import COLOURS, LETTERS, REGIONS, SHAPES, WORDS
 
-__all__ = [
-    "GRID",
-    "PATCH",
-    "SIZE",
-    "Layout",
-    "Region",
-    "Scene",
-    "Shape",
-    "Text",
-    "sample_scene",
-    "sample_shape",
-    "sample_text",
-    "seeded",
-]
-
 PATCH = 14
 """Side of a patch, in pixels."""
 GRID = 24

@@ -9,8 +9,6 @@ import numpy as np
 from apet.scenes.questions import Question, ask, has_clear_place
 from apet.scenes.scene import Scene, Shape, region_name, sample_scene
 
-__all__ = ["Album", "ask_album", "ask_in_turns", "sample_album"]
-
 _NUMBERS = ("first", "second", "third")
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from apet.scenes.questions import Question, ask
 from apet.scenes.scene import Scene, Shape, Text, sample_scene
 
-__all__ = ["LARGEST_PRINT", "LARGEST_RADIUS", "ask_small", "sample_small"]
-
 LARGEST_RADIUS = 11.0
 """A small object is 18 to 22 pixels across: one and a half patches."""
 LARGEST_PRINT = 22

@@ -27,8 +27,6 @@ from apet.scenes.several import ask_album, ask_in_turns, sample_album
 from apet.scenes.small import ask_small, sample_small
 from apet.scenes.video import ask_clip, draw_clip, sample_clip
 
-__all__ = ["SOURCES", "Drawn", "Kind", "Source"]
-
 Kind = Literal["image", "images", "video"]
 Pixels = NDArray[np.uint8]
 

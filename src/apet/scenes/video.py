@@ -13,8 +13,6 @@ from apet.scenes.questions import Question
 from apet.scenes.scene import Layout, Region, Scene, Shape
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
-__all__ = ["FRAMES", "Clip", "ask_clip", "draw_clip", "sample_clip"]
-
 FRAMES = 8
 """Frames of a video."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["COLOURS", "EASY_COLOURS", "EASY_SHAPES", "EASY_WORDS", "LETTERS", "REGIONS", "SHAPES", "WORDS"]
-
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (214, 40, 40),
     "orange": (242, 134, 24),

@@ -12,8 +12,6 @@ from apet.hf.cache.compressed import is_static, record_of
 from apet.hf.cache.masks import build_causal, continue_index, remap_keys
 from apet.hf.cache.record import CacheRecord
 
-__all__ = ["fit_step", "mask_behind"]
-
 
 def mask_behind(
     config: Any,

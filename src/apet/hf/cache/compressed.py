@@ -22,8 +22,6 @@ from transformers.cache_utils import Cache
 from apet.core.errors import ApETError
 from apet.hf.cache.record import CacheRecord
 
-__all__ = ["adopt", "is_static", "record_of", "tokens_in"]
-
 
 class _CompressedCache(Cache):
     """Mixin over a cache class; see the module's text."""

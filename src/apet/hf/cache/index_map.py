@@ -10,8 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["expand_map", "invert", "moved_by", "numbers", "pack", "take"]
-
 
 def pack(keep: Tensor, width: int) -> Tensor:
     """Collect the kept columns of every row.

@@ -20,8 +20,6 @@ from transformers.masking_utils import (
 
 from apet.hf.cache.index_map import take
 
-__all__ = ["build_causal", "columns_mask", "continue_index", "remap", "remap_keys"]
-
 
 def _blocked(mask: Tensor) -> bool | float:
     """Value that hides a column in a 4D mask of this dtype."""

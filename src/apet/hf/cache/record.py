@@ -13,8 +13,6 @@ from apet.core.errors import ApETError
 from apet.hf.cache.index_map import moved_by, numbers
 from apet.methods import Method
 
-__all__ = ["Behind", "CacheRecord", "Lease", "claim"]
-
 
 class Lease:
     """The right to use the caches of one installed compression; ended by ``remove``.

@@ -12,9 +12,6 @@ from apet.hf.cache.compressed import is_static
 from apet.hf.cache.masks import columns_mask
 from apet.hf.cache.record import CacheRecord
 
-__all__ = ["resume", "translate", "translate_step"]
-
-
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 
 

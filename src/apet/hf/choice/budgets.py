@@ -17,8 +17,6 @@ from apet.hf.prompt.parts import rows_of
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.methods import Context, Method, Stage2
 
-__all__ = ["check_counts", "later_count", "prompt_numbers", "stage1_counts"]
-
 
 def stage1_counts(
     method: Method,

@@ -16,8 +16,6 @@ from apet.hf.clock import Clock
 from apet.hf.results import StageSelection
 from apet.methods import Context, Method
 
-__all__ = ["Decision", "decide"]
-
 
 @dataclass(frozen=True)
 class Decision:

@@ -17,8 +17,6 @@ from apet.hf.families.shrink import Grids
 from apet.hf.results import StageSelection
 from apet.methods import Downsample, Method
 
-__all__ = ["check_shrinks", "place_small"]
-
 
 def check_shrinks(base: nn.Module, family: Family, method: Method, operation: str) -> None:
     """Check that a family's encoder takes smaller pictures, where the method wants it to.

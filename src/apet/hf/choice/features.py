@@ -13,8 +13,6 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
-__all__ = ["Features", "spread", "versions"]
-
 _FIELDS = ("pooler_output", "image_features", "video_features", "last_hidden_state")
 _DEEP = "deepstack_features"
 

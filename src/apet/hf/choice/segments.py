@@ -15,8 +15,6 @@ from apet.hf.families.layouts import entries
 from apet.hf.grid import Grid
 from apet.methods import Method
 
-__all__ = ["grids_of", "grids_of_entries", "segments_of"]
-
 
 def segments_of(method: Method, modality: str, images: Sequence[Sequence[Tensor]]) -> list[Segment]:
     """The segments of a call: each part of each image or video, or each as a whole.

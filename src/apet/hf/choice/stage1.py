@@ -18,8 +18,6 @@ from apet.hf.prompt.parts import rows_of
 from apet.hf.results import StageSelection
 from apet.methods import Method
 
-__all__ = ["Compressed", "compress_segments"]
-
 
 @dataclass(frozen=True)
 class Compressed:

@@ -14,8 +14,6 @@ from apet.hf.grid import Grid
 from apet.hf.prompt.parts import rows_of
 from apet.methods import Attention, Context, Decoder, Method, Places
 
-__all__ = ["Told", "no_grid", "places_of"]
-
 
 @dataclass(frozen=True)
 class Told:

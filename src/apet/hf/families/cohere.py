@@ -8,8 +8,6 @@ from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.qwen import INPUTS
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 ROWS = (
     Family(
         "aya_vision",

@@ -9,8 +9,6 @@ from apet.hf.families.family import IMAGE, Family, Visual
 from apet.hf.families.grids import drawn, square
 from apet.hf.families.layouts import entries, laid_out
 
-__all__ = ["ROWS"]
-
 
 def _tiles_view_separator(visual: Visual) -> list[list[Tensor]]:
     """DeepSeek-OCR 2: tiles of one size, a view of the whole image, and a separator token at the end."""

@@ -14,8 +14,6 @@ from apet.hf.families.tiles import Begins
 from apet.hf.grid import Grid
 from apet.hf.inner import uncompiled
 
-__all__ = ["IMAGE", "VIDEO", "Family", "Grids", "Layout", "Modality", "Visual"]
-
 
 @dataclass(frozen=True)
 class Visual:

@@ -12,8 +12,6 @@ from apet.hf.families.family import IMAGE, VIDEO, Family
 from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 
-__all__ = ["ROWS"]
-
 _FRAMES = replace(
     laid_out(VIDEO, frames_of_grid("video_grid_thw")),
     placeholder="image_token_id",

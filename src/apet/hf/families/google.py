@@ -9,8 +9,6 @@ from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.grids import drawn, square
 from apet.hf.families.layouts import entries, laid_out
 
-__all__ = ["ROWS"]
-
 
 def _frames(visual: Visual) -> list[list[Tensor]]:
     """An entry per video, of so many frames as the caller says."""

@@ -14,8 +14,6 @@ from torch import Tensor
 from apet.hf.families.family import Grids, Modality, Visual
 from apet.hf.grid import Grid
 
-__all__ = ["drawn", "merged", "packed", "sized", "square"]
-
 
 def drawn(modality: Modality, grids: Grids) -> Modality:
     """The modality with grids."""

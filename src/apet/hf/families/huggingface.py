@@ -8,8 +8,6 @@ from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.layouts import equal_parts, laid_out
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 _TILES = laid_out(IMAGE, equal_parts(lambda base: base.image_seq_len))
 
 # Behind an image's tiles comes a view of it all, marked by a token of its own; else that view alone.

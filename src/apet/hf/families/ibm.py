@@ -14,8 +14,6 @@ from apet.hf.families.family import IMAGE, Family, Visual
 from apet.hf.families.layouts import anyres, equal_parts, laid_out
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 
 def _routed_tiles(visual: Visual) -> Sequence[Sequence[Tensor]]:
     """Tiles of one size, four times as large on the fine route."""

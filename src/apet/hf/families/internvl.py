@@ -11,8 +11,6 @@ from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.grids import drawn, square
 from apet.hf.families.tiles import touching
 
-__all__ = ["ROWS"]
-
 _TILES = (replace(IMAGE, begins=touching),)
 
 ROWS = (

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from apet.hf.families.family import Layout, Modality, Visual
 
-__all__ = ["anyres", "entries", "equal_parts", "frames_of_grid", "laid_out", "trailing_newline"]
-
 
 def laid_out(modality: Modality, layout: Layout) -> Modality:
     """The modality with another layout."""

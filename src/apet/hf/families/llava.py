@@ -11,8 +11,6 @@ from apet.hf.families.grids import drawn, packed, sized, square
 from apet.hf.families.layouts import anyres, entries, laid_out, trailing_newline
 from apet.hf.families.shrink import INTERPOLATED
 
-__all__ = ["ROWS"]
-
 _ANYRES = drawn(laid_out(IMAGE, anyres), packed)
 
 

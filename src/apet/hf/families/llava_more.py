@@ -8,8 +8,6 @@ from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.grids import drawn, packed, square
 from apet.hf.families.layouts import anyres, entries, laid_out
 
-__all__ = ["ROWS"]
-
 
 def _frames(visual: Visual) -> list[list[Tensor]]:
     """All videos of a call have the same number of frames, which transformers before 5.21 gives apart."""

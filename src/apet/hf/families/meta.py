@@ -10,8 +10,6 @@ from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import entries, laid_out
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 
 def _stacked(visual: Visual) -> list[list[Tensor]]:
     """Pixels ``(images, tiles, ..)``, or ``(videos, frames, ..)``; the features list the tiles of all."""

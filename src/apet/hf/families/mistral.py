@@ -7,8 +7,6 @@ from typing import Any
 from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.grids import drawn, sized
 
-__all__ = ["ROWS"]
-
 
 def _patch(base: Any) -> int:
     """Pixels of a token: patches are merged in squares."""

@@ -8,8 +8,6 @@ from apet.hf.families.family import Family
 from apet.hf.families.grids import drawn, merged
 from apet.hf.families.qwen import INPUTS
 
-__all__ = ["ROWS"]
-
 
 def _side(base: Any) -> int:
     return int(base.config.vision_config.merge_size)

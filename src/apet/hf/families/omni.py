@@ -5,8 +5,6 @@ from __future__ import annotations
 from apet.hf.families.family import Family
 from apet.hf.families.qwen import INPUTS
 
-__all__ = ["ROWS"]
-
 ROWS = (
     Family(
         "qwen2_5_omni_thinker",

@@ -11,8 +11,6 @@ from dataclasses import replace
 from apet.hf.families.family import IMAGE, VIDEO, Family
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 _INPUTS = (
     replace(IMAGE, begins=by_mark("before", "first")),
     replace(VIDEO, no_whole="in its prompts two videos without text between them look like one"),

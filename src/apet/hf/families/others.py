@@ -13,8 +13,6 @@ from apet.hf.families.layouts import entries, frames_of_grid, laid_out
 from apet.hf.families.qwen import INPUTS
 from apet.hf.families.tiles import by_mark
 
-__all__ = ["ROWS"]
-
 
 def _view_and_crops(visual: Visual) -> list[list[Tensor]]:
     """Molmo2: a small view of the whole image, then the crops, stitched to one grid."""

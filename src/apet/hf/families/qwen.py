@@ -9,8 +9,6 @@ from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 from apet.hf.families.shrink import GRID
 
-__all__ = ["INPUTS", "ROWS"]
-
 INPUTS = (
     drawn(IMAGE, merged("image_grid_thw")),
     drawn(laid_out(VIDEO, frames_of_grid("video_grid_thw")), merged("video_grid_thw")),

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["GRID", "INTERPOLATED", "Grid", "Grids", "Shrink", "Shrunk"]
-
 Grid = tuple[int, int]
 Grids = tuple[Grid, Grid]
 """Rows and columns of an image's visual tokens, before and after."""

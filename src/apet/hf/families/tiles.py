@@ -11,8 +11,6 @@ from typing import Literal
 
 from torch import Tensor
 
-__all__ = ["Begins", "by_mark", "touching"]
-
 Begins = Callable[[Tensor, Sequence[tuple[int, int]]], list[bool]]
 """Whether each tile of a prompt begins an image.
 

@@ -5,8 +5,6 @@ With the families' rows these are all types of that mapping (transformers 5.24).
 
 from __future__ import annotations
 
-__all__ = ["UNSUPPORTED"]
-
 _CROSS = "its text layers read the image by cross-attention: no visual token stands in the sequence"
 _ENCODER_DECODER = "an encoder-decoder model: the image is read by an encoder, and the decoder reads that"
 _QFORMER = (

@@ -13,8 +13,6 @@ from apet.hf.families.grids import drawn, merged
 from apet.hf.families.layouts import frames_of_grid, laid_out
 from apet.hf.families.qwen import INPUTS
 
-__all__ = ["ROWS"]
-
 _IMAGES, _GRID = "image_grid_thw", "video_grid_thw"
 
 

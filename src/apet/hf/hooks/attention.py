@@ -18,8 +18,6 @@ from apet.hf.prompt.parts import Prompt
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 
-__all__ = ["attention_of", "check_attention", "from_last_token", "hook_attention"]
-
 
 def check_attention(base: nn.Module, family: Family, method: Method, operation: str) -> None:
     """Check that a model gives out the attention weights that a method needs.

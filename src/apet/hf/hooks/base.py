@@ -40,8 +40,6 @@ from apet.hf.state import (
 )
 from apet.methods import Method
 
-__all__ = ["BaseHooks", "modalities_in"]
-
 _INNER: tuple[ContextVar[Any], ...] = (call_in_progress, encoding_in_progress)
 
 

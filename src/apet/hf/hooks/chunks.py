@@ -23,8 +23,6 @@ from apet.hf.prompt.parts import Placed, rows_of
 from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded, generation_in_progress
 
-__all__ = ["chunks", "wrap_prefill"]
-
 _PER_TOKEN = (
     "position_ids",
     "attention_mask",

@@ -16,8 +16,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["outside_compiled_code"]
-
 _REASON = (
     "apet: a prefill with images cannot be compiled in one graph, since the number of tokens changes within. "
     "Compile without fullgraph=True: the prefill then runs eagerly, and decode stays compiled"

@@ -32,8 +32,6 @@ from apet.hf.state import (
 )
 from apet.methods import Method
 
-__all__ = ["guard_generate", "wrap_prepare"]
-
 
 def guard_generate(
     original: Callable[..., Any], model: nn.Module, family: Family, session: Session, vision: VisionHooks

@@ -14,8 +14,6 @@ from apet.core.errors import ApETError
 from apet.hf.cache.record import Lease
 from apet.methods import Method
 
-__all__ = ["Hooks", "refuse_copies", "replace"]
-
 _COPYING = {"__deepcopy__": "deepcopy", "__reduce_ex__": "save"}
 
 

@@ -30,8 +30,6 @@ from apet.hf.inner import base_of, uncompiled
 from apet.hf.sessions import Session
 from apet.methods import Method
 
-__all__ = ["Installed", "check_fits", "depth_of"]
-
 
 def depth_of(model: nn.Module, family: Family) -> int:
     """Decoder layers of a model's text model; 0 where it has none, which `check_fits` refuses."""

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from apet.hf.state import encoding_in_progress
 
-__all__ = ["drops_cls", "note_joined"]
-
 
 def drops_cls(config: Any) -> bool:
     """Whether the encoder's first token is no visual token."""

@@ -27,8 +27,6 @@ from apet.hf.prompt.shorten import make_record
 from apet.hf.state import Call
 from apet.methods import Method, Stage2
 
-__all__ = ["LayerHooks"]
-
 _FITTED = {"attention_mask", "hidden_states", "position_embeddings", "position_ids"}
 
 

@@ -25,8 +25,6 @@ from apet.hf.prompt.parts import rows_of
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Method
 
-__all__ = ["ProjectorHooks", "encoding_of"]
-
 
 def encoding_of(lease: Lease) -> Encoding | None:
     """The running call of a feature method, if it belongs to this compression."""

@@ -10,8 +10,6 @@ from torch import nn
 from apet.hf.cache.index_map import take
 from apet.hf.hooks.text import TextHooks
 
-__all__ = ["note_raters"]
-
 
 def note_raters(text: TextHooks, layer: int) -> Callable[..., None]:
     """In prefill, keep the mean over heads and raters of their attention to this turn: ``(B, n)``.

@@ -14,17 +14,6 @@ from apet.hf.cache.compressed import is_static
 from apet.hf.families import Family
 from apet.methods import Attended, Method
 
-__all__ = [
-    "RECURRENT",
-    "check_checkpointing",
-    "check_columns",
-    "check_even",
-    "check_masks",
-    "check_packed",
-    "check_rows",
-    "check_window",
-]
-
 RECURRENT = ("linear_attention", "conv")
 """Kinds of layers that carry a state instead of columns; their mask is a 2D one of the tokens they get."""
 

@@ -27,8 +27,6 @@ from apet.hf.sessions import Session
 from apet.hf.state import Call, call_in_progress, encoding_in_progress, generation_in_progress, running
 from apet.methods import Method
 
-__all__ = ["TextHooks", "scales_by_position"]
-
 
 def scales_by_position(config: Any) -> bool:
     """Whether the layers of a text model scale queries by the ``position_ids`` they get (Ministral 3)."""

@@ -18,8 +18,6 @@ from apet.hf.prompt.parts import Around
 from apet.hf.prompt.placing import outside_a_prompt
 from apet.methods import Attention, Method
 
-__all__ = ["check_told", "told_at_stage1"]
-
 
 def check_told(base: nn.Module, family: Family, method: Method, operation: str) -> None:
     """Check that a family tells what a method asks for.

@@ -17,8 +17,6 @@ from apet.hf.prompt.parts import Prompt
 from apet.hf.state import Call
 from apet.methods import Context, Decoder, Method
 
-__all__ = ["keys_of", "names_of", "told_inside"]
-
 
 def told_inside(
     method: Method,

@@ -14,8 +14,6 @@ from apet.hf.families import Modality
 from apet.hf.state import Encoded
 from apet.methods import Attention
 
-__all__ = ["Source", "attach", "check_unchanged", "encoded_of", "not_ours", "source_of"]
-
 _DECIDED, _SOURCE = "apet_encoded", "apet_source"
 
 

@@ -49,8 +49,6 @@ from apet.hf.state import (
 )
 from apet.methods import Downsample, Method
 
-__all__ = ["VisionHooks"]
-
 
 class VisionHooks(Hooks):
     """Wraps the feature methods of one model, and hooks its projector where stage 1 comes before that.

@@ -13,8 +13,6 @@ from apet.hf.prompt.placing import place
 from apet.hf.state import Call
 from apet.methods import Method, NoImage
 
-__all__ = ["columns_of", "kept_columns", "place_all", "slots_of", "tail_of", "weights_of"]
-
 
 def place_all(call: Call) -> None:
     """Number the segments of all modalities, and find their placeholders."""

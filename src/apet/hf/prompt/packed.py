@@ -16,16 +16,6 @@ from torch.nn.utils.rnn import pad_sequence
 from apet.core.errors import ApETError
 from apet.hf.prompt.parts import Placed
 
-__all__ = [
-    "counted",
-    "first_slots",
-    "leads_with_text",
-    "read_lengths",
-    "sample_of_slots",
-    "samples_of",
-    "shorten_lengths",
-]
-
 _LENGTHS = {"cu_seq_lens_q": "max_length_q", "cu_seq_lens_k": "max_length_k"}
 
 

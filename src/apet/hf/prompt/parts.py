@@ -12,8 +12,6 @@ from apet.hf.cache.index_map import take
 from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.results import StageSelection
 
-__all__ = ["Around", "Placed", "Prompt", "rows_of"]
-
 
 def rows_of(segment: Segment) -> Tensor:
     """``(N,)`` long on the CPU: the feature rows of a segment of a model's call."""

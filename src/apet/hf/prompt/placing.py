@@ -8,8 +8,6 @@ from apet.core.errors import ApETError
 from apet.hf.prompt.parts import Placed, rows_of
 from apet.hf.state import Encoded
 
-__all__ = ["mismatch", "outside_a_prompt", "place"]
-
 
 def outside_a_prompt(asked: str) -> ApETError:
     """The error for features whose prompt is not known.

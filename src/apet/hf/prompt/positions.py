@@ -11,8 +11,6 @@ from apet.hf.prompt.packed import counted, sample_of_slots
 from apet.hf.prompt.parts import Prompt
 from apet.methods import Method
 
-__all__ = ["set_positions"]
-
 
 def set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Tensor) -> None:
     """Set the rotary positions of the slots, and how far the tokens behind the prompt move.

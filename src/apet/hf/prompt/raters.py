@@ -9,8 +9,6 @@ from apet.hf.cache.index_map import take
 from apet.hf.prompt.parts import Prompt
 from apet.hf.state import Call
 
-__all__ = ["raters_of"]
-
 
 @torch.no_grad()
 def raters_of(call: Call, prompt: Prompt, embeds: Tensor) -> Tensor:

@@ -19,8 +19,6 @@ from apet.hf.prompt.positions import set_positions
 from apet.hf.state import Call
 from apet.methods import Method
 
-__all__ = ["final_index", "make_record", "shorten"]
-
 _VISUAL = ("visual_pos_masks", "vision_mask")
 """Names under which text models get the places of features for later layers."""
 

@@ -17,8 +17,6 @@ from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.hf.state import call_in_progress, generation_in_progress
 from apet.methods import Method
 
-__all__ = ["around_of", "joined"]
-
 
 def around_of(base: Any, family: Family, modality: Modality, method: Method, lease: Lease) -> Around | None:
     """The prompts that a running call of a feature method belongs to; None if they are not known, nor needed.
