@@ -116,11 +116,6 @@ class Budget:
     operation: str = field(default="compress", compare=False)
 
     def __post_init__(self) -> None:
-        """Checks the fields, and makes plain numbers of them.
-
-        Raises:
-            ApETError: If a field is not valid, or they do not go together.
-        """
         if self.sharing not in get_args(Sharing):
             raise ApETError(self.operation, f"budget={self.sharing!r}", "'each' or 'shared'")
         expected = "exactly one of keep and tolerance"

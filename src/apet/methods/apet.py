@@ -86,11 +86,6 @@ class ApET(Method):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_basis_size(self.basis_size, "ApET")
         check_basis(self.basis, "ApET")

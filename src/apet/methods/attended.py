@@ -39,11 +39,6 @@ class Attended(Informed):
     asking: ClassVar[Asking] = "first"
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         name = type(self).__name__
         if self.stage2 is not None:

@@ -81,11 +81,7 @@ class Method(Traits, ABC):
             cls.choose = Method.choose  # type: ignore[method-assign]  # that of a parent decides as the parent
 
     def __post_init__(self) -> None:
-        """Checks the shared fields; subclasses call it first.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
+        """Checks the shared fields; subclasses call it first."""
         name = type(self).__name__
         self._check_budget(name)
         check_flag("merge", self.merge, name)

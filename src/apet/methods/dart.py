@@ -48,11 +48,6 @@ class DART(Inside):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         for field in ("pivots", "text_pivots"):
             value = getattr(self, field)

@@ -35,11 +35,6 @@ class Downsample(Method):
     replaces: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_keep(self.keep, "Downsample")  # no callable
         if self.stage2 is not None:

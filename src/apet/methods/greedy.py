@@ -55,11 +55,6 @@ class Greedy(Picker):
     departs: ClassVar[str] = "no text, and dropped tokens are merged: see spare and resprune"
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_rounds(self.rounds, "Greedy")
 

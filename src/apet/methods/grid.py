@@ -24,11 +24,6 @@ class Grid(Picker):
     grid: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_grid(self.grid, "Grid")
 

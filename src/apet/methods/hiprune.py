@@ -47,11 +47,6 @@ class HiPrune(Attended):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         if not isinstance(self.share, float) or not 0 < self.share <= 1:
             raise ApETError("HiPrune", f"share={self.share!r}", "a float above 0, at most 1")

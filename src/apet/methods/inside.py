@@ -22,11 +22,6 @@ class Inside(Informed):
     layer: int = 2
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         name = type(self).__name__
         check_keep(self.keep, name)  # no callable

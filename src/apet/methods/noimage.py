@@ -32,11 +32,6 @@ class NoImage(Method):
     replaces: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         for field, value in (("merge", self.merge), ("stage2", self.stage2)):
             if value:
                 raise ApETError(

@@ -43,11 +43,6 @@ class PruMerge(Attended):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         if type(self.neighbours) is not int or self.neighbours < 1:
             raise ApETError("PruMerge", f"neighbours={self.neighbours!r}", "an int of at least 1")

@@ -45,11 +45,6 @@ class PyramidDrop(Attended):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_keep(self.keep, "PyramidDrop")  # no callable
         check_layers(self.layers, "PyramidDrop")

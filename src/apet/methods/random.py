@@ -33,11 +33,6 @@ class Random(Picker):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_seed(self.seed, "Random")
 

@@ -55,11 +55,6 @@ class SparseVLM(Attended):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         check_keep(self.keep, "SparseVLM")  # no callable
         check_layers(self.layers, "SparseVLM", three=True)

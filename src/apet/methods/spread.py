@@ -68,11 +68,6 @@ class Spread(Informed):
     scored: ClassVar[str] = "distance to the kept tokens"
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         check_weight("place", self.place, "Spread")
         super().__post_init__()
         check_rounds(self.rounds, "Spread")

@@ -30,11 +30,6 @@ class Stage2:
     keep: int | float
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
             raise ApETError("Stage2", f"layer={self.layer!r}", "an int of at least 1")
         object.__setattr__(self, "keep", check_keep(self.keep, "Stage2"))

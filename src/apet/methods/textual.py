@@ -38,11 +38,6 @@ class _Textual(Informed):
     needs: ClassVar[frozenset[str]] = frozenset({"prompt"})
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         value = self.strength
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):

@@ -39,11 +39,6 @@ class Unlike(Picker):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         try:
             check_basis_size(self.pivots, "Unlike")

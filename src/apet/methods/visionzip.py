@@ -44,11 +44,6 @@ class VisionZip(Attended):
     )
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         if not isinstance(self.contextual, float) or not 0 < self.contextual < 1:
             raise ApETError("VisionZip", f"contextual={self.contextual!r}", "a float between 0 and 1")

@@ -38,11 +38,6 @@ class VisPruner(Attended):
     departs: ClassVar[str] = "at='auto' and own positions as for DivPrune"
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-            ApETError: If a field is not valid.
-        """
         super().__post_init__()
         if not isinstance(self.important, float) or not 0 < self.important < 1:
             raise ApETError("VisPruner", f"important={self.important!r}", "a float between 0 and 1")
