@@ -40,9 +40,9 @@ def test_one_segment_twice_and_beside_other_sizes(draw):
 def test_equal_segments_run_as_one_dense_batch(draw, monkeypatch):
     shapes = []
 
-    def spy(tokens, keep, **options):
+    def spy(tokens, keep, *rest, **more):
         shapes.append((tuple(tokens.shape), keep))
-        return select(tokens, keep, **options)
+        return select(tokens, keep, *rest, **more)
 
     monkeypatch.setattr(ragged, "select", spy)
     segments = [draw(n, 8) for n in (20, 10, 20, 20, 10)]

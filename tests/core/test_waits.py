@@ -7,7 +7,7 @@ import torch
 from tests.selections import tensors_of
 from tests.simulated_device import DEVICE, to_device, to_host, watching
 
-from apet.core import ApETError, Segment, compress, compress_ragged, select
+from apet.core import ApETError, Options, Segment, compress, compress_ragged, select
 from apet.core.finite import look_once, reading
 from apet.core.measure import score
 
@@ -168,14 +168,14 @@ def test_errors_are_found_once(draw, monkeypatch):
 def test_scores_can_be_batched_anew(draw):
     x = draw(3, 40, 24)
     x[1] *= 1e25
-    scored = [score(part.unsqueeze(0), 9).measured for part in x]
+    scored = [score(part.unsqueeze(0), 9, Options()).measured for part in x]
     assert [part.scale is None for part in scored] == [True, False, True]
     joined = type(scored[0]).batch(scored)
     expected = select(x, 9)
     found = select(x, 9, measured=joined)
     for name, value in tensors_of(expected).items():
         assert torch.equal(getattr(found, name), value), name
-    assert type(joined).batch([scored[0], score(x[:1], 4).measured]) is None
+    assert type(joined).batch([scored[0], score(x[:1], 4, Options()).measured]) is None
 
 
 def test_the_simulated_device_sees_waits():

@@ -103,12 +103,12 @@ farthest.processors = lambda index: 132
 
 def select(images, total=64, kept=9, count=5):
     tokens = torch.zeros(images, total, 256, dtype=torch.bfloat16)
-    select_dense(tokens, kept, count, None, 1e-5, False, "")
+    select_dense(tokens, kept, count, None, 1e-5, False)
 
 
 def ragged(lengths, keeps):
     parts = [torch.zeros(length, 256, dtype=torch.bfloat16) for length in lengths]
-    select_ragged(parts, keeps, [5] * len(lengths), None, 1e-5, False, True, "")
+    select_ragged(parts, keeps, [5] * len(lengths), None, 1e-5, False, True)
 
 
 select(1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from apet.core import ApETError, Segment, Selection, compress, select
+from apet.core import ApETError, Options, Segment, Selection, compress, select
 from apet.core.allocate import allocate
 from apet.methods import METHODS, ApET, Method, Random, Stage2
 
@@ -21,7 +21,7 @@ class OptsIn(Method):
     measures = True
 
     def select(self, tokens: torch.Tensor, keep: int) -> Selection:
-        return select(tokens, keep, basis_size=3)
+        return select(tokens, keep, Options(basis_size=3))
 
 
 def counts(method, tokens):

@@ -12,6 +12,7 @@ from apet.core.budget import Keep, Sharing, check_keep, resolve_keep
 from apet.core.compress import compress, select
 from apet.core.errors import ApETError
 from apet.core.grouping import group_segments
+from apet.core.options import Options
 from apet.core.ragged import compress_ragged
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
@@ -22,6 +23,7 @@ __all__ = [
     "Basis",
     "Compression",
     "Keep",
+    "Options",
     "Segment",
     "Selection",
     "Sharing",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -11,20 +9,13 @@ from apet.core.allocate import Allocation, allocate
 from apet.core.basis import Basis
 from apet.core.blocks import Tokens
 from apet.core.budget import Budget, Keep, resolve_keep
-from apet.core.check import (
-    check_basis,
-    check_basis_size,
-    check_flag,
-    check_ridge,
-    check_seed,
-    check_start,
-    check_tokens,
-)
+from apet.core.check import check_flag, check_start, check_tokens
 from apet.core.dispatch import kernels_for
 from apet.core.errors import ApETError
 from apet.core.finite import how_to_read, reading
 from apet.core.measure import Measured, Scored, score
 from apet.core.merge import nearest_kept, top_rows
+from apet.core.options import Options
 from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
@@ -107,24 +98,17 @@ def compress(
         10
     """
     check_flag("merge", merge, "compress")
-    options: dict[str, Any] = {
-        "basis_size": basis_size,
-        "basis": basis,
-        "start": start,
-        "seed": seed,
-        "ridge": ridge,
-        "check_finite": check_finite,
-    }
+    options = Options(basis_size, basis, start, seed, ridge, check_finite)
     count = _count(tokens, Budget(keep, tolerance, min_keep, max_keep), options)
     if isinstance(count, Allocation):
         with reading(count.reading):
-            selection = select(tokens, count.counts[0], measured=count.measured[0], **options)
+            selection = select(tokens, count.counts[0], options, measured=count.measured[0])
     else:
-        selection = select(tokens, count, **options)
+        selection = select(tokens, count, options)
     return Compression(**vars(selection), tokens=selection.apply(tokens, merge=merge))
 
 
-def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | float | Allocation:
+def _count(tokens: Tensor, budget: Budget, options: Options) -> int | float | Allocation:
     """A count or a share for `select`, or that of one image, which alone can depend on its errors."""
     if not budget.needs_errors and not callable(budget.keep):
         return budget.keep  # type: ignore[return-value]
@@ -139,7 +123,7 @@ def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | flo
     about = Segment("image", 0, 0, batch.shape[1])
     if not budget.needs_errors:
         return budget.count(about)
-    return allocate(budget, [batch[0]], [about], lambda _, x, limit: score(x, limit, **options).measured)
+    return allocate(budget, [batch[0]], [about], lambda _, x, limit: score(x, limit, options).measured)
 
 
 @unaffected
@@ -147,13 +131,8 @@ def _count(tokens: Tensor, budget: Budget, options: dict[str, Any]) -> int | flo
 def select(
     tokens: Tensor,
     keep: int | float,
+    options: Options | None = None,
     *,
-    basis_size: int = 10,
-    basis: Basis = "fps",
-    start: int | Tensor | None = None,
-    seed: int = 0,
-    ridge: float = 1e-5,
-    check_finite: bool = True,
     measured: Measured | None = None,
 ) -> Selection:
     """Decides as `compress` does for a count or a share, without carrying it out; same errors.
@@ -161,37 +140,23 @@ def select(
     ``measured`` is what `apet.core.measure.score` found of the same tokens with the same options, as for a
     tolerance: it is not found again, unless the basis was cut to fewer tokens than are kept.
     """
-    operation = "compress"
-    x = check_tokens(tokens, operation)
+    options = options or Options()
+    x = check_tokens(tokens, "compress")
     x = x if x.ndim == 3 else x.unsqueeze(0)
     batch, total, _ = x.shape
-    kept = resolve_keep(keep, total, operation)
-    basis = check_basis(basis, operation)
-    count = min(check_basis_size(basis_size, operation), kept)
-    kernels = kernels_for(x, batch, operation, basis, count)
+    kept = resolve_keep(keep, total, "compress")
+    count = min(options.basis_size, kept)
+    kernels = kernels_for(x, batch, "compress", options.basis, count)
     if kernels is not None:
-        first = check_start(start, (batch, total), x.device, basis, operation)
-        check_seed(seed, operation)
-        look = check_flag("check_finite", check_finite, operation) and how_to_read() == "look"
-        chosen = Selection(
-            *kernels.select_dense(x, kept, count, first, check_ridge(ridge, operation), look, operation)
-        )
+        first = check_start(options.start, (batch, total), x.device, options.basis, "compress")
+        look = options.check_finite and how_to_read() == "look"
+        chosen = Selection(*kernels.select_dense(x, kept, count, first, options.ridge, look))
         return chosen if tokens.ndim == 3 else chosen.unbatch()[0]
     if measured is not None and measured.basis.shape[1] == count:
         read = Tokens(x.detach(), measured.scale, measured.norms)
         scored = Scored(read, measured.basis, measured.errors)
     else:
-        scored = score(
-            x,
-            kept,
-            basis_size=basis_size,
-            basis=basis,
-            start=start,
-            seed=seed,
-            ridge=ridge,
-            check_finite=check_finite,
-            operation=operation,
-        )
+        scored = score(x, kept, options)
     errors, read = scored.errors, scored.read
     indices = top_rows(errors, kept, always=scored.basis)
     assignment = nearest_kept(read, indices)

@@ -44,7 +44,6 @@ class Kernels(Protocol):
         start: Tensor | None,
         ridge: float,
         check_finite: bool,
-        operation: str,
     ) -> Decided:
         """Decides on a batch ``(B, N, d)``, with ``count`` basis tokens of each image."""
         ...
@@ -58,7 +57,6 @@ class Kernels(Protocol):
         ridge: float,
         check_finite: bool,
         merge: bool,
-        operation: str,
     ) -> tuple[list[Decided], list[Tensor]]:
         """Decides on segments ``(n_i, d)``; a decision for each, and its tokens without gradients."""
         ...

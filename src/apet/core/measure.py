@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from apet.core.basis import Basis, pick_basis
+from apet.core.basis import pick_basis
 from apet.core.blocks import Tokens, read_tokens
-from apet.core.check import check_basis, check_basis_size, check_flag, check_ridge, check_seed, check_start
+from apet.core.check import check_start
+from apet.core.options import Options
 from apet.core.precision import wide_dtype
 from apet.core.residual import approximation_errors
 
@@ -78,41 +79,19 @@ class Scored:
 
 
 @torch.no_grad()
-def score(
-    x: Tensor,
-    limit: int,
-    *,
-    basis_size: int = 10,
-    basis: Basis = "fps",
-    start: int | Tensor | None = None,
-    seed: int = 0,
-    ridge: float = 1e-5,
-    check_finite: bool = True,
-    operation: str = "compress",
-) -> Scored:
+def score(x: Tensor, limit: int, options: Options) -> Scored:
     """Picks basis tokens and finds every token's error, as a part of a call that is `unaffected`.
 
     Args:
         x: Visual tokens ``(B, N, d)``, checked by `apet.core.check.check_tokens`.
         limit: Most tokens that will be kept: the basis is cut to it.
-        basis_size: As in `apet.core.compress`, like all that follow.
-        basis: As there.
-        start: As there.
-        seed: As there.
-        ridge: As there.
-        check_finite: As there.
-        operation: What to name in errors.
+        options: How.
 
     Raises:
-        ApETError: If an argument is not valid, or a token is not finite.
+        ApETError: If the start is not valid, or a token is not finite.
     """
     batch, total, _ = x.shape
-    basis = check_basis(basis, operation)
-    count = min(check_basis_size(basis_size, operation), limit)
-    first = check_start(start, (batch, total), x.device, basis, operation)
-    seed = check_seed(seed, operation)
-    ridge = check_ridge(ridge, operation)
-    check_flag("check_finite", check_finite, operation)
-    read = read_tokens(x, check_finite, operation)
-    picked = pick_basis(read, count, basis, first, seed)
-    return Scored(read, picked, approximation_errors(read, picked, ridge))
+    first = check_start(options.start, (batch, total), x.device, options.basis, "compress")
+    read = read_tokens(x, options.check_finite, "compress")
+    picked = pick_basis(read, min(options.basis_size, limit), options.basis, first, options.seed)
+    return Scored(read, picked, approximation_errors(read, picked, options.ridge))

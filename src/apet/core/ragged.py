@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,21 +14,14 @@ from apet.core.allocate import allocate
 from apet.core.basis import Basis
 from apet.core.blocks import sent
 from apet.core.budget import Budget, Keep, Sharing
-from apet.core.check import (
-    check_basis,
-    check_basis_size,
-    check_flag,
-    check_ridge,
-    check_seed,
-    check_start,
-    check_tokens,
-)
+from apet.core.check import check_flag, check_start, check_tokens
 from apet.core.compress import select
 from apet.core.dispatch import Kernels, kernels_for
 from apet.core.errors import ApETError
 from apet.core.finite import how_to_read, look_once, reading
 from apet.core.grouping import group_segments
 from apet.core.measure import Measured, score
+from apet.core.options import Options
 from apet.core.precision import unaffected
 from apet.core.segment import Segment
 from apet.core.selection import Compression, Selection
@@ -109,39 +103,32 @@ def compress_ragged(
             raise ApETError(
                 "compress", got, f"width {first.shape[1]}, {first.dtype} on {first.device}, as segment 0"
             )
-    starts = _starts(segments, start, check_basis(basis, "compress"))
-    options: dict[str, Any] = {
-        "basis_size": basis_size,
-        "basis": basis,
-        "seed": seed,
-        "ridge": ridge,
-        "check_finite": check_finite,
-    }
+    options = Options(basis_size, basis, start, seed, ridge, check_finite)
+    starts = _starts(segments, options)
 
-    def own(numbers: list[int]) -> dict[str, Any]:
-        return {**options, "start": None if starts is None else starts[numbers]}
+    def own(numbers: list[int]) -> Options:
+        return options if starts is None else replace(options, start=starts[numbers])
 
     def measure(numbers: list[int], tokens: Tensor, limit: int) -> Measured:
         with _naming(numbers):
-            return score(tokens, limit, **own(numbers)).measured
+            return score(tokens, limit, own(numbers)).measured
 
     check_flag("merge", merge, "compress")
-    check_flag("check_finite", check_finite, "compress")
     plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
     shares = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else None
     kept = even if shares is None else shares.counts
-    count = min(check_basis_size(basis_size, "compress"), max(kept))
+    count = min(options.basis_size, max(kept))
     kernels = kernels_for(segments[0], len(segments), "compress", basis, count)
     if shares is not None:
         known = shares.reading
     else:
         known = look_once(segments, "compress") if check_finite and kernels is None else how_to_read()
     if kernels is not None:
-        check_seed(seed, "compress")
-        ridge, look = check_ridge(ridge, "compress"), check_finite and known == "look"
         counts = [min(count, own) for own in kept]
         starts = None if starts is None else sent(starts, segments[0].device)
-        return _one_launch(kernels, segments, kept, counts, starts, ridge, merge, look)
+        return _one_launch(
+            kernels, segments, kept, counts, starts, options.ridge, merge, check_finite and known == "look"
+        )
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
         tokens = (
@@ -153,7 +140,7 @@ def compress_ragged(
             found = (
                 None if shares is None else Measured.batch([shares.measured[number] for number in numbers])
             )
-            chosen = select(tokens, kept[numbers[0]], measured=found, **own(numbers))
+            chosen = select(tokens, kept[numbers[0]], own(numbers), measured=found)
             dense = Compression(**vars(chosen), tokens=chosen.apply(tokens, merge=merge))
         results.update(zip(numbers, dense.unbatch(), strict=True))
     return [results[number] for number in range(len(segments))]
@@ -171,9 +158,7 @@ def _one_launch(
 ) -> list[Compression]:
     """All segments in one launch per step; tokens that need gradients are merged by the core."""
     with torch.no_grad():
-        decided, tokens = kernels.select_ragged(
-            segments, kept, counts, starts, ridge, check_finite, merge, "compress"
-        )
+        decided, tokens = kernels.select_ragged(segments, kept, counts, starts, ridge, check_finite, merge)
     selections = [Selection(*own) for own in decided]
     if torch.is_grad_enabled():
         tokens = [
@@ -236,11 +221,12 @@ def _budgets(
     ]
 
 
-def _starts(segments: Sequence[Tensor], start: int | Tensor | None, basis: Basis) -> Tensor | None:
+def _starts(segments: Sequence[Tensor], options: Options) -> Tensor | None:
     """Spreads a start over the segments, each to be valid in its own, ``(S,)`` int64 on the host."""
-    host, lengths = torch.device("cpu"), torch.tensor([len(segment) for segment in segments], device="cpu")
+    start, host = options.start, torch.device("cpu")
+    lengths = torch.tensor([len(segment) for segment in segments], device="cpu")
     longest = int(lengths.max() if isinstance(start, torch.Tensor) else lengths.min())
-    first = check_start(start, (len(segments), longest), host, basis, "compress")
+    first = check_start(start, (len(segments), longest), host, options.basis, "compress")
     if first is None:
         return None
     beyond = (first >= lengths).nonzero().flatten().tolist()

@@ -27,14 +27,13 @@ def select_dense(
     start: Tensor | None,
     ridge: float,
     check_finite: bool,
-    operation: str,
 ) -> Decided:
     """Decides on a batch ``(B, N, d)``; see `apet.core.select`."""
     batch, total, width = x.shape
     segments = Segments.dense(batch, total, kept, count, x.device)
 
     def refuse(image: int) -> ApETError:
-        return not_finite(operation, tuple(x.shape), image)
+        return not_finite("compress", tuple(x.shape), image)
 
     indices, slots, errors, basis = _decide(
         x.reshape(batch * total, width), segments, start, ridge, refuse if check_finite else None
@@ -50,7 +49,6 @@ def select_ragged(
     ridge: float,
     check_finite: bool,
     merge: bool,
-    operation: str,
 ) -> tuple[list[Decided], list[Tensor]]:
     """Decides on segments ``(n_i, d)`` in one launch per step, however their lengths differ.
 
@@ -62,8 +60,8 @@ def select_ragged(
     segments = Segments.ragged(lengths, kept, counts, x.device)
 
     def refuse(number: int) -> ApETError:
-        error = not_finite(operation, (1, *parts[number].shape), 0)
-        return ApETError(operation, f"{error.got} (segment {number})", error.expected)
+        error = not_finite("compress", (1, *parts[number].shape), 0)
+        return ApETError("compress", f"{error.got} (segment {number})", error.expected)
 
     indices, slots, errors, basis = _decide(x, segments, start, ridge, refuse if check_finite else None)
     decided = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import Any, ClassVar, Self, get_args
+from typing import ClassVar, Self, get_args
 
 import torch
 from torch import Tensor
@@ -12,18 +12,12 @@ from torch import Tensor
 from apet.core.basis import Basis
 from apet.core.blocks import read_tokens
 from apet.core.budget import fit_keep
-from apet.core.check import (
-    check_basis,
-    check_basis_size,
-    check_flag,
-    check_ridge,
-    check_seed,
-    check_tokens,
-)
+from apet.core.check import check_flag, check_ridge, check_tokens
 from apet.core.compress import select
 from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
 from apet.core.merge import nearest_kept
+from apet.core.options import Options
 from apet.core.selection import Selection
 from apet.methods.base import Method
 from apet.methods.context import Context
@@ -87,10 +81,7 @@ class ApET(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_basis_size(self.basis_size, "ApET")
-        check_basis(self.basis, "ApET")
-        check_ridge(self.ridge, "ApET")
-        check_seed(self.seed, "ApET")
+        self._options("ApET")
         check_flag("merge_basis", self.merge_basis, "ApET")
         if self.inner_ridge is not None:
             check_ridge(self.inner_ridge, "ApET")
@@ -123,7 +114,7 @@ class ApET(Method):
         self, tokens: Tensor, keep: int, measured: Measured | None, context: Context | None = None
     ) -> Selection:
         """Decides by errors that were found already; see `Method.choose`."""
-        selection = select(tokens, keep, measured=measured, **self._options)
+        selection = select(tokens, keep, self._options(), measured=measured)
         if self.slots != "own":
             self._check_slots(tokens.shape[1], keep)
             return in_slots(tokens, selection, self.slots, self.slot_order)
@@ -147,7 +138,7 @@ class ApET(Method):
 
     def measure(self, tokens: Tensor, limit: int, context: Context | None = None) -> Measured:
         """Finds errors without deciding; see `Method.measure`."""
-        return score(check_tokens(tokens, "compress", ndims=(3,)), limit, **self._options).measured
+        return score(check_tokens(tokens, "compress", ndims=(3,)), limit, self._options()).measured
 
     def inside(self, stage: Stage2) -> Self:
         """With the ridge and the order of slots of a stage inside the language model."""
@@ -157,10 +148,9 @@ class ApET(Method):
             return self
         return replace(self, ridge=ridge, slot_order=order)
 
-    @property
-    def _options(self) -> dict[str, Any]:
-        names = ("basis_size", "basis", "start", "seed", "ridge")
-        return {name: getattr(self, name) for name in names}
+    def _options(self, operation: str = "compress") -> Options:
+        fields = (self.basis_size, self.basis, self.start, self.seed, self.ridge)
+        return Options(*fields, operation=operation)
 
     @classmethod
     def paper(cls, average: int, num_layers: int, num_tokens: int = 576) -> Self:

@@ -1,0 +1,46 @@
+"""How basis tokens are picked and errors found, as one checked value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from apet.core.basis import Basis
+from apet.core.check import check_basis, check_basis_size, check_flag, check_ridge, check_seed
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """The arguments of `apet.compress` of these names.
+
+    Attributes:
+        basis_size: Basis tokens M.
+        basis: How they are picked.
+        start: First token of farthest point sampling, of all images or of each, ``(B,)``.
+        seed: Seed of the random basis.
+        ridge: Ridge of the approximation, in squared units of the tokens.
+        check_finite: Whether to refuse values that are not finite.
+        operation: What errors name.
+
+    Raises:
+        ApETError: If one is not valid; a start is looked at with the tokens.
+    """
+
+    basis_size: int = 10
+    basis: Basis = "fps"
+    start: int | Tensor | None = None
+    seed: int = 0
+    ridge: float = 1e-5
+    check_finite: bool = True
+    operation: str = "compress"
+
+    def __post_init__(self) -> None:
+        for name, check in (
+            ("basis_size", check_basis_size),
+            ("basis", check_basis),
+            ("seed", check_seed),
+            ("ridge", check_ridge),
+        ):
+            object.__setattr__(self, name, check(getattr(self, name), self.operation))
+        check_flag("check_finite", self.check_finite, self.operation)
