@@ -8,6 +8,8 @@ import torch
 from core_oracle import restate
 
 from apet.core import compress
+from apet.core.blocks import product, read_tokens
+from apet.core.residual import approximation_errors
 
 
 def same_decision(a, b):
@@ -165,3 +167,26 @@ def test_where_an_image_begins_in_memory_changes_no_bit(draw, width):
         for number, together in enumerate(compress(x, 1, basis_size=1).unbatch()):
             alone = compress(x[number].clone(), 1, basis_size=1)
             assert torch.equal(alone.errors, together.errors)
+
+
+def test_a_basis_whose_gram_matrix_rounding_breaks(draw, monkeypatch):
+    """Where a device's products round worse than a factorisation bears, a larger ridge takes over."""
+    few = draw(3, 64).repeat_interleave(4, dim=0).unsqueeze(0)
+    tokens = torch.cat([few, draw(1, 20, 64, seed=1)], dim=1)
+    basis = torch.arange(10)[None]
+    read = read_tokens(tokens, True, "compress")
+    expected = approximation_errors(read, basis, 0.0)
+
+    def rough(left, right):
+        exact = product(left, right)
+        if left.shape[-2] != right.shape[-1]:
+            return exact
+        noise = torch.randn(exact.shape, generator=torch.Generator().manual_seed(0), dtype=exact.dtype)
+        return exact * (1 + 1e-11 * (noise + noise.mT))
+
+    monkeypatch.setattr("apet.core.residual.product", rough)
+    _, info = torch.linalg.cholesky_ex(rough(tokens[:, :10].double(), tokens[:, :10].double().mT))
+    assert info.any()  # it breaks
+    found = approximation_errors(read, basis, 0.0)
+    scale = tokens.norm(dim=-1).max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-5)

@@ -115,3 +115,11 @@ def test_errors(draw):
     ):
         with pytest.raises(ApETError, match=message):
             compress_ragged(segments, **options)
+
+
+def test_of_equal_costs_the_last_goes_first(draw):
+    """The rule that `allocate` tells: whichever segment asked for the odd token, the first gets it."""
+    own = draw(30, 8)
+    for keep in ([7, 6], [6, 7]):
+        found = compress_ragged([own, own], keep, basis_size=3, budget="shared")
+        assert [one.num_kept for one in found] == [7, 6]

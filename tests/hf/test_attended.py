@@ -338,3 +338,21 @@ def test_the_schedule_tells_every_depth(eager):
     assert [layer for layer, _ in schedule] == [0, 1, 2, 3]
     assert [text + kept for _, kept in schedule] == [layer.keys.shape[-2] for layer in cache.layers]
     assert visual > schedule[1][1] > schedule[2][1] > schedule[3][1] == 5
+
+
+@pytest.mark.parametrize("layer", [1, 3])
+def test_fastv_on_a_filled_cache_reads_its_own_turn(eager, layer):
+    """Text that was prefilled before makes no difference to what is kept of an image behind it."""
+    inputs = prompts([[6, "i", 4]])
+    pixels = inputs.pop("pixel_values")
+    with compressing(eager, FastV(7, layer=layer)) as session:
+        eager(**inputs, pixel_values=pixels)
+        expected = session.images[0].indices
+        cache = eager(input_ids=inputs["input_ids"][:, :5]).past_key_values
+        eager(
+            input_ids=inputs["input_ids"][:, 5:],
+            attention_mask=inputs["attention_mask"],
+            pixel_values=pixels,
+            past_key_values=cache,
+        )
+        assert torch.equal(session.images[0].indices, expected)

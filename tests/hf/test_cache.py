@@ -129,3 +129,15 @@ def test_a_4d_mask_over_the_uncompressed_sequence_is_refused(llava):
         full = torch.ones(2, 1, 1, mask.shape[1] + 1, dtype=torch.bool)
         with pytest.raises(ApETError, match="4D attention mask"):
             llava(input_ids=torch.tensor([[5], [9]]), attention_mask=full, past_key_values=cache)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_crops_add_up(llava, stage):
+    """What may be cropped is the text behind the image, in one crop or in several."""
+    with compressing(llava, method(stage)):
+        cache = llava(**prompts([["i", 5]])).past_key_values
+        cache.crop(-2)
+        cache.crop(-2)
+        with pytest.raises(ApETError, match=r"crop: .*at most 1,"):
+            cache.crop(-2)
+        cache.crop(-1)

@@ -85,7 +85,8 @@ def test_hidden_states_and_attentions_have_the_lengths_of_the_layers(models):
             output_attentions=True,
             return_dict_in_generate=True,
         )
-    assert len(generated.attentions) == 3
+    widths = [[attention.shape[-1] for attention in step] for step in generated.attentions]
+    assert widths == [[length + step for length in lengths] for step in range(3)]
 
 
 def test_merging_and_scoring_follow_the_side_of_the_projector(llava):

@@ -175,3 +175,13 @@ def test_an_image_is_selected_once_whatever_the_copies(llava, monkeypatch):
     with compressing(llava, method("both")):
         llava.generate(**prompts(PROMPTS["ragged"]), max_new_tokens=3, num_beams=3)
     assert seen == [(3, TOKENS, 12), (3, 12, 5)]
+
+
+def test_the_seconds_of_images_add_up_to_those_of_their_batch(llava):
+    """Three images that are selected in one batch have a third of its time each."""
+    with compressing(llava, method("stage 1")) as session:
+        llava(**prompts(PROMPTS["ragged"]))
+    stages = [image.stage1 for image in session.images]
+    clocks = {id(clock): clock.seconds for stage in stages for clock in (stage.clock, stage.counting[0])}
+    assert len(stages) == 3
+    assert sum(stage.seconds for stage in stages) == pytest.approx(sum(clocks.values()))
