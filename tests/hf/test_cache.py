@@ -141,3 +141,14 @@ def test_crops_add_up(llava, stage):
         with pytest.raises(ApETError, match=r"crop: .*at most 1,"):
             cache.crop(-2)
         cache.crop(-1)
+
+
+@pytest.mark.parametrize("columns", [-1, 1])
+@pytest.mark.parametrize("stage", STAGES)
+def test_masks_of_another_width_are_refused(llava, stage, columns):
+    """Columns would be taken for others than those that the caller means."""
+    with compressing(llava, method(stage)):
+        cache, mask, _ = fill(llava)
+        wrong = torch.ones(len(mask), mask.shape[1] + 1 + columns, dtype=mask.dtype)
+        with pytest.raises(ApETError, match=f"mask of {wrong.shape[1]} columns for {mask.shape[1]} tokens"):
+            llava(input_ids=torch.tensor([[5], [9]]), attention_mask=wrong, past_key_values=cache)

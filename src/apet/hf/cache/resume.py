@@ -21,11 +21,25 @@ def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | 
 
 
 def _fit(mask: Any, record: CacheRecord, cache: Any, queries: int) -> Any:
-    """Translate a step's mask if it is a 2D one over all tokens; any other is left alone."""
+    """Translate a step's mask if it is a 2D one over all tokens.
+
+    One over the columns that are held was translated before, as by the base model's hook; 4D ones, and those
+    of static caches, are `resume`'s and transformers' own.
+
+    Raises:
+        ApETError: If it is a 2D mask of any other width.
+    """
     if (mask is None and record.full) or not (mask is None or _is_2d(mask)):
         return mask
     total = int(cache.get_seq_length()) + queries
-    return mask if mask is not None and mask.shape[1] != total else translate(mask, record, total)
+    if mask is None or mask.shape[1] == total:
+        return translate(mask, record, total)
+    if mask.shape[1] != total - record.dropped(-1) and not is_static(cache):
+        got = (
+            f"an attention mask of {mask.shape[1]} columns for {total - queries} tokens in a compressed cache"
+        )
+        raise ApETError("forward", f"{got} and {queries} more", f"{total} columns, one for each token")
+    return mask
 
 
 def _is_2d(mask: Any) -> bool:
