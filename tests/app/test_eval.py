@@ -15,7 +15,7 @@ from apet.core.errors import ApETError
 
 KEYS = {
     *("method", "keep", "stage2", "task", "seed", "n", "accuracy", "retention", "changed"),
-    *("kept_tokens", "select_ms", "prefill_s", "total_s"),
+    *("kept_tokens", "select_ms", "first_token_s", "total_s"),
 }
 
 

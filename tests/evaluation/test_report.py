@@ -14,7 +14,7 @@ from apet.evaluation import page as pages
 from apet.evaluation.charts import Chart, Series, draw_chart
 from apet.evaluation.markdown import notes, tables
 from apet.evaluation.page import to_html
-from apet.evaluation.runner import spread
+from apet.evaluation.runner import evenly
 from apet.evaluation.tasks import draw_cases
 from apet.installing import install
 
@@ -162,7 +162,7 @@ def test_levels_lines_without_marks_and_single_points_are_drawn():
 
 def test_timed_questions_are_about_pictures_that_tell_what_the_others_keep(subject):
     cases = draw_cases(["exist", "colour", "count", "read"], 12)
-    timed = spread(cases, 6)
+    timed = evenly(cases, 6)
     assert len({case.group for case in timed}) == 6
     assert len({case.task for case in timed}) == 4
     places = [cases.index(case) for case in timed]

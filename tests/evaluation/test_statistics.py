@@ -41,7 +41,7 @@ def test_rows(counted):
     assert (whole.accuracy, whole.retention, whole.changed, whole.kept_tokens) == (1, 100, 0, 576)
     assert (one.n, one.accuracy, one.retention, one.changed) == (8, 0.75, 75, 0.25)
     assert (one.kept_tokens, one.schedule) == (64, [(0, 96), (4, 32)])
-    assert (one.select_ms, one.prefill_s, one.total_s) == (1, 1, 2)
+    assert (one.select_ms, one.first_token_s, one.total_s) == (1, 1, 2)
     assert other.accuracy == 0.25
     assert one.interval[0] < 0.75 < one.interval[1] <= 1
     by_task = {row.task: row.accuracy for row in rows[3:6]}

@@ -33,8 +33,8 @@ def test_frames_of_a_grid():
 
 
 def test_a_trailing_newline_is_in_no_frame():
-    visual = Visual(None, {}, ((5,), (5,)))
-    assert listed(trailing_newline(lambda _: 2)(visual)) == [[[0, 1], [2, 3]], [[5, 6], [7, 8]]]
+    visual = Visual(None, {"pixels": torch.empty(2, 2, 3, 8, 8)}, ((5,), (5,)))
+    assert listed(trailing_newline("pixels")(visual)) == [[[0, 1], [2, 3]], [[5, 6], [7, 8]]]
 
 
 @pytest.mark.parametrize("name", ["llava_next", "llava_onevision"])

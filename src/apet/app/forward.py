@@ -148,6 +148,6 @@ def rows_of_runs(counted: list[tuple[Configuration, list[Score]]]) -> list[dict[
 
 def _row(one: Configuration, score: Score, accuracy: float | None, retention: float | None) -> dict[str, Any]:
     told = {"metric": score.metric or None, "accuracy": accuracy, "retention": retention}
-    untold = dict.fromkeys(("changed", "kept_tokens", "select_ms", "prefill_s", "total_s"))
+    untold = dict.fromkeys(("changed", "kept_tokens", "select_ms", "first_token_s", "total_s"))
     who = {"method": one.method, "keep": one.keep, "stage2": one.stage2, "task": score.task, "seed": one.seed}
     return {**who, "n": score.n, **told, **untold}

@@ -18,8 +18,8 @@ from apet.core import Segment, Selection
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from apet.hf.api import on_its_attention
+from apet.hf.choice.context import Told, places_of
 from apet.hf.choice.stage1 import compress_segments
-from apet.hf.choice.told import Told, places_of
 from apet.hf.families import FAMILIES, family_of, takes_videos
 from apet.hf.results import ImageResult
 from apet.methods import Attended, Method

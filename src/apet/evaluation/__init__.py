@@ -3,7 +3,10 @@
 `evaluate` runs what is `Wanted` on a `Subject` and counts; `write_report` writes what came of it as Markdown,
 JSON and a page. ``apet eval`` is both on the command line.
 
-A new drawn task touches ``apet.scenes`` alone (see ``apet.scenes.sources``), a new method ``apet.methods``.
+A new drawn task touches ``apet.scenes`` alone (see ``apet.scenes.sources``), a new method ``apet.methods``. A
+new figure of a timed question touches `timing`, the line that `runner` stores, `Row` in `statistics`, the
+columns in `markdown`, and ``docs/evaluation.md``; the page and the JSON file follow. Answers that are stored
+lack it: another ``_VERSION`` in `runner` asks everything anew.
 """
 
 from apet.evaluation.configurations import Configuration, plan

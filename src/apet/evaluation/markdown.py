@@ -36,7 +36,7 @@ def _overall(summary: Summary) -> list[str]:
         if summary.ahead is None
         else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in summary.ahead))
     )
-    times = ["" if time is None else figure(time) for time in (row.select_ms, row.prefill_s, row.total_s)]
+    times = ["" if time is None else figure(time) for time in (row.select_ms, row.first_token_s, row.total_s)]
     if row.timed_tokens is not None and abs(row.timed_tokens - row.kept_tokens) > 0.01 * row.kept_tokens:
         times[1] += f" at {row.timed_tokens:.0f} tokens"
     return [
@@ -96,7 +96,7 @@ def brief(result: Evaluation) -> Table:
             continue
         cells = [row.method, "" if row.keep is None else f"{row.keep}", row.stage2, f"{row.kept_tokens:.1f}"]
         cells += [f"{100 * row.accuracy:.1f}", "" if row.retention is None else f"{row.retention:.1f}"]
-        cells += [f"{100 * row.changed:.1f}", "" if row.prefill_s is None else f"{row.prefill_s:.3f}"]
+        cells += [f"{100 * row.changed:.1f}", "" if row.first_token_s is None else f"{row.first_token_s:.3f}"]
         rows.append(cells)
     return head, rows
 

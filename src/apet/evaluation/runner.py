@@ -66,7 +66,7 @@ def run(
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
     records = Records(store.lines)
-    timed = spread(cases, TIMED) if times else []
+    timed = evenly(cases, TIMED) if times else []
     groups = _missing(keys, configurations, cases, records)
     pieces = len(configurations) * sum(1 for _ in _chunks(cases))
     total = pieces + len(configurations) * len(timed)
@@ -150,7 +150,7 @@ def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
         yield part
 
 
-def spread(cases: Sequence[Case], number: int) -> list[Case]:
+def evenly(cases: Sequence[Case], number: int) -> list[Case]:
     """So many cases, each about a content of its own, evenly over all of them, and of the tasks by turns.
 
     Budgets that follow the picture would otherwise be timed on one picture and counted on others.

@@ -41,7 +41,7 @@ class Row:
         changed: Share of answers that differ from the uncompressed model's, right or wrong.
         kept_tokens: Visual tokens per question, averaged over decoder layers and questions.
         select_ms: Milliseconds of selecting, for one question alone.
-        prefill_s: Seconds to the first token, for one question alone: vision, selection and prefill.
+        first_token_s: Seconds to the first token, for one question alone: vision, selection and prefill.
         total_s: Seconds of its whole answer. Times are medians over the timed questions of all tasks.
         timed_tokens: ``kept_tokens`` of the questions that were timed; None if none was.
         interval: 95% bootstrap interval of the accuracy, drawing pictures with all their questions.
@@ -59,7 +59,7 @@ class Row:
     changed: float
     kept_tokens: float
     select_ms: float | None
-    prefill_s: float | None
+    first_token_s: float | None
     total_s: float | None
     timed_tokens: float | None
     interval: tuple[float, float]
@@ -161,7 +161,7 @@ class _Table:
             changed=float(self.changed[numbers][:, asked].mean()),
             kept_tokens=float(np.mean([mean_tokens(schedule, layers) for schedule in schedules])),
             select_ms=_median(times, "select", 1000),
-            prefill_s=_median(times, "first", 1),
+            first_token_s=_median(times, "first", 1),
             total_s=_median(times, "total", 1),
             timed_tokens=self._timed_tokens(numbers, layers),
             interval=bootstrap(scores, self.groups[asked]),

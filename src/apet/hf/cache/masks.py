@@ -3,6 +3,14 @@
 Callers speak of the uncompressed sequence. The layers before stage 2 hold fewer prompt columns, those behind
 it fewer still, and tokens decoded later follow one by one in both. One primitive serves every mask: pick
 queries and keys by an index map, and hide where the map is empty.
+
+Widths in a step of q tokens, where t came after the prompt of L tokens (`CacheRecord`)::
+
+    tokens          L + t + q                what callers pass, 2D
+    before stage 2  first.shape[1] + t + q   what `resume` makes of it; all that transformers builds
+    behind stage 2  index.shape[1] + t + q   what `fit_step` makes of that; `record.lead` fewer
+
+A static cache's masks are as wide as the cache in all three.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
     return type(found)(x.view(part.shape) for x, part in zip(split, found, strict=True))
 
 
-def spread(short: Tensor, kept: Tensor, total: int) -> Tensor:
+def scattered(short: Tensor, kept: Tensor, total: int) -> Tensor:
     """Kept rows at their places among zeros."""
     return short.new_zeros(total, short.shape[-1]).index_copy(0, kept.to(short.device), short)
 

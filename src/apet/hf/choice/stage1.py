@@ -11,8 +11,8 @@ from torch import Tensor
 from apet.core.finite import reading
 from apet.core.segment import Segment
 from apet.hf.choice.budgets import stage1_counts
+from apet.hf.choice.context import Told
 from apet.hf.choice.decide import decide
-from apet.hf.choice.told import Told
 from apet.hf.clock import Clock
 from apet.hf.prompt.parts import rows_of
 from apet.hf.results import StageSelection

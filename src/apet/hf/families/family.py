@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from apet.hf.families.begins import Begins
 from apet.hf.families.shrink import Shrink
-from apet.hf.families.tiles import Begins
 from apet.hf.grid import Grid
 from apet.hf.inner import uncompiled
 
@@ -54,7 +54,7 @@ class Modality:
             and tiles are its parts.
         grids: Tells where the tokens lie on the pictures; None: that is not known, and nothing can be drawn.
         shrink: How the encoder is given smaller pictures; None where it takes no others.
-        begins: Tells which tiles begin an image, where the layout cannot: see ``tiles.py``.
+        begins: Tells which tiles begin an image, where the layout cannot: see ``begins.py``.
         no_whole: Why nothing tells which tiles or frames are one image or video, so that ``unit="whole"``
             cannot be had; None where it can.
     """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apet.hf.families.begins import by_mark
 from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.layouts import equal_parts, laid_out
-from apet.hf.families.tiles import by_mark
 
 _TILES = laid_out(IMAGE, equal_parts(lambda base: base.image_seq_len))
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
+from apet.hf.families.begins import by_mark
 from apet.hf.families.family import IMAGE, Family, Visual
 from apet.hf.families.layouts import anyres, equal_parts, laid_out
-from apet.hf.families.tiles import by_mark
 
 
 def _routed_tiles(visual: Visual) -> Sequence[Sequence[Tensor]]:

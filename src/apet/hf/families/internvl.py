@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apet.hf.families.begins import touching
 from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.grids import drawn, square
-from apet.hf.families.tiles import touching
 
 _TILES = (replace(IMAGE, begins=touching),)
 

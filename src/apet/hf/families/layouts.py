@@ -29,6 +29,16 @@ def entries(visual: Visual) -> list[list[Tensor]]:
     ]
 
 
+def stacked(argument: str) -> Layout:
+    """Pixels ``(images, tiles, ..)``, or ``(videos, frames, ..)``; the features list the tiles of all."""
+
+    def layout(visual: Visual) -> list[list[Tensor]]:
+        tiles, count = [rows for (rows,) in entries(visual)], int(visual.arguments[argument].shape[1])
+        return [tiles[start : start + count] for start in range(0, len(tiles), count)]
+
+    return layout
+
+
 def equal_parts(size: Callable[[Any], int]) -> Layout:
     """Every part has one size, which the base model tells; an entry holds any number of parts."""
 
@@ -51,11 +61,11 @@ def frames_of_grid(argument: str) -> Layout:
     return layout
 
 
-def trailing_newline(frames: Callable[[Visual], int]) -> Layout:
-    """Entries of so many frames with one newline token at the end."""
+def trailing_newline(argument: str) -> Layout:
+    """Pixels ``(videos, frames, ..)``; entries of so many frames with one newline token at the end."""
 
     def layout(visual: Visual) -> list[list[Tensor]]:
-        return [list(rows[:-1].chunk(frames(visual))) for rows in _rows(visual)]
+        return [list(rows[:-1].chunk(visual.arguments[argument].shape[1])) for rows in _rows(visual)]
 
     return layout
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apet.hf.families.begins import by_mark
 from apet.hf.families.family import IMAGE, Family
 from apet.hf.families.qwen import INPUTS
-from apet.hf.families.tiles import by_mark
 
 ROWS = (
     Family(

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
-from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
+from apet.hf.families.family import IMAGE, VIDEO, Family
 from apet.hf.families.grids import drawn, packed, sized, square
-from apet.hf.families.layouts import anyres, entries, laid_out, trailing_newline
+from apet.hf.families.layouts import anyres, laid_out, stacked, trailing_newline
 from apet.hf.families.shrink import INTERPOLATED
 
 _ANYRES = drawn(laid_out(IMAGE, anyres), packed)
-
-
-def _frames(visual: Visual) -> int:
-    count: int = visual.arguments["pixel_values_videos"].shape[1]
-    return count
-
-
-def _single_frames(visual: Visual) -> list[list[Tensor]]:
-    """Pixels ``(videos, frames, ..)``; the features list the frames of all videos."""
-    frames, count = [rows for (rows,) in entries(visual)], _frames(visual)
-    return [frames[start : start + count] for start in range(0, len(frames), count)]
 
 
 ROWS = (
@@ -47,7 +34,7 @@ ROWS = (
         "llava_onevision",
         "LLaVA-OneVision",
         ("LlavaOnevisionForConditionalGeneration",),
-        (_ANYRES, drawn(laid_out(VIDEO, trailing_newline(_frames)), square(whole=True))),
+        (_ANYRES, drawn(laid_out(VIDEO, trailing_newline("pixel_values_videos")), square(whole=True))),
         tiles=True,
         needs=("torchvision",),
         checkpoints=("llava-hf/llava-onevision-qwen2-7b-ov-hf",),
@@ -56,7 +43,7 @@ ROWS = (
         "video_llava",
         "Video-LLaVA",
         ("VideoLlavaForConditionalGeneration",),
-        (IMAGE, laid_out(VIDEO, _single_frames)),
+        (IMAGE, laid_out(VIDEO, stacked("pixel_values_videos"))),
         needs=("torchvision",),
         checkpoints=("LanguageBind/Video-LLaVA-7B-hf",),
     ),

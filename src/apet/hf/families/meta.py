@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
-from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
-from apet.hf.families.layouts import entries, laid_out
-from apet.hf.families.tiles import by_mark
-
-
-def _stacked(visual: Visual) -> list[list[Tensor]]:
-    """Pixels ``(images, tiles, ..)``, or ``(videos, frames, ..)``; the features list the tiles of all."""
-    tiles = [rows for (rows,) in entries(visual)]
-    count: int = visual.arguments["pixel_values"].shape[1]
-    return [tiles[start : start + count] for start in range(0, len(tiles), count)]
-
+from apet.hf.families.begins import by_mark
+from apet.hf.families.family import IMAGE, VIDEO, Family
+from apet.hf.families.layouts import laid_out, stacked
 
 ROWS = (
     Family(
@@ -39,7 +29,10 @@ ROWS = (
         "Perception LM",
         ("PerceptionLMForConditionalGeneration",),
         # One method encodes both.
-        (laid_out(IMAGE, _stacked), replace(VIDEO, method=IMAGE.method, layout=_stacked)),
+        (
+            laid_out(IMAGE, stacked("pixel_values")),
+            replace(VIDEO, method=IMAGE.method, layout=stacked("pixel_values")),
+        ),
         tiles=True,
         needs=("torchvision", "timm"),
         checkpoints=("facebook/Perception-LM-1B",),

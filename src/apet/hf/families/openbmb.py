@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from apet.hf.families.begins import by_mark
 from apet.hf.families.family import IMAGE, VIDEO, Family
-from apet.hf.families.tiles import by_mark
 
 _INPUTS = (
     replace(IMAGE, begins=by_mark("before", "first")),

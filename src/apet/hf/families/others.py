@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from apet.hf.families.begins import by_mark
 from apet.hf.families.family import IMAGE, VIDEO, Family, Visual
 from apet.hf.families.layouts import entries, frames_of_grid, laid_out
 from apet.hf.families.qwen import INPUTS
-from apet.hf.families.tiles import by_mark
 
 
 def _view_and_crops(visual: Visual) -> list[list[Tensor]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from apet.core.errors import ApETError
 from apet.hf.families import Family
-from apet.hf.hooks.joined import drops_cls, note_joined
+from apet.hf.hooks.heads_joined import drops_cls, note_joined
 from apet.hf.hooks.raters import note_raters
 from apet.hf.hooks.text import TextHooks
 from apet.hf.prompt.parts import Prompt

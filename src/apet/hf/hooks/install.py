@@ -18,13 +18,13 @@ from apet.hf.families import Family
 from apet.hf.hooks.attention import check_attention, hook_attention
 from apet.hf.hooks.base import BaseHooks
 from apet.hf.hooks.chunks import wrap_prefill
+from apet.hf.hooks.context_stage1 import check_told
 from apet.hf.hooks.generate import guard_generate, wrap_prepare
 from apet.hf.hooks.hooks import refuse_copies, replace
 from apet.hf.hooks.layers import LayerHooks
 from apet.hf.hooks.projector import ProjectorHooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
-from apet.hf.hooks.told import check_told
 from apet.hf.hooks.vision import VisionHooks
 from apet.hf.inner import base_of, uncompiled
 from apet.hf.sessions import Session

@@ -17,10 +17,10 @@ from apet.hf.cache.masks import remap
 from apet.hf.cache.record import Behind, CacheRecord
 from apet.hf.choice.budgets import later_count
 from apet.hf.choice.decide import decide
+from apet.hf.hooks.context_stage2 import keys_of, originals_of, told_inside
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
-from apet.hf.hooks.told_inside import keys_of, names_of, told_inside
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
 from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import make_record
@@ -107,7 +107,7 @@ class LayerHooks(Hooks):
             [hidden.flatten(0, 1)],
             [[slots[place] for place in places] for places in copies.values()],
             keeps,
-            candidates=[names_of(call, prompt, number) for number in copies],
+            candidates=[originals_of(call, prompt, number) for number in copies],
             contexts=told_inside(
                 self.method, hidden, call, prompt, first, lambda: self._decoder(hidden, prompt, stage, cache)
             ),

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.cache.record import Lease
-from apet.hf.choice.features import spread
+from apet.hf.choice.features import scattered
 from apet.hf.choice.segments import grids_of_entries
 from apet.hf.choice.stage1 import compress_segments
 from apet.hf.families import Family
 from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
+from apet.hf.hooks.context_stage1 import told_at_stage1
 from apet.hf.hooks.hooks import Hooks
-from apet.hf.hooks.told import told_at_stage1
 from apet.hf.prompt.parts import rows_of
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Method
@@ -88,7 +88,7 @@ class ProjectorHooks(Hooks):
         if encoding is None or encoding.shape is None or encoding.rows is None:
             return None
         outer, width = encoding.shape[:-1], output.shape[-1]
-        full = spread(output.reshape(-1, width), encoding.rows, math.prod(outer))
+        full = scattered(output.reshape(-1, width), encoding.rows, math.prod(outer))
         encoding.shape = encoding.rows = None
         return full.view(*outer, width)
 

@@ -1,4 +1,4 @@
-"""What visual tokens receive from those tokens of the text that the images point at."""
+"""What visual tokens receive from the raters (see `apet.hf.prompt.raters`), noted by a hook on attention."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from apet.core.errors import ApETError
 from apet.hf.arguments import Given
 from apet.hf.cache.record import Lease
 from apet.hf.choice.downsampled import place_small
-from apet.hf.choice.features import Features, spread, versions
+from apet.hf.choice.features import Features, scattered, versions
 from apet.hf.choice.segments import grids_of, grids_of_entries, segments_of
 from apet.hf.choice.stage1 import Compressed, compress_segments
 from apet.hf.clock import Clock
@@ -26,9 +26,9 @@ from apet.hf.families.layouts import entries
 from apet.hf.families.shrink import Shrunk
 from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.compiled import outside_compiled_code
+from apet.hf.hooks.context_stage1 import told_at_stage1
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.projector import encoding_of
-from apet.hf.hooks.told import told_at_stage1
 from apet.hf.hooks.travelling import (
     Source,
     attach,
@@ -37,7 +37,7 @@ from apet.hf.hooks.travelling import (
     not_ours,
     source_of,
 )
-from apet.hf.prompt.tiling import around_of, joined
+from apet.hf.prompt.tiling import around_of, joined_tiles
 from apet.hf.state import (
     Encoded,
     Encoding,
@@ -213,9 +213,13 @@ class VisionHooks(Hooks):
         with torch.device("cpu"):  # where row numbers belong, whatever the caller's default is
             images = (modality.layout or entries)(visual)
             if modality.begins is not None and around is not None and around.ids is not None:
-                images = joined(images, around, around.ids, modality.begins, modality.name)
+                images = joined_tiles(images, around, around.ids, modality.begins, modality.name)
             grids = grids_of(modality, visual, images)
         segments = segments_of(self.method, modality.name, images)
+        named = sum(segment.tokens for segment in segments)
+        if named > len(features.rows):
+            got = f"a layout of {named} tokens for {len(features.rows)} features of {self.family.model_type}"
+            raise ApETError("forward", got, "a layout in apet.hf.families that fits what the model returns")
         shared = self.method.budget == "shared" and around is not None
         counts = around.counts if shared and around is not None else None
         told = told_at_stage1(
@@ -237,5 +241,5 @@ def _filled(features: Features, encoded: Encoded, done: Compressed, sizes: list[
     """The output with merged rows in their places, and zeros in the others."""
     if done.kept is None:
         return features.output
-    full = [spread(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
+    full = [scattered(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
     return features.rebuild(full[0], tuple(full[1:]), sizes)

@@ -1,4 +1,4 @@
-"""Which tokens of the text the images point at (SparseVLM's raters)."""
+"""Which text tokens the images point at: SparseVLM's raters, whose attention `apet.hf.hooks.raters` notes."""
 
 from __future__ import annotations
 

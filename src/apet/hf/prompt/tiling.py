@@ -11,7 +11,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.hf.cache.record import Lease
 from apet.hf.families import Family, Modality
-from apet.hf.families.tiles import Begins
+from apet.hf.families.begins import Begins
 from apet.hf.prompt.parts import Around
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
 from apet.hf.state import call_in_progress, generation_in_progress
@@ -47,7 +47,7 @@ def around_of(base: Any, family: Family, modality: Modality, method: Method, lea
     return found
 
 
-def joined(
+def joined_tiles(
     images: Sequence[Sequence[Tensor]], around: Around, ids: Tensor, begins: Begins, modality: str
 ) -> list[list[Tensor]]:
     """Join tiles to images.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.choice.budgets import prompt_numbers
-from apet.hf.choice.told import Told, no_grid, places_of
+from apet.hf.choice.context import Told, no_grid, places_of
 from apet.hf.families import Family
 from apet.hf.grid import Grid
 from apet.hf.prompt.parts import Around

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.cache.index_map import take
-from apet.hf.choice.told import Told, places_of
+from apet.hf.choice.context import Told, places_of
 from apet.hf.hooks.attention import from_last_token
 from apet.hf.prompt.packed import sample_of_slots
 from apet.hf.prompt.parts import Prompt
@@ -47,7 +47,7 @@ def told_inside(
         for number in numbers:
             segment = call.segments[number]
             grids = call.encoded[segment.modality].grids_of(segment)
-            left = names_of(call, prompt, number)
+            left = originals_of(call, prompt, number)
             among = torch.arange(segment.tokens, device=device) if left is None else left.to(device)
             places.append(places_of(segment, grids, among))
     if method.needs & {"prompt", "decoder"}:
@@ -105,7 +105,7 @@ def _text_slots(call: Call, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
     return text, sample_of_slots(prompt.weights, prompt.samples, columns.shape[1])
 
 
-def names_of(call: Call, prompt: Prompt, number: int) -> Tensor | None:
+def originals_of(call: Call, prompt: Prompt, number: int) -> Tensor | None:
     """The numbers of a segment's tokens that are left, among its N; None where all are."""
     earlier = prompt.stages.get(number)
     last = earlier[-1] if earlier else call.stages[number]
