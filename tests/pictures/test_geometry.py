@@ -32,13 +32,7 @@ def test_tokens_tile_their_views(name, side):
     areas = (grid.boxes[:, 2] - grid.boxes[:, 0]) * (grid.boxes[:, 3] - grid.boxes[:, 1])
     assert (np.bincount(grid.tokens[grid.tokens >= 0], minlength=len(rows)) == areas).all()
     for token, (left, top, right, bottom) in enumerate(grid.boxes):
-        assert grid.token_at(left, top) == grid.token_at(right - 1, bottom - 1) == token
-
-
-def test_beside_the_views_is_no_token():
-    grid = TokenGrid.over([Grid(2, 2), Grid(2, 2, 4)], np.arange(8), 1.0, 64)
-    right = grid.views[0].box[2]
-    assert [grid.token_at(*at) for at in ((right, 5), (-1, 0), (0, 10_000))] == [None] * 3
+        assert grid.tokens[top, left] == grid.tokens[bottom - 1, right - 1] == token
 
 
 def test_tokens_outside_of_the_grids_are_refused():

@@ -110,7 +110,7 @@ def test_the_token_under_a_pixel_is_the_one_that_moves(name):
     for token in rng.choice(len(decision.kept), min(CHECKED, len(decision.kept)), replace=False):
         left, top, right, bottom = grid.boxes[token]
         x, y = (left + right) // 2, (top + bottom) // 2
-        assert grid.token_at(x, y) == token
+        assert grid.tokens[y, x] == token
         (number,) = [
             n for n, v in enumerate(grid.views) if v.box[0] <= x < v.box[2] and v.box[1] <= y < v.box[3]
         ]

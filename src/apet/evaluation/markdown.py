@@ -24,7 +24,8 @@ def budget_of(row: Row) -> str:
     return ", then ".join(steps)
 
 
-def _overall(summary: Summary) -> list[str]:
+def _overall(summary: Summary) -> dict[str, str]:
+    """The cells of a row by their titles."""
     row = summary.row
     low, high = row.interval
     retained = "" if row.retention is None else f"{row.retention:.1f}"
@@ -39,25 +40,23 @@ def _overall(summary: Summary) -> list[str]:
     times = ["" if time is None else figure(time) for time in (row.select_ms, row.first_token_s, row.total_s)]
     if row.timed_tokens is not None and abs(row.timed_tokens - row.kept_tokens) > 0.01 * row.kept_tokens:
         times[1] += f" at {row.timed_tokens:.0f} tokens"
-    return [
-        row.method,
-        "" if row.keep is None else f"{row.keep}",
-        budget_of(row),
-        f"{row.kept_tokens:.1f}",
-        f"{100 * row.accuracy:.1f} ({100 * low:.1f} to {100 * high:.1f})",
-        retained,
-        ahead,
-        f"{100 * row.changed:.1f}",
-        spread,
-        *times,
-    ]
+    return {
+        "method": row.method,
+        "budget": "" if row.keep is None else f"{row.keep}",
+        "tokens by layer": budget_of(row),
+        "mean tokens": f"{row.kept_tokens:.1f}",
+        "accuracy %": f"{100 * row.accuracy:.1f} ({100 * low:.1f} to {100 * high:.1f})",
+        "retention %": retained,
+        f"points beside {REFERENCE}": ahead,
+        "changed %": f"{100 * row.changed:.1f}",
+        "seeds": spread,
+        **dict(zip(("select ms", "first token s", "in all s"), times, strict=True)),
+    }
 
 
 def tables(result: Evaluation) -> tuple[Table, Table]:
     """The two tables of a report: all questions together, and accuracy by task."""
-    overall = [summary for summary in result.summaries if summary.row.task == ALL]
-    head = ["method", "budget", "tokens by layer", "mean tokens", "accuracy %", "retention %"]
-    head += [f"points beside {REFERENCE}", "changed %", "seeds", "select ms", "first token s", "in all s"]
+    overall = [_overall(summary) for summary in result.summaries if summary.row.task == ALL]
     names = list(dict.fromkeys(s.row.task for s in result.summaries if s.row.task != ALL))
     untrained = result.untrained()
     by_task: dict[tuple[object, ...], dict[str, Row]] = {}
@@ -71,10 +70,8 @@ def tables(result: Evaluation) -> tuple[Table, Table]:
         cells = [f"{100 * rows[name].accuracy:.1f}" for name in names]
         tasks.append([whole.method, budget, whole.stage2, *cells])
     marked = [f"{name} (not trained)" if name in untrained else name for name in names]
-    return (head, [_overall(summary) for summary in overall]), (
-        ["method", "budget", "stage 2", *marked],
-        tasks,
-    )
+    whole_table = list(overall[0]), [list(cells.values()) for cells in overall]
+    return whole_table, (["method", "budget", "stage 2", *marked], tasks)
 
 
 def brief(result: Evaluation) -> Table:

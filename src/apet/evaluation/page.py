@@ -15,6 +15,7 @@ from apet.evaluation.charts import COLOURS, MARKERS, Chart, Series, draw_chart
 from apet.evaluation.configurations import FULL, SEEDED, Stages
 from apet.evaluation.evaluate import Evaluation
 from apet.evaluation.markdown import notes, tables
+from apet.evaluation.methods_table import methods_table
 from apet.evaluation.statistics import ALL, Summary
 from apet.installing import install
 
@@ -163,7 +164,11 @@ def to_html(result: Evaluation) -> str:
         model=result.model,
         notes=[re.sub(r"`(.+?)`", r"<code>\1</code>", escape(note)) for note in words],
         sections=sections,
-        tables={"All questions": overall, "Accuracy by task, %": by_task},
+        tables={
+            "All questions": overall,
+            "Methods beside their originals": methods_table(result),
+            "Accuracy by task, %": by_task,
+        },
         markers=MARKERS,
         full=FULL,
     )

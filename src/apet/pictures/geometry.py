@@ -88,12 +88,6 @@ class TokenGrid:
             found[top:bottom, left:right] = token
         return found
 
-    def token_at(self, x: int, y: int) -> int | None:
-        """The token under a pixel; None where there is none."""
-        inside = 0 <= x < self.size[0] and 0 <= y < self.size[1]
-        token = int(self.tokens[y, x]) if inside else -1
-        return None if token < 0 else token
-
 
 def _views_across(count: int, aspect: float) -> int:
     """How many views stand side by side, so that the panel comes closest to a square."""

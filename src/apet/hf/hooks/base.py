@@ -154,8 +154,7 @@ class BaseHooks(Hooks):
         mask, positions = kwargs.get("attention_mask"), kwargs.get("position_ids")
         rows, length = tokens.shape[:2]
         wanted = [tokens] if ids is not None else [_embedded(base, tokens, kind) for kind in present]
-        masked = isinstance(mask, Tensor) and mask.dim() == 2
-        if isinstance(mask, Tensor) and mask.dim() == 2:
+        if masked := isinstance(mask, Tensor) and mask.dim() == 2:
             wanted.append(mask[:, -length:].expand(rows, -1) != 0)
         text = _text_positions(positions, self.config)
         if packs := text is not None and mask is None and not tokens_in(cache_in(kwargs)):
