@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.server import serving
+
 from apet import ApET, embedded
 from apet.evaluation.plain import LONGEST_ANSWER, answer_plainly
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case, default_tasks, draw_cases
-from benchmarks.server import serving
 
 TOGETHER = 8
 OPTIONS = ["--max-model-len", "1024", "--max-num-seqs", "16"]

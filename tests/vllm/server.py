@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.server import running
 from PIL import Image
 
-from benchmarks.server import running
 from tests.vllm.engine import ENVIRONMENT
 
 

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from benchmarks.server import running
 from PIL import Image
-
 from vllm.renderers.base import BaseRenderer
 
 import apet
 from apet.vllm import http
 from apet.vllm.http import AFTER, BEFORE
-from benchmarks.server import running
 from tests.vllm.engine import ENVIRONMENT
 from tests.vllm.server import data_url, question
 

@@ -8,8 +8,8 @@ import torch
 import apet
 from apet.core import resolve_keep
 from apet.vllm.compress import compress_items
-from apet.vllm.parts import Parts, equal_parts, plan, run_numbers
 from apet.vllm.counts import COUNT, Count, count_in
+from apet.vllm.parts import Parts, equal_parts, plan, run_numbers
 from apet.vllm.settings import keeps_by_name, method_of_request, server_method, without_ours
 
 
