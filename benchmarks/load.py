@@ -23,8 +23,8 @@ from typing import Any
 
 from benchmarks.server import content, machine, picture, running
 
-SIZES = ((56, 56), (112, 84), (84, 168), (140, 140), (224, 112))
-BUDGETS = (("model", None), ("model", "0.25"), ("model", "4"), ("model@0.1", None))
+SIZES = ((56, 56), (112, 168), (224, 140), (280, 280), (448, 224))
+BUDGETS = (("model", None), ("model", "0.25"), ("model", "2"), ("model@0.1", None))
 PICTURES = 12
 """Of each size."""
 CACHES = 64 * 2**20
