@@ -63,7 +63,7 @@ def metrics(server):
         ("apet-embedded@48", {}, 48),
         ("apet-embedded@0.05", {}, 29),
         ("apet-embedded", {"X_APET_Keep": "32"}, 32),
-        ("apet-embedded", {"x_apet_keep": " 0.05"}, 29),
+        ("apet-embedded", {"x_apet_keep": "0.05"}, 29),
         ("apet-embedded@48", {"X_APET_Keep": "7"}, 7),
     ],
 )
