@@ -9,6 +9,7 @@ import httpx
 import pytest
 from benchmarks.server import running
 from PIL import Image
+from prometheus_client.mmap_dict import MmapedDict
 from vllm.renderers.base import BaseRenderer
 
 import apet
@@ -180,18 +181,23 @@ def plain_vllm(tmp_path_factory):
     command += ["--chat-template", str(embedded.SERVER_TEMPLATE), "--dtype", "float32", "--enforce-eager"]
     command += ["--max-model-len", "1024", "--max-num-seqs", "8", "--gpu-memory-utilization", "0.1"]
     command += ["--block-size", "32", "--api-server-count", "2"]
+    (shared := folder / "metrics").mkdir()
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    with running(command, folder / "log", ENVIRONMENT | {"PYTHONPATH": path}) as (address, _):
-        yield address
+    environment = ENVIRONMENT | {"PYTHONPATH": path, "PROMETHEUS_MULTIPROC_DIR": str(shared)}
+    with running(command, folder / "log", environment) as (address, _):
+        yield address, shared
 
 
 def test_several_processes_share_counters_and_trust_no_client(plain_vllm):
+    address, shared = plain_vllm
     for n in range(12):  # a connection each, so that both processes answer
-        assert told(post(plain_vllm, body("m@32" if n % 2 else "m", n), X_APET_Keep="16")) == (TOKENS, 16)
-        assert metrics(plain_vllm) == [n + 1, (n + 1) * TOKENS, (n + 1) * 16]
-    assert told(post(plain_vllm, body("m@32"))) == (TOKENS, 32)
+        assert told(post(address, body("m@32" if n % 2 else "m", n), X_APET_Keep="16")) == (TOKENS, 16)
+        assert metrics(address) == [n + 1, (n + 1) * TOKENS, (n + 1) * 16]
+    assert told(post(address, body("m@32"))) == (TOKENS, 32)
+    files = [MmapedDict.read_all_values_from_file(file) for file in shared.glob("counter_*.db")]
+    assert sum(any("apet:visual" in key and value for key, value, *_ in one) for one in files) == 2
     for options in ({"apet_keep": 8}, {"size": {"height": 4000, "width": 4000}}):
-        response = post(plain_vllm, body("m", mm_processor_kwargs=options), X_APET_Keep="16")
+        response = post(address, body("m", mm_processor_kwargs=options), X_APET_Keep="16")
         assert response.status_code == 400
         assert "trust-request-mm-kwargs" in response.json()["error"]["message"]
 
