@@ -1,6 +1,6 @@
 """Requests per second and time to first token of `apet serve`, with and without compression.
 
-    python benchmarks/serving.py [--model FOLDER_OR_ID] [--keep 0.25] [--concurrency 1,4,16] [--requests 16]
+    python -m benchmarks.serving [--model FOLDER_OR_ID] [--keep 0.25] [--concurrency 1,4,16] [--requests 16]
                                  [--rounds 2] [--json FILE] [--markdown FILE] [-- vLLM OPTIONS]
 
 Both servers are the same class of model; the uncompressed one keeps everything (``--keep 1.0``), which the
@@ -13,35 +13,25 @@ prefill is what compression shortens.
 Without ``--model`` a LLaVA with random weights is made, of some 350 million parameters and 576 tokens per
 picture: large enough for prefill to matter on a CPU. On a GPU:
 
-    python benchmarks/serving.py --model llava-hf/llava-1.5-7b-hf
-    python benchmarks/serving.py --model Qwen/Qwen2.5-VL-7B-Instruct --side 672
+    python -m benchmarks.serving --model llava-hf/llava-1.5-7b-hf
+    python -m benchmarks.serving --model Qwen/Qwen2.5-VL-7B-Instruct --side 672
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import io
 import json
-import os
-import platform
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-QUESTION = "What is in the picture?"
-VISUAL_TOKENS = 576
-"""Of a picture of the random model."""
+from benchmarks.server import content, machine, picture, serving
+from benchmarks.serving_model import check, random_llava
 
 
 @dataclass(frozen=True)
@@ -57,185 +47,6 @@ class Round:
     per_second: float
     first_token: float
     prompt: int
-
-
-def random_llava(folder: Path) -> None:
-    """Writes a LLaVA with random weights and the embedded model's tokenizer."""
-    import torch
-    from transformers import AutoProcessor, CLIPVisionConfig, LlamaConfig, LlavaConfig
-    from transformers import LlavaForConditionalGeneration as Llava
-
-    from apet import embedded
-
-    torch.manual_seed(0)
-    processor = AutoProcessor.from_pretrained(embedded.PATH)
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=384,
-            intermediate_size=1536,
-            num_hidden_layers=7,
-            num_attention_heads=6,
-            image_size=336,
-            patch_size=14,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=256,
-            hidden_size=1024,
-            intermediate_size=4096,
-            num_hidden_layers=20,
-            num_attention_heads=16,
-            num_key_value_heads=16,
-            max_position_embeddings=4096,
-            bos_token_id=1,
-            eos_token_id=2,
-            pad_token_id=0,
-        ),
-        image_token_index=processor.tokenizer.convert_tokens_to_ids("<image>"),
-        vision_feature_layer=-2,  # as LLaVA-1.5 has it
-    )
-    model = Llava(config)
-    print(f"random LLaVA of {sum(p.numel() for p in model.parameters()) / 1e6:.0f} million parameters")
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-
-
-def check(address: str, arguments: argparse.Namespace, model: str, keep: float) -> None:
-    """Checks a server before it is timed.
-
-    Raises:
-        SystemExit: If it answers otherwise the second time or than transformers does.
-    """
-    import openai
-
-    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=600, max_retries=0)
-    url = picture(10**7, arguments.side)
-
-    def ask() -> tuple[list[float], list[int]]:
-        response = client.chat.completions.create(
-            model="model",
-            messages=[{"role": "user", "content": content(url)}],  # type: ignore[typeddict-item,list-item]
-            max_tokens=arguments.tokens,
-            temperature=0,
-            logprobs=True,
-            extra_body={"ignore_eos": True, "return_token_ids": True},
-        )
-        scores = [token.logprob for token in response.choices[0].logprobs.content]
-        return scores, (response.model_extra or {})["prompt_token_ids"]
-
-    found, prompt = ask()
-    again, _ = ask()
-    if max(abs(a - b) for a, b in zip(found, again, strict=True)) > arguments.close:
-        raise SystemExit(f"keep={keep}: asked twice, the server answers {found} and {again}")
-    if arguments.model is None:
-        want, length = under_transformers(model, prompt, url, keep, arguments.tokens)
-        if (
-            length != len(prompt)
-            or max(abs(a - b) for a, b in zip(found, want, strict=True)) > arguments.close
-        ):
-            raise SystemExit(
-                f"keep={keep}: {len(prompt)} tokens answered by {found}; transformers: {length} and {want}"
-            )
-
-
-def under_transformers(
-    folder: str, prompt: list[int], url: str, keep: float, tokens: int
-) -> tuple[list[float], int]:
-    """Log-probabilities of the greedy answer under `apet.apply`, and the length of the shortened prompt.
-
-    The prompt is the server's, with as many placeholders as the encoder has tokens.
-    """
-    import torch
-    from PIL import Image
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    import apet
-
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
-    model.generation_config.eos_token_id = None
-    image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
-    pixels = AutoProcessor.from_pretrained(folder).image_processor(image, return_tensors="pt")["pixel_values"]
-    visual = model.config.image_token_index
-    begin, count = prompt.index(visual), prompt.count(visual)
-    ids = torch.tensor([prompt[:begin] + [visual] * VISUAL_TOKENS + prompt[begin + count :]])
-    with torch.no_grad(), apet.compressing(model, apet.ApET(keep)) as session:
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            pixel_values=pixels,
-            max_new_tokens=tokens,
-            do_sample=False,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-        gone = sum(one.tokens - len(one.indices) for one in session.images)
-    chosen = output.sequences[0, ids.shape[1] :, None]
-    scores = torch.stack(output.logits)[:, 0].log_softmax(-1).gather(1, chosen)
-    return scores[:, 0].tolist(), ids.shape[1] - gone
-
-
-def content(url: str) -> list[dict[str, Any]]:
-    """A question about a picture."""
-    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": QUESTION}]
-
-
-def machine() -> str:
-    """What it runs on."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    name = names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
-@contextmanager
-def serving(model: str | None, keep: float, options: list[str], log: Path) -> Iterator[str]:
-    """Runs a server, of the embedded model if none is named; yields its address once it answers."""
-    import httpx
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "apet.app.main",
-        "serve",
-        *([model] if model else []),
-        "--keep",
-        str(keep),
-    ]
-    command += ["--served-model-name", "model", "--host", "127.0.0.1", "--port", str(port), *options]
-    with log.open("w", encoding="utf-8") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        end = time.monotonic() + 900
-        while True:
-            if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"the server did not start:\n{log.read_text(encoding='utf-8')[-3000:]}")
-            try:
-                if httpx.get(f"{address}/health", timeout=5).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(1)
-        yield address
-    finally:
-        with suppress(ProcessLookupError):  # it ended by itself
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=60)
-
-
-def picture(seed: int, side: int) -> str:
-    """A picture of coarse noise as a URL; no two are alike."""
-    import numpy as np
-    from PIL import Image
-
-    noise = np.random.default_rng(seed).integers(0, 255, (24, 24, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize((side, side)).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 async def load(address: str, pictures: list[str], concurrency: int, tokens: int) -> Round:

@@ -1,6 +1,6 @@
 """Whether `apet serve` with the embedded model answers as well as `apet eval`.
 
-    python benchmarks/serving_accuracy.py [--keep 192,128,64,32] [--questions 200] [--json FILE]
+    python -m benchmarks.serving_accuracy [--keep 192,128,64,32] [--questions 200] [--json FILE]
 
 Both get the first questions of every task that the model was trained for, as `apet eval` draws them. Run it
 in an environment with vLLM, such as the one of `make test-vllm`. It fails if the server answers fewer.
@@ -19,11 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.server import serving
+
 from apet import ApET, embedded
 from apet.evaluation.plain import LONGEST_ANSWER, answer_plainly
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case, default_tasks, draw_cases
-from serving import serving
 
 TOGETHER = 8
 OPTIONS = ["--max-model-len", "1024", "--max-num-seqs", "16"]

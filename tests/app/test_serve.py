@@ -51,15 +51,46 @@ def test_without_a_model_it_is_the_embedded_one():
 def test_vllm_s_options_pass_and_overrides_are_joined(folder):
     name = folder("Qwen2_5_VLForConditionalGeneration")
     given = '{"apet": {"basis": "dpc"}, "vocab_size": 5}'
-    for form in (["--hf-overrides", given], [f"--hf-overrides={given}"]):
+    for form in (
+        ["--hf-overrides", given],
+        [f"--hf-overrides={given}"],
+        ["--hf-overrides", "{}", "--hf_overrides", given],
+    ):
         arguments = serve.arguments_of(0.25, [name, "--tensor-parallel-size", "2", *form])
         assert arguments[:3] == [name, "--tensor-parallel-size", "2"]
-        assert len(arguments) == 5
+        assert arguments[3:5] == ["--middleware", "apet.vllm.http.Middleware"]
+        assert len(arguments) == 7
         assert overrides(arguments) == {
             "architectures": ["ApETQwen2_5_VLForConditionalGeneration"],
             "apet": {"basis": "dpc", "keep": 0.25},
             "vocab_size": 5,
         }
+
+
+def names(arguments):
+    assert arguments.count("--served-model-name") == 1
+    rest = arguments[arguments.index("--served-model-name") + 1 :]
+    return rest[: next(n for n, text in enumerate(rest) if text.startswith("--"))]
+
+
+def test_budgets_have_names_of_their_own(folder):
+    name = folder("LlavaForConditionalGeneration")
+    assert names(serve.arguments_of(0.5, [name], [0.25, 64])) == [name, f"{name}@0.25", f"{name}@64"]
+    both = ["a", "b", "a@8", "b@8"]
+    for given in (["a", "b", "--port", "1"], ["a", "b"]):
+        for option in ("--served-model-name", "--served_model_name"):
+            assert names(serve.arguments_of(64, [name, option, *given], [8])) == both
+    assert names(serve.arguments_of(64, [name, "--served-model-name=a"], [8])) == ["a", "a@8"]
+    assert names(serve.arguments_of(64, [], [8])) == ["apet-embedded", "apet-embedded@8"]
+    assert "--served-model-name" not in serve.arguments_of(64, [name])
+
+
+@pytest.mark.parametrize("budgets", ["65", "0.5,0", "many", "32,,16"])
+def test_budgets_that_no_request_could_have_are_refused(budgets, monkeypatch):
+    _vllm_is(monkeypatch, object())
+    done = CliRunner().invoke(app, ["serve", "--keep", "64", "--budgets", budgets])
+    assert done.exit_code
+    assert "serve --budgets" in str(done.exception)
 
 
 def test_what_cannot_be_served_is_refused(folder, tmp_path):

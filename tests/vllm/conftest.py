@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 if importlib.util.find_spec("vllm") is None:
     collect_ignore = [
-        f"test_{name}.py" for name in ("configs", "engine", "hooks", "lora", "processor", "server", "stages")
+        f"test_{name}.py"
+        for name in ("configs", "engine", "hooks", "http", "lora", "processor", "server", "stages")
     ]
 
 
@@ -28,3 +29,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
         return made[name]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the embedded model, which keeps 64 tokens of a picture."""
+    from tests.vllm.server import serving
+
+    options = ["--trust-request-mm-kwargs", "--max-model-len", "1024", "--max-num-seqs", "16"]
+    options += ["--enforce-eager", "--gpu-memory-utilization", "0.1", "--block-size", "32"]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving("--keep", "64", "--budgets", "48,0.05", *options, log=log) as address:
+        yield address

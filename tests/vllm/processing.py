@@ -44,7 +44,7 @@ def overrides(name: str, **options: Any) -> dict[str, Any]:
     return {"architectures": [PREFIX + NAMES[name]], "apet": options} if options else {}
 
 
-def processor_of(folder: Path, name: str, **options: Any) -> Any:
+def processor_of(folder: Path, name: str, enable_mm_embeds: bool = False, **options: Any) -> Any:
     """The processor that a server with these options would have."""
     from vllm.config import ModelConfig
     from vllm.multimodal import MULTIMODAL_REGISTRY
@@ -56,6 +56,7 @@ def processor_of(folder: Path, name: str, **options: Any) -> Any:
         max_model_len=2048,
         enforce_eager=True,
         limit_mm_per_prompt={"image": 3, "video": 2},
+        enable_mm_embeds=enable_mm_embeds,
         trust_remote_code=name == "internvl_chat",
         hf_overrides=overrides(name, **options),
     )

@@ -10,6 +10,7 @@ from vllm.multimodal.inputs import MultiModalFeatureSpec, PlaceholderRange
 import apet
 from apet.core import resolve_keep
 from apet.vllm import parts as fields
+from apet.vllm.counts import COUNT, Count
 from apet.vllm.parts import parts_in
 from apet.vllm.positions import lengthen, number_prompt, pack, unpack, write_chunk
 from tests.vllm.processing import TIMED, film, picture, processor_of
@@ -75,13 +76,14 @@ def embeds(result, modality):
 @pytest.mark.parametrize("keep", [0.25, 5, 0.1])
 @pytest.mark.parametrize(("name", "modality"), PARTS)
 def test_every_tile_and_frame_keeps_its_budget(processed, name, modality, keep):
-    result = processed(name, modality, keep=keep)
+    result = processed(name, modality, {COUNT: (count := Count())}, keep=keep)
     sizes, newlines = PARTS[name, modality], NEWLINES.get((name, modality), 0)
     parts = parts_in(result["mm_kwargs"][modality][0])
     assert torch.bincount(parts.of.long() + 1, minlength=len(sizes) + 1).tolist() == [newlines, *sizes]
     want = [resolve_keep(keep, size) for size in sizes]
     assert parts.kept.tolist() == want
     assert embeds(result, modality) == parts.total == sum(want) + newlines
+    assert count.of == {modality: (1, sum(sizes) + newlines, parts.total)}
 
 
 @pytest.mark.parametrize(("name", "modality"), PARTS)
@@ -137,6 +139,14 @@ def test_a_request_has_its_own_budget_up_to_the_server_s(processed):
 
 def test_a_count_above_an_image_s_tokens_keeps_them_all(processed):
     assert embeds(processed("qwen2_5_vl", "image", keep=1000), "image") == 35
+
+
+def test_features_that_a_client_computed_stay_as_many(checkpoint):
+    processor = processor_of(checkpoint("llava"), "llava", enable_mm_embeds=True, keep=5)
+    items = processor.info.parse_mm_data({"image": [torch.zeros(7, 128)]})
+    result = processor("so: <image> what?", items, hf_processor_mm_kwargs={COUNT: (count := Count())})
+    assert embeds(result, "image") == 7
+    assert count.of == {"image": (1, 7, 7)}
 
 
 def test_no_one_budget_for_frames_with_text_between_them(processed):

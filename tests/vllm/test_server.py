@@ -10,22 +10,13 @@ import pytest
 from PIL import Image
 
 from apet.scenes import ask, draw, sample_scene, seeded
-from tests.vllm.server import question, serving
+from tests.vllm.server import question
 
 KEEP = 64
 MODEL = "apet-embedded"
 ANSWER = {"model": MODEL, "temperature": 0, "max_tokens": 12, "logprobs": True}
 BUDGETS = (None, 48, 64, 0.05)
 SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    options = ["--trust-request-mm-kwargs", "--max-model-len", "1024", "--max-num-seqs", "16"]
-    options += ["--enforce-eager", "--gpu-memory-utilization", "0.1", "--block-size", "32"]
-    log = tmp_path_factory.mktemp("server") / "log"
-    with serving("--keep", str(KEEP), *options, log=log) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")

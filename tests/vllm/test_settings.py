@@ -8,8 +8,9 @@ import torch
 import apet
 from apet.core import resolve_keep
 from apet.vllm.compress import compress_items
+from apet.vllm.counts import COUNT, Count, count_in
 from apet.vllm.parts import Parts, equal_parts, plan, run_numbers
-from apet.vllm.settings import method_of_request, server_method, without_ours
+from apet.vllm.settings import keeps_by_name, method_of_request, server_method, without_ours
 
 
 def config(**options):
@@ -156,3 +157,23 @@ def test_all_tokens_kept_are_the_same_rows():
     item = torch.randn(12, 4)
     (short,) = compress_items(apet.ApET(1.0), [item], [Parts.everything(12)])
     assert torch.equal(short.rows, item)
+
+
+def test_names_that_ask_for_a_budget():
+    names = ["m", "m@0.25", "m@64", "m@main", "n@64", "@1", "a@b", "a@b@1.0"]
+    assert keeps_by_name(names) == {"m@0.25": 0.25, "m@64": 64, "a@b@1.0": 1.0}
+    for wrong in ("m@0", "m@1.5", "m@-3"):
+        with pytest.raises(apet.ApETError, match=f"model {wrong}"):
+            keeps_by_name(["m", wrong])
+
+
+def test_only_the_server_s_count_is_one():
+    count = Count()
+    assert count_in({COUNT: count}) is count
+    assert count_in({COUNT: 5}) is None
+    assert without_ours({COUNT: count, "apet_keep": 3, "size": 2}) == {"size": 2}
+    count.add("image", 576, 64)
+    count.add("image", 10, 10)
+    count.add("video", 40, 8)
+    assert count.of == {"image": (2, 586, 74), "video": (1, 40, 8)}
+    assert count.tokens == (626, 82)

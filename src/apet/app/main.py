@@ -141,16 +141,20 @@ def serve(
     keep: Annotated[
         str, typer.Option(help="Visual tokens to keep of each image, tile or frame: a count or a share.")
     ],
+    budgets: Annotated[
+        str | None, typer.Option(help="Smaller budgets; 0.25,64 also serves MODEL@0.25 and MODEL@64.")
+    ] = None,
 ) -> None:
     """Serve a model with fewer visual tokens through vLLM's OpenAI server.
 
     MODEL comes first; without one, the embedded model is served. All other options are vLLM's own, such as
     --port or --tensor-parallel-size.
     """
-    from apet.app.options import parse_keep
+    from apet.app.options import parse_keep, parse_keeps
     from apet.app.serve import serve as become_server
 
-    become_server(parse_keep(keep), context.args)
+    also = parse_keeps(budgets, "serve --budgets") if budgets is not None else []
+    become_server(parse_keep(keep), context.args, also)
 
 
 def run() -> None:

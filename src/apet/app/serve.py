@@ -17,35 +17,39 @@ from apet.installing import install
 
 __all__ = ["arguments_of", "serve"]
 
-_OVERRIDES = "--hf-overrides"
+_OVERRIDES, _NAMES = "--hf-overrides", "--served-model-name"
+_MIDDLEWARE = "apet.vllm.http.Middleware"
 
 
-def serve(keep: int | float, rest: Sequence[str]) -> None:
+def serve(keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = ()) -> None:
     """Becomes vLLM's server.
 
     Args:
         keep: The server's budget.
         rest: The model, if any, and vLLM's own options.
+        budgets: Others that have model names of their own.
 
     Raises:
         ApETError: If vLLM is not installed, or the model is not one that it can serve compressed.
     """
     if util.find_spec("vllm") is None:
         raise ApETError("serve", "an environment without vLLM", install("vllm"))
-    command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest)]
+    command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest, budgets)]
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
-def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
+def arguments_of(keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = ()) -> list[str]:
     """The arguments of vLLM's server.
 
     Args:
         keep: The server's budget.
         rest: The model, if any, and vLLM's own options.
+        budgets: Others that have model names of their own: ``MODEL@0.25``.
 
     Raises:
-        ApETError: If the model's config cannot be read, or its architecture is not supported.
+        ApETError: If the model's config cannot be read, its architecture is not supported, or one of the
+            budgets is larger than the server's.
     """
     from apet.core import check_keep
     from apet.vllm.plugin import PREFIX
@@ -54,6 +58,9 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
     options = list(rest)
     model = options.pop(0) if options and not options[0].startswith("-") else None
     budget = check_keep(keep, "serve --keep")
+    for one in budgets:
+        if type(one) is type(budget) and one > budget:
+            raise ApETError("serve --budgets", str(one), f"at most the server's {budget}")
     if model is None:
         from apet.embedded import PATH, SERVER_TEMPLATE
 
@@ -61,7 +68,7 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
         # Its float16 weights are for the file's size; it is asked in float32 everywhere else. vLLM begins no
         # chat with a token that the template does not name, and puts a new line between a picture and its
         # question where the template does not loop over a message's content itself.
-        own = {"--dtype": "float32", "--served-model-name": "apet-embedded"}
+        own = {"--dtype": "float32", _NAMES: "apet-embedded"}
         for name, value in (own | {"--chat-template": str(SERVER_TEMPLATE)}).items():
             if _value(options, name) is None:
                 options += [name, value]
@@ -79,7 +86,10 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
         "architectures": [PREFIX + found[0].removeprefix(PREFIX)],
         "apet": own | {"keep": budget},
     }
-    return [model, *options, _OVERRIDES, json.dumps(overrides)]
+    names = (_take(options, _NAMES) or [model]) if budgets else []
+    if names:
+        options += [_NAMES, *names, *(f"{name}@{one}" for name in names for one in budgets)]
+    return [model, *options, "--middleware", _MIDDLEWARE, _OVERRIDES, json.dumps(overrides)]
 
 
 def _server() -> list[str]:
@@ -110,29 +120,41 @@ def _architectures(model: str, revision: str | None) -> list[str]:
 def _value(options: Sequence[str], name: str) -> str | None:
     """The value of an option, written ``--name value`` or ``--name=value``; None if it is not there."""
     for number, option in enumerate(options):
-        if option.startswith(f"{name}="):
-            return option.partition("=")[2]
-        if option == name and number + 1 < len(options):
-            return options[number + 1]
+        own, value = _split(option)
+        if own == name:
+            return value if value is not None else next(iter(options[number + 1 :]), None)
     return None
+
+
+def _split(option: str) -> tuple[str, str | None]:
+    """``--name=value`` or ``--name``, which vLLM also takes with underscores."""
+    name, equals, value = option.partition("=")
+    return name.replace("_", "-") if name.startswith("--") else name, value if equals else None
+
+
+def _take(options: list[str], name: str) -> list[str]:
+    """Takes an option out, and returns its values: of several, the last one counts, as with vLLM."""
+    found: list[str] = []
+    for at in reversed(range(len(options))):
+        own, value = _split(options[at])
+        if own == name:
+            end = at + 1
+            while value is None and end < len(options) and not options[end].startswith("-"):
+                end += 1
+            found = found or (options[at + 1 : end] if value is None else [value])
+            del options[at:end]
+    return found
 
 
 def _overrides(options: list[str]) -> dict[str, Any]:
     """Takes the user's own overrides out of the options."""
-    text = _value(options, _OVERRIDES)
-    if text is None:
-        return {}
+    text = " ".join(_take(options, _OVERRIDES))
     try:
-        given = json.loads(text)
+        given = json.loads(text) if text else {}
     except ValueError:
         given = None
     if not isinstance(given, dict):
         raise ApETError(f"serve {_OVERRIDES}", repr(text), "a JSON object")
-    if _OVERRIDES in options:
-        at = options.index(_OVERRIDES)
-        del options[at : at + 2]
-    else:
-        options.remove(f"{_OVERRIDES}={text}")
     return given
 
 

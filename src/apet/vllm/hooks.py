@@ -12,8 +12,10 @@ _RUNNER = "vllm.v1.worker.gpu_model_runner:GPUModelRunner"
 _PRUNER = "vllm.v1.worker.gpu.model_states.mm_pruning:MultiModalPruner"
 _ROPE = "vllm.v1.worker.gpu.mm.rope:RopeState"
 _PROCESSING = "vllm.multimodal.processing:BaseMultiModalProcessor"
+_RENDERER = "vllm.renderers.base:BaseRenderer"
 
 PROCESSOR: dict[str, str] = {
+    "_cached_apply_hf_processor": "inputs timing_ctx",
     "_get_mm_hashes": "inputs",
     "_apply_hf_processor_main": "mm_items hf_kwargs",
     "_get_mm_fields_config": "hf_inputs hf_processor_mm_kwargs",
@@ -60,6 +62,8 @@ CALLED: dict[str, str] = {
     "vllm.config:MultiModalConfig.is_multimodal_pruning_enabled": "self",
     "vllm.config:SchedulerConfig": "",
     "vllm.sequence:IntermediateTensors": "tensors",
+    f"{_RENDERER}._process_tokens_async": "self prompt",
+    "vllm.entrypoints.openai.models.protocol:BaseModelPath": "name",
     "vllm.multimodal:MULTIMODAL_REGISTRY.create_processor": "model_config",
     "vllm.multimodal:MULTIMODAL_REGISTRY.register_processor": "processor",
     f"{_PROCESSING}.__init__": "self info",
@@ -75,6 +79,31 @@ CALLED: dict[str, str] = {
 """Replaced, called or subclassed, with the first parameters."""
 
 READ: dict[str, tuple[str, ...]] = {
+    f"{_PROCESSING}.apply": ("self._cached_apply_hf_processor(inputs, timing_ctx)",),
+    f"{_PROCESSING}._cached_apply_hf_processor": (
+        "self._apply_hf_processor(inputs, timing_ctx)",
+        "prompt_updates=mm_prompt_updates",
+    ),
+    f"{_RENDERER}._process_singleton_async": ("self._process_tokens_async(",),
+    f"{_RENDERER}._process_tokens_async": (
+        'prompt.get("multi_modal_data")',
+        'mm_processor_kwargs=prompt.get("mm_processor_kwargs")',
+        "skip_mm_cache=skip_mm_cache",
+    ),
+    "vllm.renderers.online_renderer:OnlineRenderer.preprocess_chat": (
+        "validate_request_mm_kwargs(",
+        "renderer.render_chat_async(",
+    ),
+    "vllm.entrypoints.serve.middleware.register:init_entrypoints_middleware": (
+        "for middleware in args.middleware",
+        "app.add_middleware(imported)",
+    ),
+    "vllm.entrypoints.launchers.api_server.app_state:init_app_state": (
+        "state.openai_serving_models = OpenAIServingModels(",
+    ),
+    "vllm.entrypoints.openai.models.serving:OpenAIServingModels.__init__": (
+        "self.base_model_paths = base_model_paths",
+    ),
     f"{_RUNNER}._gather_mm_embeddings": (
         "for req_id in self.input_batch.req_ids",
         "req_state.mm_features",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from vllm.multimodal.processing import BaseMultiModalProcessor, PromptUpdateDeta
 from vllm.multimodal.processing.processor import ResolvedPromptUpdate
 
 from apet.core.errors import ApETError
+from apet.vllm.counts import count_in
 from apet.vllm.parts import KEPT, PARTS, WEIGHT, plan, run_numbers
 from apet.vllm.settings import REQUEST, method_of_request, server_method, without_ours
 
@@ -22,6 +23,17 @@ __all__ = ["METHOD_VERSION", "CompressingInfo", "CompressingProcessor"]
 _VISUAL = ("image", "video")
 METHOD_VERSION = 2
 """Counted up whenever the same settings give other tokens, so that no cache mixes the two."""
+
+
+@dataclass
+class _Shortened(PromptUpdateDetails):
+    """An item's placeholders, which caches keep with how many there were.
+
+    Attributes:
+        before: Visual tokens before compression.
+    """
+
+    before: int = 0
 
 
 class CompressingInfo:
@@ -72,6 +84,17 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
             replace(inputs, hf_processor_mm_kwargs=without_ours(options) | {REQUEST: asked})
         )
 
+    def _cached_apply_hf_processor(self, inputs: Any, timing_ctx: Any) -> Any:
+        """Tells the server, if it asks, how many tokens the request's items have, from caches or not."""
+        done = super()._cached_apply_hf_processor(inputs, timing_ctx)
+        count = count_in(inputs.hf_processor_mm_kwargs)
+        if count is not None:
+            for modality in _VISUAL:
+                for first, *_ in done.prompt_updates.get(modality, ()):
+                    after = _embeds(first.content)
+                    count.add(modality, getattr(first.content, "before", after), after)
+        return done
+
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
         return super()._apply_hf_processor_main(mm_items, without_ours(hf_kwargs))
 
@@ -108,10 +131,16 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         parts = plan(self.parts_of(update.modality, item, runs), method, self.apet_method)
         stays = stays.masked_scatter(embeds, parts.leading())
         short = [token for token, stay in zip(full, stays.tolist(), strict=True) if stay]
-        left = len(short) if is_embed is None else int(is_embed(short).sum())
+        content = _Shortened(full=short, is_embed=is_embed, before=len(runs))
+        left = _embeds(content)
         if left != parts.total:
             raise ApETError("apet.vllm", f"{left} placeholders of {update.modality}", f"{parts.total}")
         field = MultiModalBatchedField(keep_on_cpu=True)
         for name, value in ((PARTS, parts.of), (KEPT, parts.kept), (WEIGHT, torch.tensor(parts.weight))):
             item[name] = MultiModalFieldElem(value, field)
-        return update.with_content(PromptUpdateDetails(full=short, is_embed=is_embed))
+        return update.with_content(content)
+
+
+def _embeds(content: PromptUpdateDetails) -> int:
+    """Placeholders among the tokens."""
+    return len(content.full) if content.is_embed is None else int(content.is_embed(content.full).sum())

@@ -6,17 +6,22 @@ Read in every process of vLLM, so torch is imported only when there is something
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
+
+from apet.vllm.counts import Count
 
 if TYPE_CHECKING:
     from apet.methods import Method
 
 __all__ = [
     "ENVIRONMENT",
+    "HEADER",
     "REQUEST",
     "keep_of_environment",
+    "keep_of_text",
+    "keeps_by_name",
     "method_of_request",
     "server_method",
     "without_ours",
@@ -26,6 +31,8 @@ ENVIRONMENT = "APET_KEEP"
 """Environment variable with a budget for every supported model of the server."""
 REQUEST = "apet_keep"
 """Name of a request's own budget in ``mm_processor_kwargs``."""
+HEADER = "X-APET-Keep"
+"""Header of a request with its own budget."""
 _CONFIG = "apet"
 # The engine reserves a prompt's tokens before any feature is computed.
 _NOT_HERE = ("budget", "max_keep", "min_keep", "stage2", "tolerance")
@@ -39,15 +46,46 @@ def keep_of_environment() -> int | float | None:
         ApETError: If it is set and is no budget.
     """
     text = os.environ.get(ENVIRONMENT)
-    if not text:
-        return None
+    return keep_of_text(text, ENVIRONMENT) if text else None
+
+
+def keep_of_text(text: str, place: str) -> int | float:
+    """A budget as it is written: ``64`` is a count and ``0.25`` a share.
+
+    Args:
+        text: What was written.
+        place: Where, for the error.
+
+    Raises:
+        ApETError: If it is no budget.
+    """
     from apet.core import ApETError, check_keep
     from apet.core.words import read_number
 
     number = read_number(text)
     if number is None:
-        raise ApETError(ENVIRONMENT, repr(text), "a number of tokens such as 64, or a share such as 0.25")
-    return check_keep(number, ENVIRONMENT)
+        raise ApETError(place, repr(text), "a number of tokens such as 64, or a share such as 0.25")
+    return check_keep(number, place)
+
+
+def keeps_by_name(names: Iterable[str]) -> dict[str, int | float]:
+    """The served names that ask for a budget: ``MODEL@0.25``, where ``MODEL`` is served as well.
+
+    Args:
+        names: All names that a server answers to.
+
+    Raises:
+        ApETError: If a number behind such an ``@`` is no budget.
+    """
+    from apet.core.words import read_number
+
+    served = set(names)
+    halves = {name: name.rpartition("@") for name in served}
+    return {
+        name: keep_of_text(text, f"model {name}")
+        for name, (model, _, text) in halves.items()
+        if model in served and read_number(text) is not None
+    }
 
 
 def server_method(config: Any) -> Method:
@@ -108,4 +146,6 @@ def method_of_request(method: Method, options: Mapping[str, object]) -> Method:
 
 def without_ours(options: Mapping[str, object]) -> dict[str, object]:
     """A request's ``mm_processor_kwargs`` as the model's own processor may see them."""
-    return {name: value for name, value in options.items() if name != REQUEST}
+    return {
+        name: value for name, value in options.items() if name != REQUEST and not isinstance(value, Count)
+    }
