@@ -13,6 +13,7 @@ from importlib import metadata, util
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.installing import install
 
 __all__ = ["arguments_of", "serve"]
@@ -72,7 +73,7 @@ def arguments_of(keep: int | float, rest: Sequence[str]) -> list[str]:
         raise ApETError(
             "serve",
             f"{model} ({', '.join(map(_with_reason, named)) or 'no architecture'})",
-            "one of " + ", ".join(sorted(ARCHITECTURES)),
+            one_of(sorted(ARCHITECTURES), next(iter(named), "")),
         )
     own = given.get("apet") or {}
     overrides = given | {
