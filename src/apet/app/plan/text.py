@@ -34,7 +34,7 @@ def text_of(model: Any) -> Text:
     """
     text = FAMILIES[model.config.model_type].text_of(model.base_model)
     layers, head = list(text.layers), model.get_output_embeddings()
-    lengths = (_CHUNK, 2 * _CHUNK, 3 * _CHUNK)
+    lengths = (_CHUNK, 2 * _CHUNK)
     with refused(model.config, "a text"):
         runs = [_run(model, length, layers, head) for length in lengths]
         visual = runs
@@ -78,10 +78,10 @@ def _run(
 
 
 def _line(spent: list[int]) -> tuple[float, float]:
-    """Per token and per pair, from the operations on one, two and three chunks."""
-    one, two, three = spent
-    per_pair = (three - 2 * two + one) / (2 * _CHUNK**2)
-    return (two - one) / _CHUNK - 3 * _CHUNK * per_pair, per_pair
+    """Per token and per pair, from the operations on one and two chunks; on no text there are none."""
+    one, two = spent
+    per_pair = (two - 2 * one) / (2 * _CHUNK**2)
+    return one / _CHUNK - _CHUNK * per_pair, per_pair
 
 
 def _held(layer: Any) -> tuple[int, int]:
