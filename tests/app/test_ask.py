@@ -101,7 +101,7 @@ def test_the_method_is_named(picture):
     assert result.exit_code == 0
     answer, notes = result.stdout.splitlines()
     assert answer == "yellow"
-    assert notes.startswith("Grid:merge=no: 64 of 576 visual tokens, first token ")
+    assert notes.startswith("grid:merge=no: 64 of 576 visual tokens, first token ")
 
 
 def test_a_tolerance_among_the_fields_is_one(picture):

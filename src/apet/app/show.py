@@ -97,9 +97,8 @@ def show(model: str | None, host: str, port: int, *, trust_remote_code: bool = F
     finally:
         page.close(verbose=False)
         page.apet_folder.cleanup()
-        _on_the_end(
-            signal.SIG_DFL
-        )  # whatever still runs, an answer maybe, is ended at once by another signal
+        # An answer that is still being written need not be waited for: another signal ends it at once.
+        _on_the_end(signal.SIG_DFL)
 
 
 def _on_the_end(do: Any) -> None:
