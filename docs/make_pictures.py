@@ -42,7 +42,7 @@ def main() -> None:
             _, (decision,) = read(picture, decided[:1])
             save(draw_ranks(decision, (760, 280)), "ranks")
             others = [decided[0], look.decide(apet.Random(BUDGETS[0]))]
-            save(apet.plot(picture, *others, labels=["ApET", "random"], panels=["kept"], side=384), "random")
+            save(apet.plot(picture, *others, labels=["apet", "random"], panels=["kept"], side=384), "random")
     first, *more = [Image.fromarray(frame) for frame in draw_clip(sample_clip(seeded("test", 0)))]
     first.save(CLIP, save_all=True, append_images=more, duration=250, quality=80)
     frames = open_frames([CLIP])

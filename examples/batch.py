@@ -3,7 +3,8 @@
 python examples/batch.py
 python examples/batch.py one.jpg two.jpg --model llava-hf/llava-1.5-7b-hf
 
-The small embedded model was trained on single pictures: believe its first answer only.
+The small embedded model was trained on single pictures. These three questions it answers rightly, with and
+without compression; of others about two pictures, or about none, believe nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from transformers import AutoProcessor, LlavaForConditionalGeneration
 
 import apet
 
-QUESTIONS = [(1, "What does the text say?"), (2, "What differs between the two?"), (0, "Name a colour.")]
+QUESTIONS = [
+    (1, "What shape is the yellow object?"),
+    (2, "What does the text say?"),
+    (0, "Is there a picture?"),
+]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -101,7 +101,7 @@ def test_the_method_is_named(picture):
     assert result.exit_code == 0
     answer, notes = result.stdout.splitlines()
     assert answer == "yellow"
-    assert notes.startswith("Grid:merge=no: 64 of 576 visual tokens, first token ")
+    assert notes.startswith("grid:merge=no: 64 of 576 visual tokens, first token ")
 
 
 def test_a_tolerance_among_the_fields_is_one(picture):
@@ -205,7 +205,10 @@ def test_a_model_folder_is_used(picture):
         (("--stage2", "4:65"), "65"),
         (("--model", "./no/such/folder"), "no such folder"),
         (("--method", "best"), "'best'; expected one of apet, spread, greedy"),
-        (("--method", "fastv", "--stage2", "4:32"), "FastV: got stage2="),
+        (
+            ("--method", "fastv", "--stage2", "4:32"),
+            "ask --stage2: got stage2=Stage2(layer=4, keep=32) for FastV; expected",
+        ),
         (("--method", "none", "--picture", "out.png"), "--method none"),
         (("--method", "norm", "--keep", "577"), "577"),
     ],

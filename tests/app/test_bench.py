@@ -121,6 +121,16 @@ def test_generate_has_a_row_for_every_way(tmp_path, capsys):
     assert (tmp_path / "bars.png").stat().st_size > 1000
 
 
+def test_generate_tells_how_far_it_is():
+    told = []
+    report = _bench(stage2=None, tell=lambda *now: told.append(now))
+    done, totals, names = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert done[-1] == totals[-1]
+    timed = [row["name"] for row in report["rows"] if "first_token" in row]
+    assert list(names[len(report["rows"]) :]) == [*timed, *timed, ""]
+
+
 def test_generate_gives_no_times_for_another_length(monkeypatch):
     real = generate._run
 
@@ -138,7 +148,10 @@ def test_generate_gives_no_times_for_another_length(monkeypatch):
     ("arguments", "line"),
     [
         (("--keep", "577"), "bench generate --keep: got keep=577 for 576 visual tokens"),
-        (("--stage2", "4:577"), "ApET: got stage2.keep=577; expected at most keep=96"),
+        (
+            ("--stage2", "4:577"),
+            "bench generate --stage2: got stage2.keep=577 for ApET; expected at most keep=96",
+        ),
         (("--stage2", "99:8"), "bench generate --stage2: got layer 99 of 8; expected a layer below 8"),
         (("--json", "-"), "bench generate --json: got -, where the table goes"),
     ],

@@ -48,9 +48,31 @@ def apet_says(monkeypatch, capsys):
         (("plan", "--stage2", "1_6:32"), "apet plan --stage2: got '1_6:32'; expected"),
         (("picture", "a.png", "--keep", "64,1_0"), "apet picture --keep: got '1_0'; expected"),
         (("bench", "ops", "--sizes", "5_76x8x4"), "apet bench ops --sizes: got '5_76x8x4'; expected"),
-        (("ask", "a.png", "?", "--method", "apet:basis_size=1_0"), "apet ask: ApET: got basis_size='1_0'"),
+        (("ask", "a.png", "?", "--method", "apet:basis_size=1_0"), "apet ask --method: got basis_size='1_0'"),
         (("ask", "a.png", "?", "--method", "greedy:round=4"), "apet ask --method: got 'greedy:round=4'"),
         (("ask", "a.png", "?", "--method", "full"), "apet ask --method: got 'full'; expected one of apet"),
+        (
+            ("ask", "a.png", "?", "--keep", "1.5"),
+            "apet ask --keep: got keep=1.5; expected an int of at least 1",
+        ),
+        (("picture", "a.png", "--keep", "0"), "apet picture --keep: got keep=0; expected"),
+        (("ask", "a.png", "?", "--tolerance", "5"), "apet ask --tolerance: got tolerance=5.0; expected"),
+        (("ask", "a.png", "?", "--stage2", "0:5"), "apet ask --stage2: got layer=0; expected"),
+        (("plan", "--stage2", "4:1.5"), "apet plan --stage2: got keep=1.5; expected"),
+        (
+            ("ask", "a.png", "?", "--stage2", "4:96"),
+            "apet ask --stage2: got stage2.keep=96 for ApET; expected",
+        ),
+        (
+            ("ask", "a.png", "?", "--method", "apet:tolerance=5"),
+            "apet ask --method: got tolerance=5.0; expected",
+        ),
+        (
+            ("plan", "--size", "99999x1"),
+            "apet plan --size: got 99999x1; expected sides that differ by a factor of 50",
+        ),
+        (("plan", "--size", "0x9"), "apet plan --size: got '0x9'; expected WIDTHxHEIGHT"),
+        (("ask", "a.png", "?", "--method", "spred"), "apet ask --method: got 'spred'; expected one of apet"),
         (("plan", "./nowhere"), "apet plan MODEL: got ./nowhere (no such folder); expected"),
         (("eval", "--model", "./nowhere"), "apet eval --model: got ./nowhere (no such folder); expected"),
         (("bench", "generate", "./nowhere"), "apet bench generate MODEL: got ./nowhere (no such folder)"),
@@ -69,6 +91,34 @@ def test_mistakes_are_one_line(apet_says, arguments, line):
         return
     assert (code, out) == (2, "")
     assert err.startswith(line)
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (("ask", "a.png", "?", "--method", "spred"), "did you mean spread?"),
+        (("ask", "a.png", "?", "--method", "greedy:round=4"), "did you mean rounds?"),
+        (("picture", "a.png", "--method", "Apet_"), "did you mean apet?"),
+        (("eval", "--methods", "apet,divprun"), "did you mean divprune?"),
+        (("eval", "--tasks", "exist,reed"), "did you mean read?"),
+        (("eval", "--tasks", "reed"), "did you mean read?"),
+        (("plan", "--device", "h20"), "did you mean h200?"),
+        (("plan", "lava-1.5-7b"), "did you mean llava-1.5-7b?"),
+        (("ask", "examples/scene.png", "?", "--model", "dinov"), "or dinov2"),
+        (("ask", "examples/scene.png", "?", "--model", "embeded"), "the embedded model is taken where none"),
+        (("bench", "ops", "--dtype", "float23"), "did you mean float32?"),
+        (("reproduce", "paper-table-lava-1.5"), "did you mean paper-table-llava-1.5?"),
+        (("reproduce", "paper-table-llava-1.5", "--tasks", "popes"), "did you mean pope?"),
+        (("akk",), "Did you mean 'ask'?"),
+        (("ask", "a.png", "?", "--kep", "3"), "--keep"),
+    ],
+)
+def test_the_name_that_was_meant_is_told(apet_says, monkeypatch, arguments, near):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    code, out, err = apet_says(*arguments)
+    assert (code, out) == (2, "")
+    assert near in err
     assert err.count("\n") == 1
 
 
@@ -141,6 +191,19 @@ def test_closed_streams(tmp_path, closed):
     else:
         assert code == 0
         assert out.read_text().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "ask --help", "models", "models --markdown", "plan --json", "--version"]
+)
+def test_a_reader_who_leaves_early_gets_no_traceback(tmp_path, arguments):
+    """The reading end is closed before anything is written, as ``head`` may have done."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "apet.app.main", *arguments.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_outside_of_a_command_there_is_none():

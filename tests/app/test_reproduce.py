@@ -123,9 +123,9 @@ def test_text_names_source_reason_and_cost_and_is_not_cut(tmp_path):
     ("arguments", "words"),
     [
         (("table-7",), "paper-table-llava-1.5"),
-        (("paper-table-llava-1.5", "--tasks", "gqa,chess"), "'chess'; expected one of: gqa, mmbench"),
-        (("paper-table-qwen2.5-vl", "--tasks", "vqav2"), "vqav2; expected out of: scienceqa, mme"),
-        (("paper-table-llava-1.5", "--keep", "65"), "65; expected out of: 192, 128, 64"),
+        (("paper-table-llava-1.5", "--tasks", "gqa,chess"), "'chess'; expected one of gqa, mmbench"),
+        (("paper-table-qwen2.5-vl", "--tasks", "vqav2"), "vqav2; expected one of scienceqa, mme"),
+        (("paper-table-llava-1.5", "--keep", "65"), "65; expected one of 192, 128, 64"),
     ],
 )
 def test_what_a_table_has_not_is_an_error(arguments, words):

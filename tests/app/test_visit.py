@@ -58,9 +58,9 @@ def test_a_bound_on_the_error_and_as_many_tokens_for_the_other(visit):
     methods = methods_of(visit, 64, 0.4, "random")
     (ours,), (theirs,) = (visit.look.decide(method) for method in methods.values())
     assert ours.tokens_stage1 == theirs.tokens_stage1
-    (stricter,) = visit.look.decide(methods_of(visit, 64, 0.001, NOTHING)["ApET"])
+    (stricter,) = visit.look.decide(methods_of(visit, 64, 0.001, NOTHING)["apet"])
     assert ours.tokens_stage1 < stricter.tokens_stage1 < 576
-    assert methods_of(visit, 9_999, None, NOTHING)["ApET"].keep == 576
+    assert methods_of(visit, 9_999, None, NOTHING)["apet"].keep == 576
 
 
 def test_answers_are_told_step_by_step(visit, models):
@@ -73,9 +73,9 @@ def test_answers_are_told_step_by_step(visit, models):
         8,
         lambda share, what: steps.append((share, what)),
     )
-    assert [row[0] for row in rows] == ["uncompressed", "ApET", "random"]
+    assert [row[0] for row in rows] == ["uncompressed", "apet", "random"]
     assert [row[2] for row in rows] == ["576", "64 of 576", "64 of 576"]
-    assert [what for _, what in steps][-3:] == ["uncompressed", "ApET", "random"]
+    assert [what for _, what in steps][-3:] == ["uncompressed", "apet", "random"]
     assert sorted(steps) == steps
 
 
@@ -128,7 +128,7 @@ def test_several_uploads_are_the_frames_of_a_video(models, tmp_path):
     assert visit.most == 576
     methods = methods_of(visit, 64, None, "random")
     both, _ = draw_visit(visit, methods)
-    alone, _ = draw_visit(visit, {"ApET": methods["ApET"]})
+    alone, _ = draw_visit(visit, {"apet": methods["apet"]})
     assert both.width > 2 * 690 > 700 > alone.width, "a sheet of frames for each method"
     rows = answer_visit(visit, "what is this?", methods, models, 2, lambda *_: None)
     assert [row[2] for row in rows] == ["1,728", "192 of 1,728", "192 of 1,728"]

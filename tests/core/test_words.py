@@ -2,7 +2,7 @@
 
 import pytest
 
-from apet.core.words import counted, figure, in_time, read_number
+from apet.core.words import counted, figure, in_time, one_of, read_number
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,10 @@ def test_nouns_and_times():
         "1 h 0 min",
         "2 h 5 min",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("spred", "; did you mean Spread?"), ("APET", "; did you mean apet?"), ("x", "")]
+)
+def test_names_and_the_one_that_was_meant(name, near):
+    assert one_of(["apet", "Spread"], name) == f"one of apet, Spread{near}"

@@ -9,6 +9,7 @@ import pytest
 import transformers
 from transformers import BatchFeature
 
+import apet
 from tests.hf.families import RECIPES
 from tests.hf.families.recipe import batch
 
@@ -63,11 +64,18 @@ def test_llava(capsys):
     assert [int(word) for word in counts.replace(",", "").split() if word.isdigit()] == [576, 96, 0, 32]
 
 
-def test_batch(capsys):
-    example("batch").main([])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "OTTER (64 of 576)"
-    assert [line.count("64 of 576") for line in lines] == [1, 2, 0]
+@pytest.mark.parametrize("keep", [64, 1.0])
+def test_batch(capsys, monkeypatch, keep):
+    """All answers are right, also with all tokens."""
+    module, method = example("batch"), apet.ApET(keep)
+    monkeypatch.setattr(module.apet, "ApET", lambda keep: method)
+    module.main([])
+    kept = f"{64 if keep == 64 else 576} of 576"
+    assert capsys.readouterr().out.splitlines() == [
+        f"square ({kept})",
+        f"OTTER ({kept}, {kept})",
+        "no (no picture)",
+    ]
 
 
 def test_any_family(capsys):

@@ -57,7 +57,7 @@ def test_every_default_configuration_answers(one, tmp_path):
         ({"keep": 0}, "keep=0"),
         ({}, "without keep"),
         ({"method": "chess"}, "method='chess'"),
-        ({"method": "full", "conversation": "llama_2"}, "conversation='llama_2'; expected one of: vicuna_v1"),
+        ({"method": "full", "conversation": "llama_2"}, "conversation='llama_2'; expected one of vicuna_v1"),
         ({"method": "full", "min_pixels": 9}, "expected a processor that scales"),
     ],
 )

@@ -21,7 +21,7 @@ def test_options_are_passed_on():
 
 @pytest.mark.parametrize("options", [{"seed": 3}, {"nonsense": 1}])
 def test_options_that_a_method_does_not_have(options):
-    with pytest.raises(ApETError, match=r"^method: got 'grid' with .*; expected among .*merge, .*grid"):
+    with pytest.raises(ApETError, match=r"^method: got 'grid' with .*; expected one of .*merge, .*grid"):
         named("grid", 64, **options)
 
 

@@ -87,7 +87,7 @@ def test_upload_slide_compare_and_ask(visitor, served, scene_file):
         assert len({first, less, more, bounded, stricter, both}) == 6
         assert len(served[1]) == runs, "the vision encoder ran for a slider"
         rows = asked(page, "what does the text say?", 3)
-        assert [row[0] for row in rows] == ["uncompressed", "ApET", "random"]
+        assert [row[0] for row in rows] == ["uncompressed", "apet", "random"]
         assert [row[1] for row in rows[:2]] == ["RADIO", "RADIO"]
         assert [row[2] for row in rows] == ["576", "128 of 576", "128 of 576"]
         assert all(re.fullmatch(r"[\d,]+ ms", cell) for row in rows for cell in row[3:])

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -19,7 +20,11 @@ def started(tmp_path, *options):
     """A running page, once it has said where it is."""
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        [*COMMAND, "--port", "0", *options], env=environment, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "--port", "0", *options],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert "http://127.0.0.1:" in process.stdout.readline()
@@ -34,21 +39,26 @@ def test_uploads_are_removed_however_it_is_ended(tmp_path, number):
         (folder,) = tmp_path.glob("apet-show-*")
         (folder / "photo.png").write_bytes(b"private")
         process.send_signal(number)
-        process.wait(60)
+        time.sleep(0.2)
+        process.send_signal(number)  # as impatient people do
+        assert process.wait(60) in (0, -number)
+        assert process.stderr.read() == ""
         assert not list(tmp_path.glob("apet-show-*"))
 
 
-def test_a_signal_while_the_model_is_loaded_ends_it(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_model_is_loaded_ends_it(tmp_path, number):
     code = (
-        "import os, signal, apet.app.loading as loading, apet.app.show as show\n"
-        "loading.load_model = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "show.show(None, '127.0.0.1', 0)"
+        "import os, signal, sys, apet.app.loading as loading, apet.app.main as main\n"
+        f"loading.load_model = lambda *_, **__: os.kill(os.getpid(), {int(number)})\n"
+        "sys.argv = ['apet', 'show', '--port', '0']\n"
+        "main.run()"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, timeout=300, check=False
     )
-    assert done.returncode
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
     assert not list(tmp_path.glob("apet-show-*"))
 
 

@@ -20,17 +20,6 @@ from apet.core.errors import ApETError
 from apet.hf.families import family_of, takes_videos
 from apet.hf.first_token import FirstToken
 
-__all__ = [
-    "Answer",
-    "check_question",
-    "generate_answer",
-    "median_answer",
-    "prompt_of",
-    "question_inputs",
-    "visual_tokens",
-]
-
-
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["MOST", "AsJson", "Keep", "Method", "Model", "Output", "Second", "Trust"]
-
 Model = Annotated[
     str | None,
     typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),

@@ -27,14 +27,12 @@ from apet.app.console import load_with_spinner, output, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import open_frames
 from apet.app.given import picture_files
-from apet.app.hints import photograph_hint
+from apet.app.hints import hints_of
 from apet.core.errors import ApETError
 from apet.core.words import counted
 from apet.hf.choice.budgets import check_counts
 from apet.hf.families import takes_videos
-from apet.methods import METHODS, Attended, Method
-
-__all__ = ["Request", "answer_request"]
+from apet.methods import Attended, Method
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,11 @@ def answer_request(request: Request, *, as_json: bool) -> None:
     operation = typed("picture", "ask")
     with picture_files([request.picture], operation) as paths:
         pictures = open_frames(paths, operation=operation)
-    hint = photograph_hint(pictures, request.model)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(
         request.model, messages, quiet=as_json, trust_remote_code=request.trust_remote_code
     )
+    hint = hints_of(pictures, model, processor, request.model)
     if request.picture_out is not None:
         from apet.app.look import check_drawable
 
@@ -179,8 +177,7 @@ def _print_text(report: dict[str, Any], console: Console, *, told: bool = False)
     kept = f"{report['kept_tokens']:,} of {report['visual_tokens']:,}"
     if "stage2" in report:
         kept += f", then {report['stage2']['kept_tokens']:,} from layer {report['stage2']['layer']} on"
-    name, colon, fields = report["method"].partition(":")
-    title = METHODS[name].__name__ + colon + fields
+    title = report["method"]
     first, total = _milliseconds(report)
     whole = report.get("uncompressed")
     notes = [f"selection {report['select_seconds'] * 1000:.1f} ms"]

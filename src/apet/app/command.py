@@ -10,8 +10,6 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["Command", "help_without_command", "typed"]
-
 _RUNNING: ContextVar[Any] = ContextVar("running", default=None)
 
 

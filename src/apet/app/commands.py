@@ -10,8 +10,6 @@ import typer
 from apet.app.arguments import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
 from apet.app.plan.devices import DEVICES
 
-__all__ = ["ask", "evaluate", "picture", "plan"]
-
 _DEVICES = (*DEVICES, "here")
 _Tolerance = Annotated[
     str | None,

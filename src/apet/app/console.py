@@ -1,20 +1,51 @@
-"""Where commands write, and what they say while they work: a spinner on a terminal, nothing in a pipe."""
+"""Where commands write, and what they say while they work: a spinner on a terminal, a line now and then."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["load_with_spinner", "output", "progress"]
-
+from apet.core.words import in_time
 
 _NO_EDGE = 100_000
 """Columns of a pipe: as many as it takes."""
+_BETWEEN_LINES = 10.0
+"""Seconds from one line about the progress to the next."""
+
+
+class Lines:
+    """Tells progress in lines, so that a log shows that something happens, and how long it will take.
+
+    Args:
+        command: What the user called.
+        ahead: Says, given how much is done and how much there is, what is to be done before it begins.
+    """
+
+    def __init__(self, command: str, ahead: Callable[[int, int], str] | None = None) -> None:
+        self.begin = self.said = time.monotonic()
+        self.first: int | None = None
+        self.command, self.ahead = command, ahead
+
+    def __call__(self, done: int, total: int, what: str = "") -> None:
+        """Says how far the work is, if the last line is old enough."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done  # what an earlier run had done took no time
+            if self.ahead is not None:
+                print(self.ahead(done, total), file=sys.stderr, flush=True)
+        if done < total and now - self.said < _BETWEEN_LINES:
+            return
+        self.said = now
+        line = f"apet {self.command}: {done:,} of {total:,}"
+        if self.first < done < total:
+            line += f", about {in_time((now - self.begin) * (total - done) / (done - self.first))} left"
+        print(f"{line}{f' ({what})' if what else ''}", file=sys.stderr, flush=True)
 
 
 def output() -> Console:

@@ -7,8 +7,6 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.core.words import counted
 
-__all__ = ["check_context", "context_of"]
-
 
 def context_of(config: Any) -> int | None:
     """Most tokens of a prompt and its answer that a model was made for; None where it does not tell."""

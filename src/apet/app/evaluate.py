@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,19 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from apet.app.command import typed
-from apet.app.console import output
+from apet.app.console import Lines, output
 from apet.app.files import expanded
 from apet.core.errors import ApETError
-from apet.core.words import counted, in_time
+from apet.core.words import counted
 from apet.embedded.reference import NAME
 from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 
-__all__ = ["EvalRequest", "evaluate_request"]
-
-
 _MOST_WORKERS = 8
-_BETWEEN_LINES = 10.0
-"""Seconds from one line about the progress to the next."""
 
 
 @dataclass(frozen=True)
@@ -159,34 +152,12 @@ def _ahead(done: int, total: int) -> str:
     return f"apet eval: {left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
 
 
-class _Lines:
-    """Tells progress in lines, so that a log shows that something happens, and how long it will take."""
-
-    def __init__(self) -> None:
-        self.begin = self.said = time.monotonic()
-        self.first: int | None = None
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Says how far the work is, if the last line is old enough."""
-        now = time.monotonic()
-        if self.first is None:
-            self.first = done  # what an earlier run had done took no time
-            print(_ahead(done, total), file=sys.stderr, flush=True)
-        if done < total and now - self.said < _BETWEEN_LINES:
-            return
-        self.said = now
-        line = f"apet eval: {done:,} of {total:,}"
-        if done > self.first and done < total:
-            line += f", about {in_time((now - self.begin) * (total - done) / (done - self.first))} left"
-        print(f"{line}{f' ({what})' if what else ''}", file=sys.stderr, flush=True)
-
-
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar on a terminal, a line now and then in a pipe."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines()
+        yield Lines("eval", _ahead)
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:

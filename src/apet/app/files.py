@@ -14,18 +14,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from apet.core.errors import ApETError
 
-__all__ = [
-    "LONGEST_SHAPE",
-    "MOST_PIXELS",
-    "STDOUT",
-    "as_rgb",
-    "check_picture_path",
-    "expanded",
-    "open_picture",
-    "opened",
-    "save_picture",
-]
-
 STDOUT = Path("-")
 """Names standard output in place of a file."""
 MOST_PIXELS = 100_000_000
@@ -59,7 +47,7 @@ def opened(path: Path, operation: str) -> Iterator[Image.Image]:
             # Pillow's own limit is lower than ours and only warns.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                _check_size(image, path, operation)
+                check_size(image.size, f"{path} ({image.width} x {image.height} pixels)", operation)
                 yield image
     except ApETError:
         raise
@@ -73,9 +61,13 @@ def opened(path: Path, operation: str) -> Iterator[Image.Image]:
         ) from error
 
 
-def _check_size(image: Image.Image, path: Path, operation: str) -> None:
-    width, height = image.size
-    got = f"{path} ({width} x {height} pixels)"
+def check_size(size: tuple[int, int], got: str, operation: str) -> None:
+    """Refuses pictures that are too large or too thin, before work is done for one.
+
+    Raises:
+        ApETError: If it is one.
+    """
+    width, height = size
     if width * height > MOST_PIXELS:
         raise ApETError(operation, got, f"at most {MOST_PIXELS:,} pixels")
     if max(width, height) > LONGEST_SHAPE * min(width, height):

@@ -13,12 +13,11 @@ from apet.app.lmms.benchmarks import Measure
 from apet.app.lmms.check import is_installed, look_up, parse_task
 from apet.app.lmms_runs import Score, plan_runs
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.statistics import ALL
 from apet.evaluation.tasks import TASKS
 from apet.installing import install
-
-__all__ = ["forward_tasks", "layers_of", "rows_of_runs"]
 
 
 def forward_tasks(
@@ -50,7 +49,7 @@ def forward_tasks(
         ApETError: If lmms-eval is not installed, does not know a task, or fails.
     """
     if not is_installed():
-        expected = f"drawn tasks ({', '.join(TASKS)}), or tasks of lmms-eval with {install('eval')}"
+        expected = f"tasks of lmms-eval with {install('eval')}, or drawn ones: {one_of(TASKS, tasks[0])}"
         raise ApETError("eval --tasks", ",".join(tasks), expected)
     named = [parse_task(task) for task in tasks]
     trust = bool(runs.get("trust_remote_code"))
@@ -88,8 +87,10 @@ def _measures(named: list[Measure], limit: int | None) -> tuple[tuple[Measure, .
         mine = [line for line in found if line.asked == one.task]
         if all(line.problem for line in mine):
             why = "; ".join(f"{line.task}: {line.problem}" for line in mine)
-            drawn = f"a task of lmms-eval with data and a number, or a drawn one: {', '.join(TASKS)}"
-            raise ApETError("eval --tasks", why, drawn)
+            expected = (
+                f"a task of lmms-eval with data and a number, or a drawn one: {one_of(TASKS, one.task)}"
+            )
+            raise ApETError("eval --tasks", why, expected)
     lines = [f"{line.task}: {line.problem}" for line in found if line.problem]
     return tuple(dict.fromkeys(line.measure for line in found if line.problem is None)), lines
 

@@ -13,8 +13,6 @@ from apet.app.files import MOST_PIXELS, as_rgb, open_picture, opened
 from apet.core.errors import ApETError
 from apet.installing import install
 
-__all__ = ["FRAMES", "natural", "open_frames"]
-
 FRAMES = 6
 """Frames taken of a video where nothing else is said: 3,456 of the 4,096 tokens that LLaVA-1.5 can take."""
 _ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}

@@ -15,8 +15,6 @@ from urllib.error import HTTPError
 from apet.app.files import expanded
 from apet.core.errors import ApETError
 
-__all__ = ["LARGEST", "picture_files"]
-
 STDIN = "-"
 LARGEST = 200_000_000
 """Most bytes of what is fetched or read from a pipe, which may be a video."""

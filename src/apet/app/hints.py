@@ -1,15 +1,18 @@
-"""What a model of the project cannot know about a picture, told beside its answer."""
+"""What a model cannot know or see of a picture, told beside its answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from apet.core.errors import ApETError
+from apet.core.words import figure
 from apet.embedded.reference import NAME, is_fetched
-
-__all__ = ["has_real_eye", "is_drawn", "photograph_hint"]
+from apet.hf.families import takes_videos
+from apet.pictures.seen import processed_picture
 
 _KNOWN = {
     "embedded": "drawn scenes of coloured shapes and printed words",
@@ -21,6 +24,8 @@ _COMMON = 8
 # scikit-image's photographs in colour 0.66 (a retina) or less, of most about 0.3. Scenes have at least 0.0012
 # of vivid pixels; pictures in grey, which the other measure cannot tell, have none.
 _COVER, _VIVID = 0.67, 0.001
+_FAR, _RAMP = 1.3, 512
+"""How far from its shape a picture may be seen without a word; the longest side of what finds that out."""
 
 
 def is_drawn(picture: Image.Image) -> bool:
@@ -64,3 +69,68 @@ def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -
     if name != NAME and has_real_eye():
         hint += f' The model "{NAME}" knows {_KNOWN[NAME]}.'
     return f"{hint} A pretrained model, such as llava-hf/llava-1.5-7b-hf, knows photographs."
+
+
+def shape_hint(picture: Image.Image, processor: Any) -> str | None:
+    """What to tell of a picture whose shape does not get through the model's image processor.
+
+    A picture of its shape is prepared whose red grows to the right, whose green grows downwards, and whose
+    blue is one that nobody pads with: what comes out tells squeezing, a cut and padding apart, whatever the
+    processor's settings are called.
+
+    Args:
+        picture: The picture.
+        processor: The model's processor.
+
+    Returns:
+        A sentence or two; None where the model sees about the shape that the picture has, and all of it. That
+        is taken for granted of processors that make patches or tiles.
+    """
+    scale = min(1, _RAMP / max(picture.size))
+    wide, high = (max(1, round(side * scale)) for side in picture.size)
+    ramp = np.full((high, wide, 3), 64, np.uint8)
+    ramp[..., 0] = np.linspace(0, 255, wide)
+    ramp[..., 1] = np.linspace(0, 255, high)[:, None]
+    try:
+        seen = np.asarray(processed_picture(Image.fromarray(ramp), processor), np.float32) / 255
+    except (ApETError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    rows, columns = np.nonzero(abs(seen[..., 2] - 0.25) < 0.1)  # the others are padding
+    if not len(rows):
+        return None
+    part = seen[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    # A pixel shows the middle of what it covers: the outer halves are missing.
+    down, across = (
+        float(np.ptp(part[..., 1 - axis])) * side / max(side - 1, 1)
+        for axis, side in enumerate(part.shape[:2])
+    )
+    if min(across, down) * _FAR < 1:
+        share, side = (across, "width") if across < down else (down, "height")
+        return (
+            f"The model sees {share:.0%} of this picture's {side} only, since its image processor cuts off "
+            "the rest: pad the picture to a square to show all of it."
+        )
+    squeezed = (part.shape[1] / part.shape[0]) / (wide * across / (high * down))
+    if 1 / _FAR < squeezed < _FAR:
+        return None
+    side, times = ("width", 1 / squeezed) if squeezed < 1 else ("height", squeezed)
+    return (
+        f"The model sees this picture squeezed: its {side} is {figure(round(times, 1))} times too small "
+        "beside the other side. Pad it to a square to keep its shape."
+    )
+
+
+def hints_of(
+    pictures: Sequence[Image.Image], model: Any, processor: Any, name: str | None = None
+) -> str | None:
+    """All that there is to tell of a picture before its answer is believed; None if nothing is.
+
+    Args:
+        pictures: The picture, or the frames of a video.
+        model: The model.
+        processor: Its processor.
+        name: Name of the model, as for `photograph_hint`.
+    """
+    video = len(pictures) > 1 and takes_videos(model, processor)  # its processor prepares frames otherwise
+    told = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
+    return " ".join(filter(None, told)) or None

@@ -19,14 +19,13 @@ from tqdm import tqdm
 from apet.app.lmms.prompts import Prompts
 from apet.app.loading import load_model
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.evaluation.configurations import FULL, Configuration, Stages, build_method, has_budget
 from apet.evaluation.plain import applied, check_applies
 from apet.evaluation.runner import configuration_key
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.methods import METHODS, Method
-
-__all__ = ["ApETModel"]
 
 _LONGEST = 1024
 
@@ -77,7 +76,7 @@ class ApETModel(lmms):  # type: ignore[misc]
         if stage2 not in get_args(Stages):
             raise ApETError("lmms-eval", f"stage2={stage2!r}", "'off' or 'paper'")
         if method != FULL and method not in METHODS:
-            raise ApETError("lmms-eval", f"method={method!r}", "one of: " + ", ".join([FULL, *METHODS]))
+            raise ApETError("lmms-eval", f"method={method!r}", one_of([FULL, *METHODS], method))
         if keep is None and method != FULL and has_budget(method, fields):
             raise ApETError("lmms-eval", f"method={method!r} without keep", "a budget such as keep=64")
         embedded = pretrained == "embedded"

@@ -16,8 +16,6 @@ from apet.app.lmms.process import run_command
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, parse_method
 
-__all__ = ["LmmsRun", "Score", "plan_runs"]
-
 
 @dataclass(frozen=True)
 class Score:

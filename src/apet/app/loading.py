@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 from apet.app.command import typed
 from apet.app.files import expanded
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
-
-__all__ = ["load_config", "load_model"]
 
 _EXPECTED = "a model id that can be reached or is in the local cache, or a folder with safetensors weights"
 
@@ -90,10 +90,8 @@ def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", _EXPECTED) from error
     if config.model_type not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise ApETError(
-            typed("model", "model"), f"model type {config.model_type!r} ({name})", f"one of: {known}"
-        )
+        got = f"model type {config.model_type!r} ({name})"
+        raise ApETError(typed("model", "model"), got, one_of(sorted(FAMILIES), config.model_type))
     return config
 
 
@@ -117,4 +115,7 @@ def _check_reachable(name: str) -> None:
     except HFValidationError as error:
         raise ApETError(typed("model", "model"), f"{name!r} (no valid model id)", _EXPECTED) from error
     except Exception as error:
-        raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", _EXPECTED) from error
+        expected = _EXPECTED
+        if get_close_matches(name.lower(), (NAME, "embedded"), 1):
+            expected += f", or {NAME}; the embedded model is taken where none is named"
+        raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", expected) from error

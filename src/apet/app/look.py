@@ -16,6 +16,7 @@ from apet.app.answering import question_inputs
 from apet.app.command import typed
 from apet.core import Segment, Selection
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.hf import compressing
 from apet.hf.api import on_its_attention
 from apet.hf.choice.context import Told, places_of
@@ -23,8 +24,6 @@ from apet.hf.choice.stage1 import compress_segments
 from apet.hf.families import FAMILIES, family_of, takes_videos
 from apet.hf.results import ImageResult
 from apet.methods import Attended, Method
-
-__all__ = ["Look", "as_frames", "check_drawable", "look_at", "look_inside", "panels_of"]
 
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
@@ -42,7 +41,7 @@ def check_drawable(model_type: str, operation: str, kind: str = "image") -> None
         raise ApETError(
             operation,
             f"model type {model_type!r}, which does not tell where its visual tokens lie on a picture",
-            "one of: " + ", ".join(sorted(told)),
+            one_of(sorted(told), model_type),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +14,6 @@ from apet.app.arguments import AsJson, Model
 from apet.app.bench.commands import bench
 from apet.app.command import Command, help_without_command
 from apet.app.commands import ask, evaluate, picture, plan
-
-__all__ = ["app", "run"]
 
 _USAGE: Any = typer.BadParameter.__bases__[0]  # click's UsageError, which typer carries with it or imports
 
@@ -174,6 +173,9 @@ def run() -> None:
         if errors is None or not isinstance(error, errors.ApETError):
             raise
         code = _refuse(_path_of(error), str(error))
+    except SystemExit as error:  # as typer and rich end a command whose output nobody reads on
+        cause = error.__context__
+        code = _of_the_system(cause) if isinstance(cause, BrokenPipeError) else error.code
     except KeyboardInterrupt:
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
@@ -184,7 +186,8 @@ def _refuse(path: str, message: str) -> int:
     line = " ".join(message.split())
     name, _, words = path.partition(" ")
     line = f"{name} {line}" if words and line.startswith(words) else f"{path}: {line}"
-    print(line, file=sys.stderr)
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
     return 2
 
 

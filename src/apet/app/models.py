@@ -11,8 +11,6 @@ from rich.table import Table
 from apet.app.console import output
 from apet.hf.families import FAMILIES, UNSUPPORTED, Family, supported_models
 
-__all__ = ["as_json", "as_markdown", "write"]
-
 _HEAD = """\
 # Models
 

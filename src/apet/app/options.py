@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from typing import Any
+
 from apet.app.command import typed
 from apet.core.budget import check_keep
 from apet.core.errors import ApETError
-from apet.core.words import read_number
+from apet.core.words import one_of, read_number
 from apet.evaluation.configurations import FULL, parse_method
 from apet.methods import METHODS, Method, Stage2, named
-
-__all__ = ["parse_keep", "parse_keeps", "parse_methods", "parse_stage2"]
 
 _KEPT = {False: "64", True: "64,128,192"}
 """What is kept if nothing is said, by whether several budgets are taken."""
@@ -56,19 +58,43 @@ def parse_methods(
     """
     name, fields = parse_method(spec, typed("method", "method"))
     if name == FULL:
-        raise ApETError(typed("method", "method"), repr(name), "one of " + ", ".join(METHODS))
+        raise ApETError(typed("method", "method"), repr(name), one_of(METHODS, name))
     if stage2 is not None:
         fields = {**fields, "stage2": stage2}
     if keep is None and tolerance is None and "tolerance" in fields:
-        return [named(name, None, **fields)]
+        return [made(name, None, fields)]
     read = parse_keeps if several else lambda text: [parse_keep(text)]
     if tolerance is None:
-        return [named(name, count, **fields) for count in read(keep or _KEPT[several])]
+        return [made(name, count, fields) for count in read(keep or _KEPT[several])]
     if "tolerance" in fields:
         raise ApETError(typed("tolerance"), f"{tolerance} beside {spec}", "one tolerance")
     count = None if keep is None else read(keep)[0]
     shares = [_share(part) for part in (tolerance.split(",") if several else [tolerance])]
-    return [named(name, count, **fields, tolerance=share) for share in dict.fromkeys(shares)]
+    own = ("keep", "stage2", "tolerance")
+    return [made(name, count, {**fields, "tolerance": share}, own) for share in dict.fromkeys(shares)]
+
+
+def made(
+    name: str, keep: int | float | None, fields: dict[str, Any], own: Sequence[str] = ("keep", "stage2")
+) -> Method:
+    """Makes a method; an error names the option that was typed: that of the field which it speaks of.
+
+    Args:
+        name: Its name.
+        keep: Its budget.
+        fields: Its other fields.
+        own: Fields that come from an option of their own; the others from ``--method``.
+
+    Raises:
+        ApETError: If the method refuses a field.
+    """
+    try:
+        return named(name, keep, **fields)
+    except ApETError as error:
+        field = re.split(r"[=. ]", error.got, maxsplit=1)[0]
+        option = field if field in own else "method"
+        got = f"{error.got} for {error.operation}" if option == "stage2" else error.got
+        raise ApETError(typed(option, option), got, error.expected) from error
 
 
 def _share(text: str) -> float:
@@ -90,4 +116,8 @@ def parse_stage2(text: str | None) -> Stage2 | None:
     number = read_number(layer)
     if not colon or not isinstance(number, int):
         raise ApETError(typed("stage2", "stage2"), repr(text), "LAYER:KEEP such as 16:32")
-    return Stage2(number, parse_keep(keep, typed("stage2", "stage2")))
+    share = parse_keep(keep, typed("stage2", "stage2"))
+    try:
+        return Stage2(number, share)
+    except ApETError as error:
+        raise ApETError(typed("stage2", "stage2"), error.got, error.expected) from error

@@ -13,12 +13,10 @@ from apet.app.console import load_with_spinner, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import FRAMES, open_frames
 from apet.app.given import picture_files
-from apet.app.hints import has_real_eye, is_drawn
+from apet.app.hints import has_real_eye, is_drawn, shape_hint
 from apet.core.errors import ApETError
 from apet.embedded.reference import NAME
 from apet.methods import Method
-
-__all__ = ["draw_picture"]
 
 
 def draw_picture(
@@ -59,6 +57,8 @@ def draw_picture(
         print(f'This does not look drawn: seen by the model "{NAME}".', file=sys.stderr)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(model_name, messages, trust_remote_code=trust_remote_code)
+    if len(pictures) == 1 and (hint := shape_hint(pictures[0], processor)):
+        print(hint, file=sys.stderr)
     with progress(messages, "Looking"):
         from apet.app.look import look_at, look_inside, panels_of
         from apet.hf.choice.budgets import check_counts

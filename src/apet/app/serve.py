@@ -13,9 +13,8 @@ from importlib import metadata, util
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.installing import install
-
-__all__ = ["arguments_of", "serve"]
 
 _OVERRIDES, _NAMES = "--hf-overrides", "--served-model-name"
 _MIDDLEWARE = "apet.vllm.http.Middleware"
@@ -79,7 +78,7 @@ def arguments_of(keep: int | float, rest: Sequence[str], budgets: Sequence[int |
         raise ApETError(
             "serve",
             f"{model} ({', '.join(map(_with_reason, named)) or 'no architecture'})",
-            "one of " + ", ".join(sorted(ARCHITECTURES)),
+            one_of(sorted(ARCHITECTURES), next(iter(named), "")),
         )
     own = given.get("apet") or {}
     overrides = given | {

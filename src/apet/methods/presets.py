@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.methods.stage2 import Stage2
 
 AUTHORS: dict[str, dict[str, Any]] = {
@@ -28,7 +29,7 @@ def authors_fields(model: str, average: int | None, num_layers: int) -> dict[str
         ApETError: If there is no such model, or its budget is fixed.
     """
     if not isinstance(model, str) or model not in AUTHORS:
-        raise ApETError("ApET.authors", repr(model), "one of " + ", ".join(map(repr, AUTHORS)))
+        raise ApETError("ApET.authors", repr(model), one_of(map(repr, AUTHORS), repr(model)))
     fields = dict(AUTHORS[model])
     if "keep" not in fields:
         first, second = paper_budget(average or 64, num_layers, 576, "ApET.authors")

@@ -7,6 +7,7 @@ from typing import Any
 
 from apet.core.budget import Keep
 from apet.core.errors import ApETError
+from apet.core.words import one_of
 from apet.methods.apet import ApET
 from apet.methods.base import Method
 from apet.methods.cdpruner import CDPruner
@@ -110,10 +111,10 @@ def named(name: str, keep: Keep | None, **options: Any) -> Method:
         ApETError: If there is no such method, or a field is not valid.
     """
     if name not in METHODS:
-        raise ApETError("method", repr(name), "one of " + ", ".join(METHODS))
+        raise ApETError("method", repr(name), one_of(METHODS, name))
     method = METHODS[name]
     known = [field.name for field in fields(method) if field.name != "keep"]
     unknown = [option for option in options if option not in known]
     if unknown:
-        raise ApETError("method", f"{name!r} with {', '.join(unknown)}", "among " + ", ".join(known))
+        raise ApETError("method", f"{name!r} with {', '.join(unknown)}", one_of(known, unknown[0]))
     return NoImage(**options) if method is NoImage else method(keep, **options)

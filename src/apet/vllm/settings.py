@@ -100,6 +100,7 @@ def server_method(config: Any) -> Method:
         ApETError: If there is no budget, or a field is unknown, not valid or not for servers.
     """
     from apet.core import ApETError
+    from apet.core.words import one_of
     from apet.methods import METHODS
 
     given = getattr(config, _CONFIG, None)
@@ -113,11 +114,11 @@ def server_method(config: Any) -> Method:
     options = dict(given)
     name = options.pop("method", "apet")
     if name not in METHODS:
-        raise ApETError("apet.vllm", f"method={name!r}", "one of " + ", ".join(sorted(METHODS)))
+        raise ApETError("apet.vllm", f"method={name!r}", one_of(sorted(METHODS), str(name)))
     known = {field.name for field in fields(METHODS[name])}.difference(_NOT_HERE)
     unknown = sorted(set(options) - known)
     if unknown:
-        raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", "one of " + ", ".join(sorted(known)))
+        raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", one_of(sorted(known), unknown[0]))
     method = METHODS[name](**options)
     if not method.blind or method.needs - {"places"}:
         told = "the prompt" if not method.blind else " and ".join(sorted(method.needs))

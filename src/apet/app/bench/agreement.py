@@ -9,8 +9,6 @@ from apet.core import Compression
 from apet.hf.results import StageSelection
 from apet.hf.sessions import Session
 
-__all__ = ["other_choice", "wrong_choice", "wrong_kept", "wrong_means"]
-
 ROUNDING = 1e-5
 """Relative difference of two errors, or of two cosine similarities, that counts as a tie."""
 _ROWS = 2048

@@ -10,8 +10,6 @@ import typer
 from apet.app.arguments import Second, Trust
 from apet.app.command import Command, help_without_command, typed
 
-__all__ = ["bench"]
-
 bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
 bench.callback(invoke_without_command=True)(help_without_command)
 
@@ -86,8 +84,8 @@ def generate(
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
     from apet.app.bench.show import check_output, hint_if_busy, print_generate, refused, save_report
-    from apet.app.console import load_with_spinner
-    from apet.app.options import parse_stage2
+    from apet.app.console import Lines, load_with_spinner
+    from apet.app.options import made, parse_stage2
     from apet.app.plan.here import measured
     from apet.core.errors import ApETError
     from apet.hf.choice.budgets import check_counts
@@ -112,7 +110,7 @@ def generate(
     layers = network.config.get_text_config().num_hidden_layers
     if second is None:  # so that the average over the layers is what was asked for
         second = Stage2(max(1, layers // 2), max(1, 2 * keep - first))
-    ApET(first, stage2=second)  # refuses what does not go together
+    made("apet", first, {"stage2": second})  # refuses what does not go together
     if second.layer >= layers:
         raise ApETError(typed("stage2"), f"layer {second.layer} of {layers}", f"a layer below {layers}")
     hint_if_busy()
@@ -124,6 +122,7 @@ def generate(
         first=first,
         repeats=repeats,
         new_tokens=new_tokens,
+        tell=Lines("bench generate"),
     )
     report["model"] = model or "embedded"
     words = given["input_ids"].shape[1] - report["visual_tokens"]

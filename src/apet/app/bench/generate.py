@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,8 +24,6 @@ from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken
 from apet.hf.results import schedule_of
 from apet.methods import NoImage, Stage2
-
-__all__ = ["bench_generate"]
 
 _OWN = ("uncompressed", "apet", "apet, two stages", "oracle")
 
@@ -66,6 +64,7 @@ def bench_generate(
     repeats: int,
     new_tokens: int,
     rows: Sequence[Variant] | None = None,
+    tell: Callable[[int, int, str], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Checks, then times every row; times in milliseconds.
 
@@ -78,6 +77,7 @@ def bench_generate(
         repeats: Timed runs of each row, in turns.
         new_tokens: Tokens that every run generates, at least 2.
         rows: The ways to run, ApET's before the oracle's; None for all that there are.
+        tell: Is told, before every run, how many were done, how many there are, and what it is.
 
     Returns:
         The machine, and a row per way to run: times, or why there are none: ``"refused"`` where a check
@@ -93,19 +93,24 @@ def bench_generate(
         "attention": model.config._attn_implementation,
     }
     with torch.inference_mode():
-        for variant in variants(keep, stage2, first) if rows is None else rows:
+        ways = list(variants(keep, stage2, first) if rows is None else rows)
+        for number, variant in enumerate(ways):
+            tell(number, len(ways) * (1 + repeats), f"{variant.name}, untimed")
             row: dict[str, Any] = {"name": variant.name}
             told.append(row)
             task, notes = _checked(task, variant)
             row |= notes
             if not {"refused", "left_out"} & set(notes):
                 alive.append((variant, row, {}))
-        for _ in range(repeats):
-            for variant, row, times in alive:
+        every = len(ways) + len(alive) * repeats
+        for turn in range(repeats):
+            for number, (variant, row, times) in enumerate(alive):
+                tell(len(ways) + turn * len(alive) + number, every, variant.name)
                 taken = _run(task, variant)
                 row["cache_bytes"], row["peak_bytes"] = taken["cache_bytes"], taken["peak_bytes"]
                 for name, value in taken["times"].items():
                     times.setdefault(name, []).append(value)
+    tell(every, every, "")
     pictures = len(given["input_ids"])
     for _, row, times in alive:
         row |= {name: spread(values) for name, values in times.items()}

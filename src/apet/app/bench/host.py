@@ -20,8 +20,6 @@ from apet.hf import compressing
 from apet.hf.first_token import FirstToken
 from apet.methods import Method, Random, Stage2
 
-__all__ = ["DECODE_LIMIT", "LIMITS", "bench_host", "describe_host"]
-
 LIMITS = {"import": 300.0, "help": 500.0, "prefill": 1.0}
 """Milliseconds that each may take."""
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["naive", "naive_bytes", "plain"]
-
 Alike = Callable[[Tensor, Tensor], Tensor]
 
 

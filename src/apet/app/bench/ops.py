@@ -20,18 +20,8 @@ from apet.app.command import typed
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
-from apet.core.words import figure, read_number
+from apet.core.words import figure, one_of, read_number
 from apet.evaluation.machine import machine
-
-__all__ = [
-    "bench_ops",
-    "describe",
-    "difference",
-    "parse_sizes",
-    "pick_device",
-    "pick_dtype",
-    "without_kernels",
-]
 
 BASIS_SIZE = 10
 _TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -74,7 +64,7 @@ def pick_dtype(name: str) -> torch.dtype:
     """
     known = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
     if name not in known:
-        raise ApETError(typed("dtype", "bench"), repr(name), "one of " + ", ".join(known))
+        raise ApETError(typed("dtype", "bench"), repr(name), one_of(known, name))
     return known[name]
 
 

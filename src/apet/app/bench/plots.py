@@ -10,8 +10,6 @@ from apet.app.command import typed
 from apet.core.errors import ApETError
 from apet.installing import install
 
-__all__ = ["draw_first_tokens", "draw_ops"]
-
 _WAYS = ("graph", "compress", "core", "plain", "naive")
 _HEIGHT = 0.5
 

@@ -17,8 +17,6 @@ from apet.core.errors import ApETError
 from apet.core.words import figure
 from apet.methods import Stage2
 
-__all__ = ["add_predictions", "print_predictions"]
-
 _STEPS = ("vision", "selection", "prefill", "first_token", "decode")
 
 

@@ -17,17 +17,6 @@ from apet.app.files import STDOUT
 from apet.core.errors import ApETError
 from apet.core.words import counted, figure
 
-__all__ = [
-    "check_output",
-    "hint_if_busy",
-    "machine_in_words",
-    "print_generate",
-    "refused",
-    "save_report",
-    "wide_output",
-]
-
-
 _COLUMNS = (
     ("first", "first_token"),
     ("vision", "vision"),

@@ -12,8 +12,6 @@ from apet.core.blocks import read_tokens
 from apet.core.merge import merge_rows, nearest_kept, top_rows
 from apet.core.residual import approximation_errors
 
-__all__ = ["STEPS", "steps"]
-
 STEPS = ("read", "basis", "errors", "rank", "assign", "merge")
 
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Collection, Mapping
 
 import torch
 
-__all__ = ["captured", "copy_rate", "interleaved", "keep_freed_memory", "milliseconds", "spread"]
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 
 

@@ -15,8 +15,6 @@ from apet.hf.api import on_its_attention
 from apet.hf.sessions import Session
 from apet.methods import METHODS, ApET, Method, Stage2, named
 
-__all__ = ["Variant", "variants"]
-
 
 @dataclass(frozen=True)
 class Variant:

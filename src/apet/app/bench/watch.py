@@ -10,8 +10,6 @@ from apet.app.command import typed
 from apet.core.errors import ApETError
 from apet.hf.clock import Clock
 
-__all__ = ["Watch"]
-
 _ENCODERS = ("vision_tower", "visual", "vision_model", "video_tower", "image_tower")
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from apet.app.known.models import configuration_of
 
-__all__ = ["build", "inputs"]
-
 _FRAMES = 8
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-__all__ = ["KNOWN", "configuration_of", "shrunk", "tiny"]
-
 _CLIP = {
     "model_type": "clip_vision_model",
     "hidden_size": 1024,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from apet.core.errors import ApETError
-
-__all__ = ["BENCHMARKS", "METRICS", "TASKS", "Benchmark", "Measure", "find"]
+from apet.core.words import one_of
 
 TASKS = Path(__file__).parent / "tasks"
 """Folder of this package's own tasks, for ``--include_path``."""
@@ -90,5 +89,5 @@ def find(names: Sequence[str]) -> list[str]:
     """
     for name in names:
         if name not in BENCHMARKS:
-            raise ApETError("reproduce --tasks", repr(name), "one of: " + ", ".join(BENCHMARKS))
+            raise ApETError("reproduce --tasks", repr(name), one_of(BENCHMARKS, name))
     return list(dict.fromkeys(names))

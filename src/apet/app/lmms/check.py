@@ -14,8 +14,6 @@ from pathlib import Path
 from apet.app.lmms.benchmarks import Measure
 from apet.core.errors import ApETError
 
-__all__ = ["Found", "is_installed", "look_up", "parse_task"]
-
 
 def is_installed() -> bool:
     """Whether lmms-eval can be run in this environment."""

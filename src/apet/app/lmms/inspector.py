@@ -20,8 +20,6 @@ from typing import Any
 
 from apet.app.lmms.benchmarks import METRICS, TASKS
 
-__all__ = ["main"]
-
 _PROBED = 4_096
 """Questions of a task that are scored with an answer made up, to see whether numbers come of it."""
 _NO_NUMBERS = ("submission", "bypass")

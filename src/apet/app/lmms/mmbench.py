@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any
 
-__all__ = ["accuracy", "answered", "question"]
-
 
 def question(doc: Mapping[str, Any], lmms_eval_specific_kwargs: Mapping[str, str]) -> str:
     """Hint, question, options and what to answer with, a line each."""

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["run_command"]
-
 _ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
 """The last line of a traceback."""
 

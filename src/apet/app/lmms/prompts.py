@@ -8,8 +8,7 @@ from typing import Any
 from PIL import Image
 
 from apet.core.errors import ApETError
-
-__all__ = ["CONVERSATIONS", "Prompts", "padded"]
+from apet.core.words import one_of
 
 CONVERSATIONS = {
     "vicuna_v1": (
@@ -54,7 +53,9 @@ class Prompts:
         if self.conversation is not None:
             if self.conversation not in CONVERSATIONS:
                 raise ApETError(
-                    "lmms-eval", f"conversation={self.conversation!r}", "one of: " + ", ".join(CONVERSATIONS)
+                    "lmms-eval",
+                    f"conversation={self.conversation!r}",
+                    one_of(CONVERSATIONS, self.conversation),
                 )
             if getattr(processor, "image_token", None) != "<image>":
                 got = f"conversation={self.conversation!r} for a {type(processor).__name__}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from apet.app.hints import photograph_hint
 from apet.app.page.models import Models
 from apet.app.page.slider import TypedSlider
 from apet.app.page.visit import (
@@ -25,8 +24,6 @@ from apet.app.page.visit import (
 )
 from apet.core.errors import ApETError
 from apet.methods import Method
-
-__all__ = ["MOST_MEGABYTES", "build_page"]
 
 MOST_MEGABYTES = 25
 """Largest file that can be uploaded."""
@@ -67,8 +64,7 @@ def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
 
 
 def _hint(visit: Visit) -> Any:
-    words = photograph_hint(visit.pictures, visit.model)
-    return gr.Markdown(words, visible=words is not None)
+    return gr.Markdown(visit.hint, visible=visit.hint is not None)
 
 
 def build_page(models: Models, *, longest: int = 48) -> Any:

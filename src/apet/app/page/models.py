@@ -14,8 +14,6 @@ from apet.app.hints import has_real_eye
 from apet.core.errors import ApETError
 from apet.embedded.reference import NAME
 
-__all__ = ["EMBEDDED", "Models"]
-
 EMBEDDED = "embedded"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MOST = 2

@@ -7,8 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-__all__ = ["TypedSlider"]
-
 
 def _in_range(slider: Any, payload: float | None) -> float:
     """The number that was typed, or the nearest in range; for an empty field the least, as browsers show."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gradio as gr
 
-__all__ = ["CSS", "theme"]
-
 CSS = """
 .gradio-container { max-width: 1360px !important; margin: auto; }
 #overlay img, #ranks img { object-fit: contain; }

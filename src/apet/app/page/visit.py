@@ -12,6 +12,7 @@ from PIL import Image
 
 from apet.app.answering import generate_answer, question_inputs
 from apet.app.frames import natural, open_frames
+from apet.app.hints import hints_of
 from apet.app.look import Look, look_at, panels_of
 from apet.app.page.models import EMBEDDED, Models
 from apet.core.errors import ApETError
@@ -20,19 +21,6 @@ from apet.pictures import plot
 from apet.pictures.plot import read
 from apet.pictures.ranks import draw_ranks
 from apet.scenes import ask, draw, sample_scene, seeded
-
-__all__ = [
-    "NOTHING",
-    "Row",
-    "Visit",
-    "again",
-    "answer_visit",
-    "comparable",
-    "draw_visit",
-    "methods_of",
-    "scene_visit",
-    "upload_visit",
-]
 
 NOTHING = "nothing"
 """The choice of no other method."""
@@ -55,6 +43,7 @@ class Visit:
         model: Name of the model that looks; it stays the same where another cannot be loaded.
         scenes: Scenes drawn so far.
         questions: What can be asked about a drawn scene.
+        hint: What to know of the picture before an answer is believed; None for nothing.
     """
 
     pictures: tuple[Image.Image, ...] = ()
@@ -63,6 +52,7 @@ class Visit:
     model: str = EMBEDDED
     scenes: int = 0
     questions: tuple[str, ...] = field(default=())
+    hint: str | None = None
 
     @property
     def most(self) -> int:
@@ -107,7 +97,8 @@ def _looked(visit: Visit, pictures: Sequence[Image.Image], model: str, models: M
     with models.running(model) as (net, processor):
         look = look_at(net, processor, pictures)
         seen, _ = read(pictures, [look.results], processor=processor)
-    return replace(visit, pictures=tuple(pictures), seen=tuple(seen), look=look, model=model)
+        hint = hints_of(pictures, net, processor, model)
+    return replace(visit, pictures=tuple(pictures), seen=tuple(seen), look=look, model=model, hint=hint)
 
 
 def comparable() -> list[str]:
@@ -135,7 +126,7 @@ def methods_of(visit: Visit, keep: int, tolerance: float | None, other: str) -> 
         other: Name of the other method, or `NOTHING`.
     """
     first = ApET(min(keep, visit.most)) if tolerance is None else ApET(tolerance=tolerance)
-    named: dict[str, Method] = {"ApET": first}
+    named: dict[str, Method] = {"apet": first}
     if other != NOTHING:
         named[other] = METHODS[other](first.keep if tolerance is None else _share(visit, first))
     return named

@@ -17,8 +17,6 @@ from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.words import counted
 
-__all__ = ["Load", "Plan", "plan"]
-
 _BASIS = 10
 _RESERVED = 0.1
 """Share of the memory that is left to activations and the allocator."""

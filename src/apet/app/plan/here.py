@@ -11,8 +11,6 @@ from apet.app.bench.timing import copy_rate, milliseconds
 from apet.app.plan.devices import Device
 from apet.evaluation.machine import machine
 
-__all__ = ["measured"]
-
 
 @cache
 def measured(device: torch.device, dtype: torch.dtype) -> Device:

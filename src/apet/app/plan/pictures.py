@@ -1,4 +1,4 @@
-"""A picture of a size as a model type's image processor hands it to the model."""
+"""A picture as a model type's image processor hands it to the model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from PIL import Image
+
 from apet.app.command import typed
 from apet.core.errors import ApETError
-
-__all__ = ["pixels_of", "usual_size"]
 
 _TOKENS, _PIXELS = 36, 1008
 """Sides of a square picture in visual tokens, or else in pixels, where the encoder has no size of its own."""
@@ -38,13 +38,13 @@ def usual_size(config: Any) -> tuple[int, int]:
 
 
 def pixels_of(
-    config: Any, size: tuple[int, int], *, trust_remote_code: bool = False
+    config: Any, picture: Image.Image, *, trust_remote_code: bool = False
 ) -> tuple[dict[str, Any], str]:
     """Prepares one picture.
 
     Args:
         config: The model's configuration; where it was read from are the image processor's settings, if any.
-        size: Width and height.
+        picture: The picture.
         trust_remote_code: Let the model's own code run.
 
     Returns:
@@ -54,12 +54,10 @@ def pixels_of(
         ApETError: If the type's image processor cannot be had, or refuses the picture.
     """
     import torch
-    from PIL import Image
     from transformers import AutoImageProcessor
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # of packages that would be faster
-    picture = Image.new("RGB", size, (200, 120, 60))
     processor: Any = None
     try:
         if config.name_or_path:

@@ -6,19 +6,19 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from PIL import Image
 from rich.table import Table
 
 from apet.app.command import typed
 from apet.app.console import output
+from apet.app.files import check_size
 from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.plan.costs import Load, Plan, plan
 from apet.app.plan.devices import DEVICES, Device, spelled
+from apet.app.plan.shapes import Vision
 from apet.core.errors import ApETError
-from apet.core.words import counted, figure, read_number
+from apet.core.words import counted, figure, one_of, read_number
 from apet.methods import Stage2
-
-__all__ = ["PlanRequest", "parse_size", "show_plan"]
-
 
 HERE = "here"
 
@@ -46,8 +46,9 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.partition("x")
     sides = [side for part in (width, height) if isinstance(side := read_number(part), int)]
-    if len(sides) != 2 or not all(0 < side < 100_000 for side in sides):
+    if len(sides) != 2 or not all(sides) or min(sides) < 0:
         raise ApETError(typed("size", "plan"), repr(text), "WIDTHxHEIGHT in pixels, such as 1008x1008")
+    check_size((sides[0], sides[1]), text, typed("size", "plan"))
     return sides[0], sides[1]
 
 
@@ -60,13 +61,11 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     from apet.app.loading import load_config
     from apet.app.plan.skeleton import skeleton
     from apet.app.plan.text import text_of
-    from apet.app.plan.vision import vision_of
 
     known = spelled(request.device)
     if known not in (*DEVICES, HERE):
-        raise ApETError(
-            typed("device", "plan"), repr(request.device), "one of " + ", ".join((*DEVICES, HERE))
-        )
+        expected = one_of((*DEVICES, HERE), request.device)
+        raise ApETError(typed("device", "plan"), repr(request.device), expected)
     stage2 = None if request.stage2 is None else (request.stage2.layer, request.stage2.keep)
     if request.model in KNOWN:
         config = configuration_of(KNOWN[request.model])
@@ -77,8 +76,8 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
             expected = f"{error.expected}; without a connection {_built_in(request.model or '')}"
             raise ApETError(error.operation, error.got, expected) from error
     model = skeleton(config)
-    given, pictures = _given(model, request)
-    text, vision = text_of(model), vision_of(model, given)
+    vision, pictures = _seen(model, request)
+    text = text_of(model)
     device = DEVICES[known] if known in DEVICES else _here()
     whole = plan(text, vision, request.load, device)
     short = plan(text, vision, request.load, device, request.keep, stage2)
@@ -113,21 +112,23 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     )
 
 
-def _given(model: Any, request: PlanRequest) -> tuple[dict[str, Any], str]:
-    """The inputs of one picture or clip, and what they are in words."""
+def _seen(model: Any, request: PlanRequest) -> tuple[Vision, str]:
+    """What one picture or clip costs, and what it is in words."""
     from apet.app.plan.pictures import pixels_of, usual_size
+    from apet.app.plan.vision import vision_of
 
     if request.model == "video-llava-7b":
-        return inputs(model, 1), "clips of 8 frames"
+        return vision_of(model, inputs(model, 1)), "clips of 8 frames"
     width, height = request.size or usual_size(model.config)
-    given, whose = pixels_of(model.config, (width, height), trust_remote_code=request.trust_remote_code)
-    return given, f"pictures of {width} x {height} pixels, {whose}"
+    picture = Image.new("RGB", (width, height), (200, 120, 60))
+    given, whose = pixels_of(model.config, picture, trust_remote_code=request.trust_remote_code)
+    return vision_of(model, given), f"pictures of {width} x {height} pixels, {whose}"
 
 
 def _built_in(model: str) -> str:
     """The names that need no connection: the one that is meant, if that can be told, or all."""
     bare = model.rpartition("/")[2].lower()
-    return next((name for name in KNOWN if bare.startswith(name)), "one of " + ", ".join(KNOWN))
+    return next((name for name in KNOWN if bare.startswith(name)), one_of(KNOWN, bare))
 
 
 def _here() -> Device:

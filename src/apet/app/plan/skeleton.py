@@ -22,8 +22,6 @@ from torch.utils.flop_counter import flop_registry
 from apet.app.command import typed
 from apet.core.errors import ApETError
 
-__all__ = ["Products", "hollow", "refused", "skeleton", "watching", "weights_of"]
-
 _ATEN = torch.ops.aten
 _PRODUCTS = {
     **flop_registry,

@@ -15,8 +15,6 @@ from apet.app.plan.skeleton import Products, refused, watching, weights_of
 from apet.hf.arguments import cache_name
 from apet.hf.families import FAMILIES
 
-__all__ = ["text_of"]
-
 _CHUNK = 64
 """Linear attention runs in chunks of so many tokens: lengths are multiples of it."""
 _KIND = "moe_mm_token_type_ids"
@@ -34,7 +32,7 @@ def text_of(model: Any) -> Text:
     """
     text = FAMILIES[model.config.model_type].text_of(model.base_model)
     layers, head = list(text.layers), model.get_output_embeddings()
-    lengths = (_CHUNK, 2 * _CHUNK, 3 * _CHUNK)
+    lengths = (_CHUNK, 2 * _CHUNK)
     with refused(model.config, "a text"):
         runs = [_run(model, length, layers, head) for length in lengths]
         visual = runs
@@ -78,10 +76,10 @@ def _run(
 
 
 def _line(spent: list[int]) -> tuple[float, float]:
-    """Per token and per pair, from the operations on one, two and three chunks."""
-    one, two, three = spent
-    per_pair = (three - 2 * two + one) / (2 * _CHUNK**2)
-    return (two - one) / _CHUNK - 3 * _CHUNK * per_pair, per_pair
+    """Per token and per pair, from the operations on one and two chunks; on no text there are none."""
+    one, two = spent
+    per_pair = (two - 2 * one) / (2 * _CHUNK**2)
+    return one / _CHUNK - _CHUNK * per_pair, per_pair
 
 
 def _held(layer: Any) -> tuple[int, int]:

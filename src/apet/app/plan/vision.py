@@ -16,8 +16,6 @@ from apet.hf.families import FAMILIES
 from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 
-__all__ = ["vision_of"]
-
 
 def vision_of(model: Any, given: dict[str, Any]) -> Vision:
     """Reads the vision side's shape.

@@ -18,11 +18,9 @@ from apet.app.reproduction.cost import cost_of
 from apet.app.reproduction.planned import Reproduction
 from apet.app.reproduction.show import print_results, print_runs
 from apet.core.errors import ApETError
-from apet.core.words import counted
+from apet.core.words import counted, one_of
 from apet.evaluation.published import PUBLISHED, Published
 from apet.installing import install
-
-__all__ = ["reproduce"]
 
 
 def reproduce(
@@ -52,7 +50,7 @@ def reproduce(
         ApETError: If there is no such table, benchmark or budget, or a run could not be read.
     """
     if name not in PUBLISHED:
-        raise ApETError("reproduce", repr(name), "one of: " + ", ".join(PUBLISHED))
+        raise ApETError("reproduce", repr(name), one_of(PUBLISHED, name))
     table = PUBLISHED[name]
     benchmarks = _chosen("--tasks", find(tasks), table.tasks)
     budgets = _chosen("--keep", keeps, list(table.runs))
@@ -92,7 +90,7 @@ def _chosen(option: str, asked: Sequence[Any], known: Sequence[Any]) -> list[Any
     """
     for one in asked:
         if one not in known:
-            raise ApETError(f"reproduce {option}", str(one), "out of: " + ", ".join(map(str, known)))
+            raise ApETError(f"reproduce {option}", str(one), one_of(map(str, known), str(one)))
     return [one for one in known if not asked or one in asked]
 
 

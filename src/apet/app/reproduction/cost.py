@@ -18,8 +18,6 @@ from apet.app.reproduction.planned import Reproduction
 from apet.core.words import counted, in_time
 from apet.methods import Method
 
-__all__ = ["cost_of"]
-
 _DEVICE = "h200"
 _LOAD = Load(words=96, answer=3)
 """A system prompt and a question, and a word or a letter."""

@@ -14,8 +14,6 @@ from apet.core.errors import ApETError
 from apet.evaluation.configurations import FULL, Configuration, build_method, parse_method
 from apet.evaluation.published import Budget, Published
 
-__all__ = ["Reproduction"]
-
 
 @dataclass
 class Reproduction:

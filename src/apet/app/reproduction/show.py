@@ -10,8 +10,6 @@ from apet.app.reproduction.planned import Reproduction
 from apet.evaluation.configurations import FULL
 from apet.evaluation.published import Budget
 
-__all__ = ["print_results", "print_runs"]
-
 
 def print_runs(planned: Reproduction, console: Console) -> None:
     """The title, and the command of every run."""

@@ -69,7 +69,8 @@ def told_at_stage1(
         places = [places_of(segment, grids[segment.image]) for segment in segments]
     if "prompt" in method.needs:
         if around is None or around.ids is None:
-            raise outside_a_prompt(f"{type(method).__name__}, which is told the prompt,")
+            asked = f"{type(method).__name__}, which is told the prompt,"
+            raise outside_a_prompt(asked, "a method that does not look at the prompt, such as Spread")
         embedded = [
             base.get_input_embeddings()(own.to(base.get_input_embeddings().weight.device)).detach()
             for own in _texts(base, family, around, around.ids)

@@ -9,16 +9,17 @@ from apet.hf.prompt.parts import Placed, rows_of
 from apet.hf.state import Encoded
 
 
-def outside_a_prompt(asked: str) -> ApETError:
+def outside_a_prompt(asked: str, instead: str = "another budget") -> ApETError:
     """The error for features whose prompt is not known.
 
     Args:
         asked: What needs it.
+        instead: What does without.
     """
     return ApETError(
         "forward",
         f"{asked} for features that are encoded apart from their prompt",
-        "pixels in a call of the model with input_ids, or another budget",
+        f"pixels in a call of the model with input_ids, or {instead}",
     )
 
 

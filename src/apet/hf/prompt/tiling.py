@@ -43,7 +43,8 @@ def around_of(base: Any, family: Family, modality: Modality, method: Method, lea
         return found
     if method.unit == "whole" or callable(method.keep):  # any other method treats all tiles alike
         asked = "unit='whole'" if method.unit == "whole" else "a callable keep"
-        raise outside_a_prompt(f"{asked} for {family.title}, whose prompts tell which tiles are one image,")
+        asked = f"{asked} for {family.title}, whose prompts tell which tiles are one image,"
+        raise outside_a_prompt(asked, "unit='part' and one number for all tiles")
     return found
 
 
