@@ -26,14 +26,17 @@ class Reference:
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model.generation_config.eos_token_id = None  # as the engine is told to ignore it
 
-    def answer(self, one: dict[str, Any], method: apet.Method) -> dict[str, Any]:
-        """Greedy tokens, their log-probabilities, and the prompt's length before and after."""
+    def answer(
+        self, one: dict[str, Any], method: apet.Method, allowed: list[int] | None = None
+    ) -> dict[str, Any]:
+        """Greedy tokens (of those allowed), their log-probabilities, and the prompt's length before and after."""
         inputs = self._inputs(one)
         with torch.no_grad(), apet.compressing(self.model, method) as session:
             output = self.model.generate(
                 **inputs,
                 max_new_tokens=NEW_TOKENS,
                 do_sample=False,
+                prefix_allowed_tokens_fn=None if allowed is None else lambda *_: allowed,
                 output_logits=True,
                 return_dict_in_generate=True,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.vllm.engine import request
+from tests.vllm.processing import overrides
 
 LLAVA = {"image": "<image>", "video": "<video>"}
 QWEN = {
@@ -68,3 +69,13 @@ def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
             f"so: {MARKS[name]['video']}{QUESTION}", videos=[FILM.get(name, [4, 8, 112])], **options
         )
     return found
+
+
+def longer(name: str) -> dict[str, Any]:
+    """A plain engine that keeps half of the tokens, and answers at length."""
+    return {
+        "hf_overrides": overrides(name, keep=0.5),
+        "enable_prefix_caching": False,
+        "max_model_len": 512,
+        "tokens": 40,
+    } | ENGINE.get(name, {})

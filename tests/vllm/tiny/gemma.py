@@ -37,6 +37,21 @@ def gemma3():
     return transformers.Gemma3ForConditionalGeneration(config), processor
 
 
+def paligemma():
+    config = transformers.PaliGemmaConfig(
+        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
+        # The processor adds tokens for places and masks.
+        text_config=TEXT | {"model_type": "gemma", "head_dim": 64, "vocab_size": 1536},
+        image_token_index=4,
+        projection_dim=TEXT["hidden_size"],
+    )
+    images = transformers.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+    images.image_seq_length = 64
+    text = tokenizer(["<unk>", "<bos>", "<eos>", "<pad>", "<image>", "\n"], {"image_token": "<image>"})
+    text.bos_token = "<bos>"
+    return transformers.PaliGemmaForConditionalGeneration(config), transformers.PaliGemmaProcessor(images, text)
+
+
 def gemma4():
     text = {
         "head_dim": 64,
