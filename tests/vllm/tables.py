@@ -14,6 +14,7 @@ QWEN = {
 }
 # With everything kept, vLLM answers otherwise about GLM's videos than transformers.
 GLM = {"image": "<|begin_of_image|><|image|><|end_of_image|>"}
+MINICPM = {"image": "<|image_pad|>", "video": "<|video_pad|>"}
 MARKS = {
     "llava": {"image": "<image>"},
     "llava_next": {"image": "<image>"},
@@ -37,6 +38,13 @@ MARKS = {
     "glm4v_moe": GLM,
     "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
+    "gemma4_unified": {"image": "<|image|>", "video": "<|video|>"},
+    "paligemma": {"image": ""},
+    "minicpmv4_6": MINICPM,
+    "minicpmv4_7": MINICPM,
+    "aria": {"image": "<image>"},
+    "cosmos3": QWEN,
+    "qianfan_ocr": {"image": "<image>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
 QUESTION = " what is in the picture and what is not in the picture? say what it is"
@@ -49,7 +57,9 @@ EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 """Models that can be compared with another engine; bfloat16 is too coarse for that."""
 
 # Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
-SIZES = {"internvl_chat": ([2, 224, 112], [3, 112, 224])}
+SIZES = dict.fromkeys(("internvl_chat", "qianfan_ocr"), ([2, 224, 112], [3, 112, 224]))
+# Above the encoder's own size, MiniCPM cuts slices.
+SIZES |= dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ([2, 336, 224], [3, 224, 448]))
 # Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.
 SIZES["paddleocr_vl"] = ([2, 112, 112], [3, 112, 112])
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
@@ -60,9 +70,11 @@ FILM = {"qwen2_5_vl": [4, 8, 224]}
 def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     """One image, two of different sizes, and a video where the model takes one."""
     found = {}
-    if image := MARKS[name].get("image"):
+    image = MARKS[name].get("image")
+    if image is not None:
         sizes = list(SIZES.get(name, ([2, 168, 112], [3, 112, 224])))
         found["image"] = request(image + QUESTION, [[1, 112, 112]], **options)
+    if image:  # where nothing stands for an image, there is only one
         found["images"] = request(f"so: {image} and {image}{QUESTION}", sizes, **options)
     if "video" in MARKS[name]:
         found["video"] = request(

@@ -35,37 +35,6 @@ def cohere2_vision():
     return transformers.Cohere2VisionForConditionalGeneration(config), processor
 
 
-def aya_vision():
-    names = {
-        "image_token": "<image>",
-        "img_patch_token": "<|IMG_PATCH|>",
-        "start_of_img_token": "<|START_OF_IMG|>",
-        "end_of_img_token": "<|END_OF_IMG|>",
-    }
-    tiles = ["TILE_GLOBAL", *(f"TILE_{number}" for number in range(1, 5))]
-    text = TEXT | {"sliding_window": 1024, "logit_scale": 1.0, "layer_norm_eps": 1e-5}
-    config = transformers.AyaVisionConfig(
-        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
-        text_config=transformers.Cohere2Config(**text),
-        image_token_index=5,
-        vision_feature_layer=-1,
-        downsample_factor=2,
-        adapter_layer_norm_eps=1e-6,
-    )
-    images = transformers.GotOcr2ImageProcessor(
-        size={"height": SIDE, "width": SIDE}, crop_to_patches=True, min_patches=1, max_patches=4
-    )
-    processor = transformers.AyaVisionProcessor(
-        images,
-        tokenizer([*START, *names.values(), *tiles], names),
-        patch_size=14,
-        img_size=SIDE,
-        downsample_factor=2,
-        chat_template=chat_template("<image>", ""),
-    )
-    return transformers.AyaVisionForConditionalGeneration(config), processor
-
-
 ROWS = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
 IDEFICS = {
     "image_token": "<image>",

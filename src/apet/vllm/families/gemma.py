@@ -1,4 +1,4 @@
-"""Gemma 3: an image and its crops; Gemma 4: images of many sizes, and frames. Its audio stays as it is."""
+"""PaliGemma: an image; Gemma 3: also its crops; Gemma 4: many sizes, and frames. Its audio stays as it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
 from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
+from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
+from vllm.model_executor.models.paligemma import PaliGemmaForConditionalGeneration
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
@@ -15,7 +17,7 @@ from apet.vllm.parts import Parts
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETGemma3", "ApETGemma4"]
+__all__ = ["ApETGemma3", "ApETGemma4", "ApETGemma4Unified", "ApETPaliGemma"]
 
 
 @under_compression()
@@ -32,3 +34,19 @@ class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
 @under_compression()
 class ApETGemma4(CompressingModel, Gemma4ForConditionalGeneration):
     """Gemma 4 under compression."""
+
+
+@under_compression()
+class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration):
+    """Gemma 4 without encoders under compression."""
+
+
+@under_compression()
+class ApETPaliGemma(CompressingModel, PaliGemmaForConditionalGeneration):
+    """PaliGemma under compression."""
+
+    hf_to_vllm_mapper = with_either_name(PaliGemmaForConditionalGeneration.hf_to_vllm_mapper)
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Squares."""
+        return in_squares(parts)
