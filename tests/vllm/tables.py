@@ -51,13 +51,15 @@ QUESTION = " what is in the picture and what is not in the picture? say what it 
 """Long enough that a prompt fills blocks of the prefix cache."""
 
 HALF = {"dtype": "bfloat16"}
-ENGINE = {"qwen3_5": HALF, "qwen3_5_moe": HALF, "internvl_chat": {"trust_remote_code": True}}
+ENGINE = dict.fromkeys(("qwen3_5", "qwen3_5_moe", "minicpmv4_6", "minicpmv4_7"), HALF) | { "internvl_chat": {"trust_remote_code": True}}
 """Options of the engine. vLLM's linear attention on CPUs takes nothing wider than bfloat16."""
 EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 """Models that can be compared with another engine; bfloat16 is too coarse for that."""
 
 # Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
 SIZES = dict.fromkeys(("internvl_chat", "qianfan_ocr"), ([2, 224, 112], [3, 112, 224]))
+# Of pictures that are no squares, vLLM numbers the patches of Aria's encoder otherwise than transformers.
+SIZES["aria"] = ([2, 112, 112], [3, 224, 224])
 # Above the encoder's own size, MiniCPM cuts slices.
 SIZES |= dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ([2, 336, 224], [3, 224, 448]))
 # Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.

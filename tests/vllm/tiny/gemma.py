@@ -78,7 +78,8 @@ def gemma4_unified():
         "output_proj_dims": 128,
         "num_soft_tokens": 70,
     }
-    return _gemma4("Unified", sizes, {})
+    # vLLM's attention on CPUs is causal inside images too
+    return _gemma4("Unified", sizes, {"use_bidirectional_attention": None})
 
 
 def _gemma4(kind, sizes, layers):

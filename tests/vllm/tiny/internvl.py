@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.parts import SIDE, TEXT, TOWER, chat_template, tokenizer
 
@@ -138,9 +138,14 @@ def save_as_published(model: Any, processor: Any, folder: Path) -> None:
     processor.tokenizer.save_pretrained(folder)
 
 
-def simplify(folder: Path) -> None:
-    """Sides as numbers: vLLM's own config for Qianfan-OCR takes no pairs, that of transformers both."""
-    path = folder / "config.json"
+def as_vllm_reads_it(folder: Path) -> None:
+    """Sides as numbers, which transformers reads as well; and names that transformers gave back wrongly."""
+    path, weights = folder / "config.json", folder / "model.safetensors"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["vision_config"] |= {"image_size": SIDE, "patch_size": 14}
     path.write_text(json.dumps(config), encoding="utf-8")
+    named = {}
+    for name, value in load_file(weights).items():
+        own = name.replace("language_model.model.encoder.layers", "language_model.model.layers")
+        named[own] = value
+    save_file(named, weights, metadata={"format": "pt"})

@@ -1,4 +1,4 @@
-"""Tiny MiniCPM-V models, whose tokens all have attention: vLLM runs linear attention on CPUs in bfloat16 only."""
+"""Tiny MiniCPM-V models, with linear attention."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ def _minicpm(release: str, **options):
     def made(name):
         return getattr(transformers, f"MiniCPMV4_{release}{name}")
 
-    text = LINEAR_TEXT | {"layer_types": ["full_attention"] * 2, "model_type": "qwen3_5_text"}
     config = made("Config")(
         vision_config=TOWER | {"image_size": SIDE, "insert_layer_id": 0},
-        text_config=TEXT | text,
+        text_config=TEXT | LINEAR_TEXT | {"model_type": "qwen3_5_text"},
         insert_layer_id=0,
         image_size=SIDE,
         **IDS,

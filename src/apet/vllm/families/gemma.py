@@ -11,6 +11,7 @@ from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
 from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
 from vllm.model_executor.models.paligemma import PaliGemmaForConditionalGeneration
 
+from apet.vllm.families.llava import BeforeProjector
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
@@ -42,11 +43,11 @@ class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration)
 
 
 @under_compression()
-class ApETPaliGemma(CompressingModel, PaliGemmaForConditionalGeneration):
-    """PaliGemma under compression."""
+class ApETPaliGemma(BeforeProjector, PaliGemmaForConditionalGeneration):
+    """PaliGemma under compression, decided on before the projector."""
 
     hf_to_vllm_mapper = with_either_name(PaliGemmaForConditionalGeneration.hf_to_vllm_mapper)
 
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)
+    def apet_encoded(self, given: Any) -> Sequence[Tensor]:
+        """What the encoder makes of a batch of images."""
+        return list(self._image_pixels_to_features(self.vision_tower, given["data"]))
