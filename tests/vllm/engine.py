@@ -79,7 +79,13 @@ def run(
         stream: Ask the engine of servers, piece by piece.
         engine: vLLM's options.
     """
-    plan = {"model": str(folder), "engine": OPTIONS | engine, "rounds": rounds, "tokens": tokens, "stream": stream}
+    plan = {
+        "model": str(folder),
+        "engine": OPTIONS | engine,
+        "rounds": rounds,
+        "tokens": tokens,
+        "stream": stream,
+    }
     own = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | (environment or {})
     with tempfile.TemporaryDirectory() as place:
         answers, log = Path(place, "answers"), Path(place, "log")

@@ -67,8 +67,7 @@ class Reference:
                 given["do_sample_frames"] = False
         inputs = self.processor(text=[prompt], return_tensors="pt", **given)
         if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images too
-            causal = int(type(self.processor).__name__.startswith("PaliGemma"))
-            inputs["token_type_ids"].fill_(causal)
+            inputs["token_type_ids"].zero_()
         return inputs
 
 

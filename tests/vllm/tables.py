@@ -39,7 +39,6 @@ MARKS = {
     "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
     "gemma4_unified": {"image": "<|image|>", "video": "<|video|>"},
-    "paligemma": {"image": ""},
     "minicpmv4_6": MINICPM,
     "minicpmv4_7": MINICPM,
     "aria": {"image": "<image>"},
@@ -51,7 +50,9 @@ QUESTION = " what is in the picture and what is not in the picture? say what it 
 """Long enough that a prompt fills blocks of the prefix cache."""
 
 HALF = {"dtype": "bfloat16"}
-ENGINE = dict.fromkeys(("qwen3_5", "qwen3_5_moe", "minicpmv4_6", "minicpmv4_7"), HALF) | { "internvl_chat": {"trust_remote_code": True}}
+ENGINE = dict.fromkeys(("qwen3_5", "qwen3_5_moe", "minicpmv4_6", "minicpmv4_7"), HALF) | {
+    "internvl_chat": {"trust_remote_code": True}
+}
 """Options of the engine. vLLM's linear attention on CPUs takes nothing wider than bfloat16."""
 EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 """Models that can be compared with another engine; bfloat16 is too coarse for that."""
@@ -72,11 +73,9 @@ FILM = {"qwen2_5_vl": [4, 8, 224]}
 def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     """One image, two of different sizes, and a video where the model takes one."""
     found = {}
-    image = MARKS[name].get("image")
-    if image is not None:
+    if image := MARKS[name].get("image"):
         sizes = list(SIZES.get(name, ([2, 168, 112], [3, 112, 224])))
         found["image"] = request(image + QUESTION, [[1, 112, 112]], **options)
-    if image:  # where nothing stands for an image, there is only one
         found["images"] = request(f"so: {image} and {image}{QUESTION}", sizes, **options)
     if "video" in MARKS[name]:
         found["video"] = request(

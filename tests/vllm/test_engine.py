@@ -12,7 +12,9 @@ from tests.vllm.tables import ENGINE, EXACT, MARKS, requests_of
 KEEP = 0.25
 BUDGETS = (KEEP, 0.1, 3, 1)
 CLOSE = 1e-4
-ALIKE = {"interns1", "qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe", "smolvlm"}
+UNCACHED = {"minicpmv4_6", "minicpmv4_7"}
+"""Models whose prefixes vLLM does not cache."""
+ALIKE = {"interns1", "qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe", "smolvlm", "minicpmv4_7", "cosmos3"}
 """Models whose class says nothing that another's does not."""
 ANEW = {"llava", "qwen2_5_vl", "mistral3"}
 """Models that number kept tokens anew in code of their own."""
@@ -67,7 +69,7 @@ def test_an_engine(checkpoint, reference, subtests, name):
     with subtests.test("the prefix cache changes nothing"):
         for one, other in zip(first, again, strict=True):
             same(other, one)
-        assert sum(other["cached"] for other in again) > 0
+        assert sum(other["cached"] for other in again) > 0 or name in UNCACHED
     with subtests.test("a batch changes nothing"):
         for one, other in zip(first, batch, strict=True):
             same(other, one)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vllm.engine import run
 from tests.vllm.tables import longer, requests_of
-from tests.vllm.test_engine import same
+from tests.vllm.test_engine import quick, same
 
 NAMES = ["llava", "qwen2_5_vl"]
 """Rotary positions of one axis, and of three."""
@@ -45,7 +45,7 @@ def as_one(name, checkpoint, once, **options):
         same(other, one)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_tensors_in_two_processes(checkpoint, once, name):
     as_one(name, checkpoint, once, tensor_parallel_size=2, distributed_executor_backend="mp")
 
@@ -57,7 +57,7 @@ def test_two_stages(checkpoint, once, eager_stages, name):
     as_one(name, checkpoint, once, environment=eager_stages, **options)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_two_engines(checkpoint, once, name):
     """Each answers everything; neither knows the other's cache."""
     asked = list(requests_of(name).values())

@@ -6,7 +6,7 @@ import apet
 from tests.vllm.engine import NEW_TOKENS, request, run
 from tests.vllm.processing import overrides
 from tests.vllm.tables import MARKS, QUESTION, longer, requests_of
-from tests.vllm.test_engine import same
+from tests.vllm.test_engine import quick, same
 
 NAMES = ["llava", "qwen2_5_vl"]
 """Rotary positions of one axis, and of three."""
@@ -31,7 +31,7 @@ def alone(name):
     return [[one] for one in requests_of(name).values()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_a_compiled_model(checkpoint, once, name):
     options = {"enforce_eager": False, "environment": {"VLLM_DISABLE_COMPILE_CACHE": "1"}}
     assert compared(name, checkpoint, once, alone(name), **options)[-1]["counted"]["graphs"] > 0
@@ -52,7 +52,7 @@ def test_requests_that_make_room_for_others(checkpoint, once, name):
     assert got[-1]["counted"]["num_preemptions"] > 0
 
 
-@pytest.mark.parametrize("name", [*NAMES, pytest.param("qwen3_vl", marks=pytest.mark.full)])
+@pytest.mark.parametrize("name", quick([*NAMES, "qwen3_vl"], NAMES))
 def test_a_chunk_may_end_inside_an_image(checkpoint, once, name):
     """Half of the tokens are kept, so that images span chunks."""
     got = compared(name, checkpoint, once, alone(name), max_num_batched_tokens=CHUNK, max_num_seqs=2)
@@ -63,7 +63,7 @@ def test_a_chunk_may_end_inside_an_image(checkpoint, once, name):
     assert all(split[1:]), "no image was split"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"llava"}))
 def test_pieces_of_an_answer(checkpoint, once, name):
     got = compared(name, checkpoint, once, [list(requests_of(name).values())], stream=True)
     assert all(one["pieces"] > 1 for one in got)

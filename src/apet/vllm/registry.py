@@ -37,7 +37,6 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Gemma3ForConditionalGeneration": "ApETGemma3",
         "Gemma4ForConditionalGeneration": "ApETGemma4",
         "Gemma4UnifiedForConditionalGeneration": "ApETGemma4Unified",
-        "PaliGemmaForConditionalGeneration": "ApETPaliGemma",
     },
     "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
     "glm": {

@@ -37,21 +37,6 @@ def gemma3():
     return transformers.Gemma3ForConditionalGeneration(config), processor
 
 
-def paligemma():
-    config = transformers.PaliGemmaConfig(
-        vision_config=transformers.SiglipVisionConfig(**TOWER, vision_use_head=False),
-        # The processor adds tokens for places and masks.
-        text_config=TEXT | {"model_type": "gemma", "head_dim": 64, "vocab_size": 1536},
-        image_token_index=4,
-        projection_dim=TEXT["hidden_size"],
-    )
-    images = transformers.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
-    images.image_seq_length = 64
-    text = tokenizer(["<unk>", "<bos>", "<eos>", "<pad>", "<image>", "\n"], {"image_token": "<image>"})
-    text.bos_token = "<bos>"
-    return transformers.PaliGemmaForConditionalGeneration(config), transformers.PaliGemmaProcessor(images, text)
-
-
 def gemma4():
     sizes = {
         "hidden_size": 64,
@@ -90,6 +75,7 @@ def _gemma4(kind, sizes, layers):
         "layer_types": ["sliding_attention", "full_attention"],
         "pad_token_id": 0,  # vLLM takes this one's embeddings of later layers for every placeholder
     }
+
     def made(name):
         return getattr(transformers, f"Gemma4{kind}{name}")
 

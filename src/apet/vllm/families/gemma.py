@@ -1,4 +1,4 @@
-"""PaliGemma: an image; Gemma 3: also its crops; Gemma 4: many sizes, and frames. Its audio stays as it is."""
+"""Gemma 3: an image and its crops; Gemma 4: images of many sizes, and frames. Its audio stays as it is."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
 from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
 from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
-from vllm.model_executor.models.paligemma import PaliGemmaForConditionalGeneration
 
-from apet.vllm.families.llava import BeforeProjector
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETGemma3", "ApETGemma4", "ApETGemma4Unified", "ApETPaliGemma"]
+__all__ = ["ApETGemma3", "ApETGemma4", "ApETGemma4Unified"]
 
 
 @under_compression()
@@ -40,14 +38,3 @@ class ApETGemma4(CompressingModel, Gemma4ForConditionalGeneration):
 @under_compression()
 class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration):
     """Gemma 4 without encoders under compression."""
-
-
-@under_compression()
-class ApETPaliGemma(BeforeProjector, PaliGemmaForConditionalGeneration):
-    """PaliGemma under compression, decided on before the projector."""
-
-    hf_to_vllm_mapper = with_either_name(PaliGemmaForConditionalGeneration.hf_to_vllm_mapper)
-
-    def apet_encoded(self, given: Any) -> Sequence[Tensor]:
-        """What the encoder makes of a batch of images."""
-        return list(self._image_pixels_to_features(self.vision_tower, given["data"]))

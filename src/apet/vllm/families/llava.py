@@ -23,7 +23,7 @@ from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETLlava", "BeforeProjector"]
+__all__ = ["ApETLlava"]
 
 
 class _Info(CompressingInfo, LlavaProcessingInfo):
@@ -40,12 +40,11 @@ class _Processor(CompressingProcessor, LlavaMultiModalProcessor):
     pass
 
 
-class BeforeProjector(CompressingModel):
-    """Mixed into models whose projector maps tokens one by one: it runs on the kept tokens only."""
+@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
+class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
+    """LLaVA-1.5 under compression."""
 
-    def apet_encoded(self, given: Any) -> Sequence[Tensor]:
-        """What the encoder makes of a batch of images."""
-        return list(self._process_image_pixels(given))  # type: ignore[attr-defined]
+    hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
 
     def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
         """Squares."""
@@ -56,11 +55,11 @@ class BeforeProjector(CompressingModel):
         if self.apet_method.at == "projector_output" or kwargs.get("pixel_values") is None:
             return super().embed_multimodal(**kwargs)
         parts = Parts.take(kwargs)
-        features = self.apet_encoded(self._parse_and_validate_image_input(**kwargs))  # type: ignore[attr-defined]
+        features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
         if parts is None:
             raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
-        found = compress_items(self.apet_method, features, self.apet_told(kwargs, parts))
-        projected = self.multi_modal_projector(torch.cat([item.rows for item in found]))  # type: ignore[attr-defined]
+        found = compress_items(self.apet_method, list(features), self.apet_told(kwargs, parts))
+        projected = self.multi_modal_projector(torch.cat([item.rows for item in found]))
         rows = projected.split([len(item.rows) for item in found])
         return self.apet_finish(
             [Short(*pair) for pair in zip(rows, (item.indices for item in found), strict=True)], kwargs
@@ -74,10 +73,3 @@ class BeforeProjector(CompressingModel):
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
         )
         return tower, connector if self.apet_method.at == "projector_output" else num_mm_embeds
-
-
-@MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
-class ApETLlava(BeforeProjector, LlavaForConditionalGeneration):
-    """LLaVA-1.5 under compression."""
-
-    hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
