@@ -44,7 +44,7 @@ test-newest: $(NEWEST)/.installed-dev
 
 # vLLM pins torch and transformers, so its tests have an environment of their own. The full ones show for every model
 # what the others show for one of its kind.
-VLLM_PYTEST := $(VLLM)/bin/python -m pytest tests/vllm --numprocesses auto --maxprocesses 4 --dist loadgroup
+VLLM_PYTEST := $(VLLM)/bin/python -m pytest tests/vllm --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 15
 test-vllm: $(VLLM)/.installed
 	$(VLLM_PYTEST) -m "not full"
 

@@ -1,7 +1,7 @@
 """Runs an engine in a process of its own, which a test can kill: vLLM may hang after an error.
 
-Each is forked from one process that has imported vLLM, since importing takes longer than answering. A plan names a
-model's folder, the engine's options and rounds of requests; those of a round run together.
+Each is forked from one process that has imported vLLM, since importing takes longer than answering. A plan
+names a model's folder, the engine's options and rounds of requests; those of a round run together.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def request(
 ) -> dict[str, Any]:
     """A request: pictures as ``[seed, width, height]``, videos as ``[seed, frames, side]``.
 
-    May be added: the folder of an ``adapter``, a ``regex`` for the answer, and the ``rank`` that is to answer.
+    May be added: the folder of an ``adapter``, a ``regex`` for the answer, the ``rank`` that is to answer.
     """
     return {"prompt": prompt, "images": list(images), "videos": list(videos), "options": options}
 
@@ -111,16 +111,18 @@ def _child(plan: dict[str, Any], environment: dict[str, str], answers: Path, log
             os.dup2(out.fileno(), stream)
     os.environ.update(environment)
     sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
+    code = 1
     try:
         from vllm.model_executor.models import registry
 
         registry._run_in_subprocess = lambda look: look()  # it would import vLLM anew
         found = asyncio.run(_streamed(plan)) if plan["stream"] else _answered(plan)
         answers.write_text(json.dumps(found), encoding="utf-8")
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)  # an engine may hang when it is taken down
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        os._exit(code)  # an engine may hang when it is taken down
 
 
 def _answered(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
@@ -142,9 +144,10 @@ def _answered(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 async def _streamed(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
-    from vllm import AsyncEngineArgs
     from vllm.sampling_params import RequestOutputKind
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    from vllm import AsyncEngineArgs
 
     engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=plan["model"], **plan["engine"]))
 
@@ -163,8 +166,9 @@ async def _streamed(plan: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 def _sampling(one: dict[str, Any], tokens: int) -> Any:
-    from vllm import SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
+
+    from vllm import SamplingParams
 
     rule = StructuredOutputsParams(regex=one["regex"]) if "regex" in one else None
     return SamplingParams(

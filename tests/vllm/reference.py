@@ -29,7 +29,7 @@ class Reference:
     def answer(
         self, one: dict[str, Any], method: apet.Method, allowed: list[int] | None = None
     ) -> dict[str, Any]:
-        """Greedy tokens (of those allowed), their log-probabilities, and the prompt's length before and after."""
+        """Greedy tokens (of those allowed), their log-probabilities, the prompt's length before and after."""
         inputs = self._inputs(one)
         with torch.no_grad(), apet.compressing(self.model, method) as session:
             output = self.model.generate(

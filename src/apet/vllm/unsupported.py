@@ -101,7 +101,7 @@ _WHY: dict[str, tuple[str, ...]] = {
     ),
     "its tokenizer writes all placeholders before the processor sees them; the same models are served as "
     "Mistral3ForConditionalGeneration": ("PixtralForConditionalGeneration",),
-    "tokens of its prompt see those behind them, which vLLM's CPU build does not do, so nothing can be compared": (
+    "its prompt sees what lies behind, which vLLM's CPU build does not do, so nothing can be compared": (
         "PaliGemmaForConditionalGeneration",
     ),
     "its cache tells prompt from answer by the prompt's length": ("UnlimitedOCRForCausalLM",),

@@ -1,4 +1,4 @@
-"""InternVL, as transformers and as its makers have it, InternS1, Qianfan-OCR: tiles in one run, frames in runs."""
+"""InternVL, as transformers and its makers have it, InternS1, Qianfan-OCR: tiles in one run, frames apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MiniCPM-V 4.6 and 4.7: a view of the image and its slices, or frames, are runs between tokens of their own."""
+"""MiniCPM-V 4.6 and 4.7: the image, its slices and frames are runs between tokens of their own."""
 
 from __future__ import annotations
 
