@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 import apet
 from tests.vllm.engine import NEW_TOKENS
@@ -22,7 +25,10 @@ class Reference:
         self.published = (folder / TRANSFORMERS).is_dir()
         if self.published:
             folder = folder / TRANSFORMERS
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        # By name, because vLLM may have put a config of its own into transformers' mapping.
+        model = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[kind])
+        self.model = model.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model.generation_config.eos_token_id = None  # as the engine is told to ignore it
 

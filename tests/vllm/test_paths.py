@@ -37,14 +37,14 @@ def test_a_compiled_model(checkpoint, once, name):
     assert compared(name, checkpoint, once, alone(name), **options)[-1]["counted"]["graphs"] > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_tokens_guessed_from_the_prompt(checkpoint, once, name):
     guess = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 2, "prompt_lookup_min": 1}
     got = compared(name, checkpoint, once, alone(name), speculative_config=guess)
     assert got[-1]["counted"]["spec_decode_num_accepted_tokens"] > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_requests_that_make_room_for_others(checkpoint, once, name):
     """A cache too small for the answers of all that were begun."""
     together = [list(requests_of(name).values()) * 3]
@@ -69,7 +69,7 @@ def test_pieces_of_an_answer(checkpoint, once, name):
     assert all(one["pieces"] > 1 for one in got)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_the_cache_knows_budgets_apart(checkpoint, name):
     """One picture behind a long text: under another budget the text is found, and of the picture nothing."""
     text = f"so:{QUESTION * 2} {MARKS[name]['image']}{QUESTION}"
@@ -87,7 +87,7 @@ def test_the_cache_knows_budgets_apart(checkpoint, name):
         assert one["cached"] == (len(one["prompt"]) - 1) // BLOCK * BLOCK > before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
 def test_an_answer_of_a_given_form(checkpoint, reference, name):
     """Letters that are tokens of their own, so that transformers may be told the same."""
     model = reference(name)
