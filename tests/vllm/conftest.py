@@ -29,7 +29,7 @@ if importlib.util.find_spec("vllm") is None:
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups there
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of one tiny model stay in one worker, so that each builds it once."""
-    if not config.pluginmanager.hasplugin("xdist"):
+    if not config.getoption("loadgroup", default=False):
         return
     for item in items:
         if Path(__file__).parent in item.path.parents:
