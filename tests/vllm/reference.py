@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 import apet
 from tests.vllm.engine import NEW_TOKENS
@@ -22,18 +25,24 @@ class Reference:
         self.published = (folder / TRANSFORMERS).is_dir()
         if self.published:
             folder = folder / TRANSFORMERS
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+        # By name, because vLLM may have put a config of its own into transformers' mapping.
+        model = getattr(transformers, MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES[kind])
+        self.model = model.from_pretrained(folder, dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder)
         self.model.generation_config.eos_token_id = None  # as the engine is told to ignore it
 
-    def answer(self, one: dict[str, Any], method: apet.Method) -> dict[str, Any]:
-        """Greedy tokens, their log-probabilities, and the prompt's length before and after."""
+    def answer(
+        self, one: dict[str, Any], method: apet.Method, allowed: list[int] | None = None
+    ) -> dict[str, Any]:
+        """Greedy tokens (of those allowed), their log-probabilities, the prompt's length before and after."""
         inputs = self._inputs(one)
         with torch.no_grad(), apet.compressing(self.model, method) as session:
             output = self.model.generate(
                 **inputs,
                 max_new_tokens=NEW_TOKENS,
                 do_sample=False,
+                prefix_allowed_tokens_fn=None if allowed is None else lambda *_: allowed,
                 output_logits=True,
                 return_dict_in_generate=True,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.vllm.engine import request
+from tests.vllm.processing import overrides
 
 LLAVA = {"image": "<image>", "video": "<video>"}
 QWEN = {
@@ -13,6 +14,7 @@ QWEN = {
 }
 # With everything kept, vLLM answers otherwise about GLM's videos than transformers.
 GLM = {"image": "<|begin_of_image|><|image|><|end_of_image|>"}
+MINICPM = {"image": "<|image_pad|>", "video": "<|video_pad|>"}
 MARKS = {
     "llava": {"image": "<image>"},
     "llava_next": {"image": "<image>"},
@@ -36,19 +38,31 @@ MARKS = {
     "glm4v_moe": GLM,
     "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
+    "gemma4_unified": {"image": "<|image|>", "video": "<|video|>"},
+    "minicpmv4_6": MINICPM,
+    "minicpmv4_7": MINICPM,
+    "aria": {"image": "<image>"},
+    "cosmos3": QWEN,
+    "qianfan_ocr": {"image": "<image>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
 QUESTION = " what is in the picture and what is not in the picture? say what it is"
 """Long enough that a prompt fills blocks of the prefix cache."""
 
 HALF = {"dtype": "bfloat16"}
-ENGINE = {"qwen3_5": HALF, "qwen3_5_moe": HALF, "internvl_chat": {"trust_remote_code": True}}
+ENGINE = dict.fromkeys(("qwen3_5", "qwen3_5_moe", "minicpmv4_6", "minicpmv4_7"), HALF) | {
+    "internvl_chat": {"trust_remote_code": True}
+}
 """Options of the engine. vLLM's linear attention on CPUs takes nothing wider than bfloat16."""
 EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
 """Models that can be compared with another engine; bfloat16 is too coarse for that."""
 
 # Sizes that InternVL cuts into tiles without resizing: the makers' code rounds otherwise than transformers.
-SIZES = {"internvl_chat": ([2, 224, 112], [3, 112, 224])}
+SIZES = dict.fromkeys(("internvl_chat", "qianfan_ocr"), ([2, 224, 112], [3, 112, 224]))
+# Of pictures that are no squares, vLLM numbers the patches of Aria's encoder otherwise than transformers.
+SIZES["aria"] = ([2, 112, 112], [3, 224, 224])
+# Above the encoder's own size, MiniCPM cuts slices.
+SIZES |= dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ([2, 336, 224], [3, 224, 448]))
 # Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.
 SIZES["paddleocr_vl"] = ([2, 112, 112], [3, 112, 112])
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
@@ -68,3 +82,13 @@ def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
             f"so: {MARKS[name]['video']}{QUESTION}", videos=[FILM.get(name, [4, 8, 112])], **options
         )
     return found
+
+
+def longer(name: str) -> dict[str, Any]:
+    """A plain engine that keeps half of the tokens, and answers at length."""
+    return {
+        "hf_overrides": overrides(name, keep=0.5),
+        "enable_prefix_caching": False,
+        "max_model_len": 512,
+        "tokens": 40,
+    } | ENGINE.get(name, {})

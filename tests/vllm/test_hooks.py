@@ -16,6 +16,7 @@ from apet.vllm import hooks
 from apet.vllm.model import CompressingModel
 from apet.vllm.mrope import MropeModel
 from apet.vllm.plugin import ARCHITECTURES
+from apet.vllm.registry import UNSUPPORTED
 from apet.vllm.release import SUPPORTED, problem_with
 from apet.vllm.runner import in_batches, patch_runners
 
@@ -26,6 +27,29 @@ OF_SOME = {
     *hooks.MROPE,
 }
 """Hooks that not every family's class has; what runners ask of the others, interfaces say."""
+SOUND = {
+    "AudioFlamingo3ForConditionalGeneration",
+    "CohereAsrForConditionalGeneration",
+    "FireRedASR2ForConditionalGeneration",
+    "FunASRForConditionalGeneration",
+    "FunAudioChatForConditionalGeneration",
+    "GlmAsrForConditionalGeneration",
+    "GraniteSpeechForConditionalGeneration",
+    "GraniteSpeechPlusForConditionalGeneration",
+    "MiDashengLMModel",
+    "MoonshotKimiaForCausalLM",
+    "MossAudioModel",
+    "MossTranscribeDiarizeForConditionalGeneration",
+    "Qwen2AudioForConditionalGeneration",
+    "Qwen3ASRForConditionalGeneration",
+    "Qwen3ASRRealtimeGeneration",
+    "UltravoxModel",
+    "VibeVoiceAsrForConditionalGeneration",
+    "VoxtralForConditionalGeneration",
+    "VoxtralRealtimeGeneration",
+    "WhisperForConditionalGeneration",
+}
+"""Architectures that take sound and no images."""
 
 
 def found(place):
@@ -91,6 +115,16 @@ def test_overridden(architecture):
                 continue
             assert parameters(original)[: len(want.split())] == want.split(), f"{hook}{parameters(original)}"
     assert theirs(parts.info, "get_mm_max_tokens_per_item") is not None
+
+
+def test_every_architecture_is_served_or_refused_by_name():
+    """Of those that take images or videos; what makes embeddings alone is no model for answers."""
+    from vllm.model_executor.models.registry import _MULTIMODAL_MODELS, _TRANSFORMERS_SUPPORTED_MODELS
+
+    bridged = {name for name, (_, cls) in _TRANSFORMERS_SUPPORTED_MODELS.items() if "MultiModal" in cls}
+    named = {*ARCHITECTURES, *UNSUPPORTED}
+    assert {*_MULTIMODAL_MODELS, *bridged} - SOUND == named
+    assert not named & SOUND
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

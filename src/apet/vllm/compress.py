@@ -15,8 +15,6 @@ from apet.methods import Context, Method
 from apet.vllm.parts import Parts
 from apet.vllm.where import places_in
 
-__all__ = ["Short", "compress_items"]
-
 
 @dataclass(frozen=True)
 class Short:

@@ -6,8 +6,6 @@ from typing import Any
 
 from apet.vllm.settings import keep_of_environment, server_method
 
-__all__ = ["hook"]
-
 
 def hook(name: str, architecture: str) -> None:
     """Has vLLM treat a config of one name as it does one of another, and number kept tokens as asked for.

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["COUNT", "Count", "count_in", "publish"]
-
 COUNT = "apet_count"
 """Where the server puts a `Count` among a request's ``mm_processor_kwargs``."""
 

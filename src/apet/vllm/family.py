@@ -9,8 +9,6 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 
-__all__ = ["under_compression"]
-
 _Model = TypeVar("_Model", bound=type)
 
 

@@ -6,8 +6,6 @@ used and not named here fails as well. To move to another release, see the page 
 
 from __future__ import annotations
 
-__all__ = ["CALLED", "FAMILIES", "MODEL", "MROPE", "PROCESSOR", "READ"]
-
 _RUNNER = "vllm.v1.worker.gpu_model_runner:GPUModelRunner"
 _PRUNER = "vllm.v1.worker.gpu.model_states.mm_pruning:MultiModalPruner"
 _ROPE = "vllm.v1.worker.gpu.mm.rope:RopeState"

@@ -17,8 +17,6 @@ from apet.core.errors import ApETError
 from apet.vllm.counts import COUNT, Count, publish
 from apet.vllm.settings import HEADER, REQUEST, keep_of_text, keeps_by_name
 
-__all__ = ["AFTER", "BEFORE", "Middleware"]
-
 BEFORE, AFTER = "X-APET-Tokens-Before", "X-APET-Tokens-After"
 """Headers of a response to a request with images or videos: their visual tokens, all together."""
 

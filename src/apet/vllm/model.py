@@ -18,8 +18,6 @@ from apet.vllm.runner import patch_runners
 from apet.vllm.settings import server_method
 from apet.vllm.stages import Stages
 
-__all__ = ["CompressingModel"]
-
 
 class CompressingModel(Stages):
     """Mixed into a family's model, before vLLM's class.

@@ -12,8 +12,6 @@ from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.processor import CompressingProcessor
 from apet.vllm.where import in_grids
 
-__all__ = ["MropeModel", "OneRunProcessor"]
-
 
 class OneRunProcessor(CompressingProcessor):
     """All frames of a video in one run of placeholders."""

@@ -18,8 +18,6 @@ from apet.core.errors import ApETError
 from apet.methods import Method
 from apet.vllm.settings import REQUEST
 
-__all__ = ["KEPT", "PARTS", "WEIGHT", "Parts", "equal_parts", "parts_in", "plan", "ranks", "run_numbers"]
-
 PARTS, KEPT, WEIGHT = "apet_parts", "apet_kept", "apet_weight"
 
 

@@ -9,8 +9,6 @@ from apet.vllm.registry import ARCHITECTURES
 from apet.vllm.release import SUPPORTED, problem_with
 from apet.vllm.settings import ENVIRONMENT, keep_of_environment
 
-__all__ = ["ARCHITECTURES", "PREFIX", "register"]
-
 PREFIX = "ApET"
 """Stands before an architecture's name to ask for it with compression."""
 

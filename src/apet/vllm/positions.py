@@ -18,8 +18,6 @@ from vllm.multimodal.inputs import PlaceholderRange
 
 from apet.vllm.parts import parts_in
 
-__all__ = ["lengthen", "number_prompt", "pack", "unpack", "write_chunk"]
-
 _DIGITS = 3
 _BASE = 256
 """Every digit to 255 is exact in bfloat16."""

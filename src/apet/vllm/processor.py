@@ -18,8 +18,6 @@ from apet.vllm.counts import count_in
 from apet.vllm.parts import KEPT, PARTS, WEIGHT, plan, run_numbers
 from apet.vllm.settings import REQUEST, method_of_request, server_method, without_ours
 
-__all__ = ["METHOD_VERSION", "CompressingInfo", "CompressingProcessor"]
-
 _VISUAL = ("image", "video")
 METHOD_VERSION = 2
 """Counted up whenever the same settings give other tokens, so that no cache mixes the two."""

@@ -7,7 +7,7 @@ prints the table of the documentation.
 
 from __future__ import annotations
 
-__all__ = ["ARCHITECTURES", "BUDGETS", "UNSUPPORTED", "table"]
+from apet.vllm.unsupported import UNSUPPORTED
 
 _HOME = "apet.vllm.families"
 _CLASSES: dict[str, dict[str, str]] = {
@@ -23,15 +23,18 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Qwen3VLMoeForConditionalGeneration": "ApETQwen3VLMoe",
         "Qwen3_5ForConditionalGeneration": "ApETQwen35",
         "Qwen3_5MoeForConditionalGeneration": "ApETQwen35Moe",
+        "Cosmos3ForConditionalGeneration": "ApETCosmos3",
     },
     "internvl": {
         "InternVLForConditionalGeneration": "ApETInternVL",
         "InternS1ForConditionalGeneration": "ApETInternVL",
         "InternVLChatModel": "ApETInternVLChat",
+        "QianfanOCRForConditionalGeneration": "ApETQianfanOCR",
     },
     "gemma": {
         "Gemma3ForConditionalGeneration": "ApETGemma3",
         "Gemma4ForConditionalGeneration": "ApETGemma4",
+        "Gemma4UnifiedForConditionalGeneration": "ApETGemma4Unified",
     },
     "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
     "glm": {
@@ -39,8 +42,13 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Glm4vMoeForConditionalGeneration": "ApETGlm4vMoe",
     },
     "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
+    "minicpm": {
+        "MiniCPMV4_6ForConditionalGeneration": "ApETMiniCPMV46",
+        "MiniCPMV4_7ForConditionalGeneration": "ApETMiniCPMV47",
+    },
     "mistral": {"Mistral3ForConditionalGeneration": "ApETMistral3"},
     "runs": {
+        "AriaForConditionalGeneration": "ApETAria",
         "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
         "Idefics3ForConditionalGeneration": "ApETIdefics3",
         "SmolVLMForConditionalGeneration": "ApETSmolVLM",
@@ -57,6 +65,7 @@ BUDGETS: dict[str, str] = {
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",
+    "minicpm": "slice, frame",
     "mistral": "image; ends of rows stay",
     "runs": "tile",
 }
@@ -67,31 +76,6 @@ ARCHITECTURES: dict[str, str] = {
     for architecture, name in classes.items()
 }
 """The class that serves an architecture with compression, by the name that a model's config has for it."""
-
-_MAKERS = "transformers has no such model that it could be compared with"
-_DIFFERS = "answers otherwise in vLLM than in transformers with everything kept, so nothing can be compared"
-UNSUPPORTED: dict[str, str] = {
-    "DotsOCRForCausalLM": _MAKERS,
-    "Ernie4_5_VLMoeForConditionalGeneration": "vLLM takes the makers' processor, which transformers lacks",
-    "Exaone4_5_ForConditionalGeneration": _DIFFERS,
-    "GlmOcrForConditionalGeneration": _DIFFERS,
-    "KeyeForConditionalGeneration": _MAKERS,
-    "KeyeVL1_5ForConditionalGeneration": _MAKERS,
-    "KimiVLForConditionalGeneration": _MAKERS,
-    "Lfm2VlForConditionalGeneration": _DIFFERS,
-    "LightOnOCRForConditionalGeneration": "no checkpoint loads in both vLLM and transformers 5.19",
-    "Llama4ForConditionalGeneration": "vLLM's CPU build cannot run its encoder, so nothing can be compared",
-    "NemotronH_Nano_VL_V2": "has a pruning of its own",
-    "PixtralForConditionalGeneration": (
-        "its tokenizer writes all placeholders before the processor sees them; "
-        "the same models are served as Mistral3ForConditionalGeneration"
-    ),
-    "Qwen2_5OmniForConditionalGeneration": "audio shares the placeholders of videos",
-    "Qwen2_5OmniModel": "audio shares the placeholders of videos",
-    "Qwen3OmniMoeForConditionalGeneration": "audio shares the placeholders of videos",
-    "SkyworkR1VChatModel": _MAKERS,
-}
-"""Architectures of vLLM that take images and are not served, with the reason."""
 
 
 def table() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SUPPORTED", "problem_with"]
-
 SUPPORTED = ">=0.32,<0.33"
 """Nearly every hook is a private method of vLLM, so the range is what was tested and nothing else."""
 

@@ -13,8 +13,6 @@ from typing import Any
 
 from apet.vllm.parts import WEIGHT
 
-__all__ = ["in_batches", "patch_runners"]
-
 _FLAG = "is_multimodal_pruning_enabled"
 
 

@@ -15,18 +15,6 @@ from apet.vllm.counts import Count
 if TYPE_CHECKING:
     from apet.methods import Method
 
-__all__ = [
-    "ENVIRONMENT",
-    "HEADER",
-    "REQUEST",
-    "keep_of_environment",
-    "keep_of_text",
-    "keeps_by_name",
-    "method_of_request",
-    "server_method",
-    "without_ours",
-]
-
 ENVIRONMENT = "APET_KEEP"
 """Environment variable with a budget for every supported model of the server."""
 REQUEST = "apet_keep"

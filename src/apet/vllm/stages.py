@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Stages"]
-
 _POSITIONS = "apet_positions"
 
 

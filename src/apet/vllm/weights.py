@@ -6,8 +6,6 @@ import re
 
 from vllm.model_executor.models.utils import WeightsMapper
 
-__all__ = ["with_either_name"]
-
 
 def with_either_name(mapper: WeightsMapper) -> WeightsMapper:
     """Lets a model load whether its encoder was saved as ``vision_tower.vision_model`` or ``vision_tower``.

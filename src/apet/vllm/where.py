@@ -12,8 +12,6 @@ from apet.core.errors import ApETError
 from apet.methods import Places
 from apet.vllm.parts import Parts, ranks
 
-__all__ = ["from_newlines", "in_grids", "in_squares", "places_in"]
-
 
 def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
     """Row and column ``(N, 2)`` of every token of each item, where every part is a square.

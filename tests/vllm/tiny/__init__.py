@@ -13,12 +13,22 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.vllm.tiny.gemma import gemma3, gemma4
+from tests.vllm.tiny.aria import aria
+from tests.vllm.tiny.gemma import gemma3, gemma4, gemma4_unified
 from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
-from tests.vllm.tiny.internvl import internvl, save_as_published
+from tests.vllm.tiny.internvl import as_vllm_reads_it, internvl, qianfan_ocr, save_as_published
 from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
+from tests.vllm.tiny.minicpm import minicpmv4_6, minicpmv4_7
 from tests.vllm.tiny.mistral import mistral3
-from tests.vllm.tiny.qwen import qwen2_5_vl, qwen2_vl, qwen3_5, qwen3_5_moe, qwen3_vl, qwen3_vl_moe
+from tests.vllm.tiny.qwen import (
+    cosmos3,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_5,
+    qwen3_5_moe,
+    qwen3_vl,
+    qwen3_vl_moe,
+)
 from tests.vllm.tiny.runs import cohere2_vision, idefics3, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
@@ -38,6 +48,10 @@ MODELS = {
         internvl,
         gemma3,
         gemma4,
+        gemma4_unified,
+        aria,
+        cosmos3,
+        qianfan_ocr,
         cohere2_vision,
         idefics3,
         smolvlm,
@@ -46,6 +60,8 @@ MODELS = {
         glm4v_moe,
         paddleocr_vl,
         mistral3,
+        minicpmv4_6,
+        minicpmv4_7,
     )
 } | {"internvl_chat": internvl, "interns1": internvl}
 TRANSFORMERS = "transformers"
@@ -69,6 +85,13 @@ def save(name: str, folder: Path) -> None:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     weights = folder / "model.safetensors"
+    if name == "qianfan_ocr":
+        as_vllm_reads_it(folder)
+    if name == "cosmos3":  # vLLM looks for it where a pipeline of several models has its transformer
+        (folder / "transformer").mkdir()
+        (folder / "transformer" / weights.name).write_bytes(weights.read_bytes())
+        config = (folder / "config.json").read_text(encoding="utf-8")
+        (folder / "config.json").write_text(config.replace("Cosmos3OmniFor", "Cosmos3For"), encoding="utf-8")
     if name.startswith("llava"):
         named = {_older_name(key): value for key, value in load_file(weights).items()}
         save_file(named, weights, metadata={"format": "pt"})

@@ -38,29 +38,50 @@ def gemma3():
 
 
 def gemma4():
+    sizes = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "patch_size": 8,
+        "pooling_kernel_size": 2,
+        "position_embedding_size": 64,
+        "default_output_length": 70,
+    }
+    layers = {"hidden_size_per_layer_input": 32, "vocab_size_per_layer_input": TEXT["vocab_size"]}
+    return _gemma4("", sizes, layers)
+
+
+def gemma4_unified():
+    sizes = {
+        "patch_size": 8,
+        "pooling_kernel_size": 2,
+        "mm_embed_dim": 128,
+        "mm_posemb_size": 64,
+        "output_proj_dims": 128,
+        "num_soft_tokens": 70,
+    }
+    # vLLM's attention on CPUs is causal inside images too
+    return _gemma4("Unified", sizes, {"use_bidirectional_attention": None})
+
+
+def _gemma4(kind, sizes, layers):
     text = {
         "head_dim": 64,
         "global_head_dim": 64,
         "sliding_window": 1024,  # vLLM counts it in kept tokens, transformers in those of the whole prompt
         "layer_types": ["sliding_attention", "full_attention"],
-        "hidden_size_per_layer_input": 32,
-        "vocab_size_per_layer_input": TEXT["vocab_size"],
         "pad_token_id": 0,  # vLLM takes this one's embeddings of later layers for every placeholder
     }
-    config = transformers.Gemma4Config(
-        vision_config={
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "head_dim": 32,
-            "patch_size": 8,
-            "pooling_kernel_size": 2,
-            "position_embedding_size": 64,
-            "default_output_length": 70,
-        },
-        text_config=TEXT | text,
+
+    def made(name):
+        return getattr(transformers, f"Gemma4{kind}{name}")
+
+    config = made("Config")(
+        vision_config=sizes,
+        text_config=TEXT | text | layers,
         boi_token_id=4,
         eoi_token_id=5,
         image_token_id=6,
@@ -76,13 +97,13 @@ def gemma4():
         "audio_token": "<|audio|>",
     }
     special = ["<unk>", "<bos>", "<eos>", "<pad>", *names.values()]
-    sizes = {"patch_size": 8, "pooling_kernel_size": 2, "max_soft_tokens": 70}
-    processor = transformers.Gemma4Processor(
-        transformers.Gemma4AudioFeatureExtractor(),
-        transformers.Gemma4ImageProcessor(**sizes),
+    limits = {"patch_size": 8, "pooling_kernel_size": 2, "max_soft_tokens": 70}
+    processor = made("Processor")(
+        made("AudioFeatureExtractor")(),
+        made("ImageProcessor")(**limits),
         tokenizer(special, names),
-        transformers.Gemma4VideoProcessor(**sizes),
+        made("VideoProcessor")(**limits),
         image_seq_length=70,
         chat_template=chat_template("<|image|>", "<|video|>"),
     )
-    return transformers.Gemma4ForConditionalGeneration(config), processor
+    return made("ForConditionalGeneration")(config), processor

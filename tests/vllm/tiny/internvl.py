@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.parts import SIDE, TEXT, TOWER, chat_template, tokenizer
 
@@ -43,6 +43,25 @@ def internvl():
         chat_template=chat_template("<IMG_CONTEXT>\n", "<video>\n"),
     )
     return transformers.InternVLForConditionalGeneration(config), processor
+
+
+def qianfan_ocr():
+    config = transformers.QianfanOCRConfig(
+        vision_config=VISION | {"image_size": SIDE, "patch_size": 14},
+        text_config=transformers.Qwen3Config(**TEXT, head_dim=64),
+        image_token_id=6,
+        image_seq_length=16,
+        downsample_ratio=0.5,
+        max_dynamic_patch=4,
+        force_image_size=SIDE,
+    )
+    _, processor = internvl()
+    return transformers.QianfanOCRForConditionalGeneration(config), transformers.QianfanOCRProcessor(
+        processor.image_processor,
+        processor.tokenizer,
+        image_seq_length=16,
+        chat_template=chat_template("<image>\n", ""),
+    )
 
 
 CODE = """from transformers import PretrainedConfig, Qwen2Config
@@ -117,3 +136,16 @@ def save_as_published(model: Any, processor: Any, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "configuration_internvl_chat.py").write_text(CODE, encoding="utf-8")
     processor.tokenizer.save_pretrained(folder)
+
+
+def as_vllm_reads_it(folder: Path) -> None:
+    """Sides as numbers, which transformers reads as well; and names that transformers gave back wrongly."""
+    path, weights = folder / "config.json", folder / "model.safetensors"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["vision_config"] |= {"image_size": SIDE, "patch_size": 14}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    named = {}
+    for name, value in load_file(weights).items():
+        own = name.replace("language_model.model.encoder.layers", "language_model.model.layers")
+        named[own] = value
+    save_file(named, weights, metadata={"format": "pt"})

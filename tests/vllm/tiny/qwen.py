@@ -129,6 +129,17 @@ def qwen3_vl():
     return transformers.Qwen3VLForConditionalGeneration(config), _qwen3_processor()
 
 
+def cosmos3():
+    """Saved under names of its own."""
+    config = transformers.Cosmos3OmniConfig(
+        text_config=TEXT | QWEN3_TEXT | {"model_type": "qwen3_vl_text"},
+        vision_config=QWEN3_VISION
+        | {"model_type": "qwen3_vl_vision", "depth": 3, "deepstack_visual_indexes": [0, 1]},
+        **QWEN_IDS,
+    )
+    return transformers.Cosmos3OmniForConditionalGeneration(config), _qwen3_processor()
+
+
 def qwen3_vl_moe():
     config = transformers.Qwen3VLMoeConfig(
         text_config=TEXT | QWEN3_TEXT | EXPERTS | {"norm_topk_prob": True},

@@ -8,14 +8,13 @@ from typing import Any
 from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
 from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
+from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
-
-__all__ = ["ApETGemma3", "ApETGemma4"]
 
 
 @under_compression()
@@ -32,3 +31,8 @@ class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
 @under_compression()
 class ApETGemma4(CompressingModel, Gemma4ForConditionalGeneration):
     """Gemma 4 under compression."""
+
+
+@under_compression()
+class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration):
+    """Gemma 4 without encoders under compression."""

@@ -7,8 +7,6 @@ from vllm.model_executor.models.glm4_1v import Glm4vForConditionalGeneration, Gl
 from apet.vllm.family import under_compression
 from apet.vllm.mrope import MropeModel
 
-__all__ = ["ApETGlm4v", "ApETGlm4vMoe"]
-
 
 @under_compression()
 class ApETGlm4v(MropeModel, Glm4vForConditionalGeneration):

@@ -1,4 +1,4 @@
-"""InternVL, as transformers and as its makers have it, and InternS1: tiles in one run, frames in runs."""
+"""InternVL, as transformers and its makers have it, InternS1, Qianfan-OCR: tiles in one run, frames apart."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 from torch import Tensor
 from vllm.model_executor.models.interns1 import InternS1ForConditionalGeneration
 from vllm.model_executor.models.internvl import InternVLChatModel
+from vllm.model_executor.models.qianfan_ocr import QianfanOCRForConditionalGeneration
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.processor import CompressingProcessor
 from apet.vllm.where import in_squares
-
-__all__ = ["ApETInternVL", "ApETInternVLChat"]
 
 
 class _Tiles(CompressingProcessor):
@@ -37,3 +36,8 @@ class ApETInternVL(_Squares, InternS1ForConditionalGeneration):
 @under_compression(_Tiles)
 class ApETInternVLChat(_Squares, InternVLChatModel):
     """InternVL under compression, as its makers publish it."""
+
+
+@under_compression(_Tiles)
+class ApETQianfanOCR(_Squares, QianfanOCRForConditionalGeneration):
+    """Qianfan-OCR under compression."""

@@ -23,8 +23,6 @@ from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETLlava"]
-
 
 class _Info(CompressingInfo, LlavaProcessingInfo):
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -17,8 +17,6 @@ from apet.vllm.processor import CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import from_newlines
 
-__all__ = ["ApETLlavaNext", "tiles_of"]
-
 _NEWLINE = -9.0
 
 

@@ -15,8 +15,6 @@ from apet.vllm.processor import CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
-__all__ = ["ApETLlavaNextVideo"]
-
 
 class _Frames(CompressingProcessor):
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:

@@ -17,8 +17,6 @@ from apet.vllm.processor import CompressingProcessor
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import from_newlines, in_squares
 
-__all__ = ["ApETLlavaOnevision"]
-
 
 class _Tiles(CompressingProcessor):
     def parts_of(self, modality: str, item: Mapping[str, Any], runs: Tensor) -> Tensor:

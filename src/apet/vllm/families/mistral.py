@@ -24,8 +24,6 @@ from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingProcessor
 from apet.vllm.where import from_newlines
 
-__all__ = ["ApETMistral3"]
-
 ENDS = "apet_ends"
 """Field of an image: the tokens that end its rows, in order."""
 

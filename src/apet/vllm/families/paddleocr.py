@@ -7,8 +7,6 @@ from vllm.model_executor.models.paddleocr_vl import PaddleOCRVLForConditionalGen
 from apet.vllm.family import under_compression
 from apet.vllm.mrope import MropeModel
 
-__all__ = ["ApETPaddleOCRVL"]
-
 
 @under_compression()
 class ApETPaddleOCRVL(MropeModel, PaddleOCRVLForConditionalGeneration):

@@ -8,8 +8,6 @@ from vllm.model_executor.models.qwen2_vl import Qwen2VLForConditionalGeneration
 from apet.vllm.family import under_compression
 from apet.vllm.mrope import MropeModel, OneRunProcessor
 
-__all__ = ["ApETQwen2VL", "ApETQwen25VL"]
-
 
 @under_compression(OneRunProcessor)
 class ApETQwen2VL(MropeModel, Qwen2VLForConditionalGeneration):

@@ -1,7 +1,8 @@
-"""Qwen3-VL and Qwen3.5, dense and with experts: every frame is a run of its own, between time stamps."""
+"""Qwen3-VL, Qwen3.5 and Cosmos 3: every frame is a run of its own, between time stamps."""
 
 from __future__ import annotations
 
+from vllm.model_executor.models.cosmos3 import Cosmos3ForConditionalGeneration
 from vllm.model_executor.models.qwen3_5 import (
     Qwen3_5ForConditionalGeneration,
     Qwen3_5MoeForConditionalGeneration,
@@ -11,8 +12,6 @@ from vllm.model_executor.models.qwen3_vl_moe import Qwen3VLMoeForConditionalGene
 
 from apet.vllm.family import under_compression
 from apet.vllm.mrope import MropeModel
-
-__all__ = ["ApETQwen3VL", "ApETQwen3VLMoe", "ApETQwen35", "ApETQwen35Moe"]
 
 
 class _Model(MropeModel):
@@ -40,3 +39,8 @@ class ApETQwen35(_Model, Qwen3_5ForConditionalGeneration):
 @under_compression()
 class ApETQwen35Moe(_Model, Qwen3_5MoeForConditionalGeneration):
     """Qwen3.5 MoE under compression."""
+
+
+@under_compression()
+class ApETCosmos3(_Model, Cosmos3ForConditionalGeneration):
+    """Cosmos 3 under compression."""

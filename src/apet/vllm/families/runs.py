@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vllm.model_executor.models.aria import AriaForConditionalGeneration
 from vllm.model_executor.models.cohere2_vision import Cohere2VisionForConditionalGeneration
 from vllm.model_executor.models.idefics3 import Idefics3ForConditionalGeneration
 from vllm.model_executor.models.smolvlm import SmolVLMForConditionalGeneration
@@ -10,7 +11,10 @@ from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.weights import with_either_name
 
-__all__ = ["ApETCohere2Vision", "ApETIdefics3", "ApETSmolVLM"]
+
+@under_compression()
+class ApETAria(CompressingModel, AriaForConditionalGeneration):
+    """Aria under compression."""
 
 
 @under_compression()
