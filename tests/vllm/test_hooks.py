@@ -16,9 +16,9 @@ from apet.vllm import hooks
 from apet.vllm.model import CompressingModel
 from apet.vllm.mrope import MropeModel
 from apet.vllm.plugin import ARCHITECTURES
-from apet.vllm.registry import UNSUPPORTED
 from apet.vllm.release import SUPPORTED, problem_with
 from apet.vllm.runner import in_batches, patch_runners
+from apet.vllm.unsupported import UNSUPPORTED
 
 OF_SOME = {
     "get_encoder_cudagraph_config",

@@ -158,6 +158,6 @@ def _overrides(options: list[str]) -> dict[str, Any]:
 
 
 def _with_reason(name: str) -> str:
-    from apet.vllm.registry import UNSUPPORTED
+    from apet.vllm.unsupported import UNSUPPORTED
 
     return f"{name}: {UNSUPPORTED[name]}" if name in UNSUPPORTED else name
