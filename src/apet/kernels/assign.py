@@ -8,12 +8,12 @@ import triton.language as tl
 from torch import Tensor
 
 from apet.kernels.device import entry, program_rows, unit_of
-from apet.kernels.farthest import Basis
+from apet.kernels.farthest import Farthest
 from apet.kernels.launch import Tiles, dot_options, grid, power_of_2
 from apet.kernels.segments import Segments
 
 
-def assign_slots(x: Tensor, segments: Segments, found: Basis, indices: Tensor, tiles: Tiles) -> Tensor:
+def assign_slots(x: Tensor, segments: Segments, found: Farthest, indices: Tensor, tiles: Tiles) -> Tensor:
     """The slot in its segment that every token goes to, ``(T,)`` int64; a kept token has its own.
 
     ``indices (S, K)`` int64 are the kept tokens' numbers in their segments; those from a segment's count on

@@ -24,7 +24,7 @@ _WARPS = 16
 """Warps with so many registers that a multiprocessor holds at once."""
 
 
-class Basis:
+class Farthest:
     """What the passes found, on the device.
 
     Attributes:
@@ -53,7 +53,7 @@ def groups(tiles: int, segments: int, programs: int) -> tuple[int, int]:
     return -(-tiles // rounds), together
 
 
-def pick_farthest(x: Tensor, segments: Segments, start: Tensor | None, tiles: Tiles) -> Basis:
+def pick_farthest(x: Tensor, segments: Segments, start: Tensor | None, tiles: Tiles) -> Farthest:
     """Norms and basis of every segment.
 
     Args:
@@ -62,7 +62,7 @@ def pick_farthest(x: Tensor, segments: Segments, start: Tensor | None, tiles: Ti
         start: First basis token of every segment, ``(S,)`` int64; None for that of largest norm.
         tiles: Sizes of tiles.
     """
-    found = Basis(x, segments)
+    found = Farthest(x, segments)
     if start is not None:
         found.best[:, :2] = (2147483647 - start).unsqueeze(1)
     rows, columns, warps = tiles.stream

@@ -12,13 +12,13 @@ import triton.language as tl
 from torch import Tensor
 
 from apet.kernels.device import basis_rows, entry, program_rows, read_rows, unit_of
-from apet.kernels.farthest import Basis
+from apet.kernels.farthest import Farthest
 from apet.kernels.launch import Tiles, grid, options
 from apet.kernels.segments import Segments
 
 
 def residual_errors(
-    x: Tensor, segments: Segments, found: Basis, span: Tensor, tiles: Tiles
+    x: Tensor, segments: Segments, found: Farthest, span: Tensor, tiles: Tiles
 ) -> tuple[Tensor, Tensor]:
     """Distance of every token to its approximation.
 

@@ -8,13 +8,13 @@ import triton.language as tl
 from torch import Tensor
 
 from apet.kernels.device import basis_row, basis_rows, entry, extent, unit_of
-from apet.kernels.farthest import Basis
+from apet.kernels.farthest import Farthest
 from apet.kernels.launch import Tiles, options, power_of_2
 from apet.kernels.segments import Segments
 
 
 def orthonormal_span(
-    x: Tensor, segments: Segments, found: Basis, ridge: float, tiles: Tiles
+    x: Tensor, segments: Segments, found: Farthest, ridge: float, tiles: Tiles
 ) -> tuple[Tensor, Tensor]:
     """``L^-1 S`` with ``L L^T = S S^T + ridge I`` for the basis tokens ``S``; see the core's `residual`.
 
