@@ -107,10 +107,10 @@ def test_the_mean_retention_is_over_all_benchmarks(tmp_path):
 
 def test_text_names_source_reason_and_cost_and_is_not_cut(tmp_path):
     done = _run("reproduce", "paper-table-qwen2.5-vl", "--model", "nobody/none", "--output", str(tmp_path))
-    assert done.exit_code == 0, done.output
+    assert isinstance(done.exception, ApETError)  # nothing could be run
     assert "arXiv 2602.19870" in done.stdout
     assert "93.3" in done.stdout
-    assert "Not run: the model cannot be reached: nobody/none" in done.stdout
+    assert "the model cannot be reached: nobody/none" in str(done.exception)
     assert (
         "Cost: about 60,596 answers in 10 runs, 42% of them of GQA. One at a time on NVIDIA H200"
         in done.stdout
@@ -187,3 +187,19 @@ def test_a_folder_that_lmms_eval_would_misread_is_refused(tmp_path):
     run = LmmsRun("a,b", configurations[0], (Measure("gqa", ("m",)),), None, tmp_path)
     with pytest.raises(ApETError, match="pretrained=a,b"):
         _ = run.arguments
+
+
+def test_what_has_finished_is_read_without_running(tmp_path):
+    """Also where nothing can be run; what cannot be read is named."""
+    asked = ("paper-table-llava-1.5", "--tasks", "gqa", "--keep", "64", "--no-run", "--output", str(tmp_path))
+    table = PUBLISHED["paper-table-llava-1.5"]
+    whole, kept = Reproduction.of(
+        "paper-table-llava-1.5", table, ["gqa"], [64], None, tmp_path, 32
+    ).runs.values()
+    for run, text in ((whole, '{"results": {"gqa": {"exact_match,none": 0.5}}}'), (kept, '{"results": {"gq')):
+        run.output.mkdir(parents=True)
+        (run.output / "a_results.json").write_text(text)
+    done = _run("reproduce", *asked)
+    assert "50.0" in next(line for line in done.stdout.splitlines() if line.startswith("GQA, here"))
+    assert isinstance(done.exception, ApETError)
+    assert "1 run of 2 without a figure, the first GQA at 64" in str(done.exception)

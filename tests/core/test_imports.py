@@ -16,7 +16,7 @@ ALLOWED = {
     "core": ("torch", "apet.core", "apet.implementations"),
     "kernels": ("torch", "triton", "apet.core", "apet.kernels"),
     "methods": ("torch", "apet.core", "apet.methods"),
-    "vllm": ("torch", "packaging", "vllm", "apet.core", "apet.methods", "apet.vllm"),
+    "vllm": ("torch", "packaging", "prometheus_client", "vllm", "apet.core", "apet.methods", "apet.vllm"),
 }
 
 

@@ -28,6 +28,29 @@ def run(target, code, check=True):
     )
 
 
+BROKEN = """
+from dataclasses import KW_ONLY, dataclass
+from apet.methods import Method, Picked, Picker
+class Good(Picker):
+    def pick(self, tokens, kept):
+        return Picked(tokens.norms.topk(kept).indices.sort(dim=1).values)
+class Unfinished(Method):
+    pass
+@dataclass(frozen=True)
+class Strict(Good):
+    _: KW_ONLY
+    must: int
+"""
+
+
+def package(folder, name, *entries):
+    """Where pip would have put a package with entry points."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[apet.methods]\n" + "\n".join(entries) + "\n")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The package as its own build and pip install it, from a copy, since a build leaves files behind."""
@@ -72,14 +95,25 @@ assert session.images[0].indices.tolist() == [14, 15, 20, 21]
         ("apet = json:loads", "a name that is in use; expected a name of its own"),
         ("own = json:loads", "got json:loads; expected a class that derives from apet.methods.Method"),
         ("own = nowhere:Own", "ModuleNotFoundError: No module named 'nowhere'; expected a class that can be"),
+        ("APET = json:loads", "a name that is in use; expected a name of its own"),
+        ("a,b = broken:Good", "that name; expected letters, digits"),
+        ("own = broken:Unfinished", "TypeError: Can't instantiate abstract class Unfinished"),
+        ("own = broken:Strict", "missing 1 required keyword-only argument"),
     ],
 )
 def test_a_broken_package_is_named_and_left_out(tmp_path, entry, message):
-    info = tmp_path / "broken-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[apet.methods]\n{entry}\n")
+    (tmp_path / "broken.py").write_text(BROKEN)
+    package(tmp_path, "broken", entry)
     done = run(tmp_path, "from apet.methods import METHODS; assert 'own' not in METHODS and METHODS['apet']")
     name = entry.split(" ")[0]
     assert f"apet.methods, '{name}' of broken: got" in done.stderr
     assert message in done.stderr
+
+
+def test_of_two_packages_with_one_name_the_first_by_name_stays(tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN + "class Other(Good): pass\n")
+    package(tmp_path, "zebra", "own = broken:Other")
+    package(tmp_path, "ant", "own = broken:Good")
+    done = run(tmp_path, "from apet.methods import METHODS; print(METHODS['own'].__name__)")
+    assert done.stdout.strip() == "Good"
+    assert "'own' of zebra: got a name that is in use" in done.stderr

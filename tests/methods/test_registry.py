@@ -43,6 +43,6 @@ def test_the_table_of_methods_is_the_documentations():
 
 def test_a_need_that_nobody_meets_is_refused():
     with pytest.raises(
-        ApETError, match=r"Odd: got needs=\['weather'\]; expected names out of places, prompt"
+        ApETError, match=r"Odd: got needs=frozenset.*weather.*; expected a frozenset out of places, prompt"
     ):
         type("Odd", (Method,), {"needs": frozenset({"weather"})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,7 +182,11 @@ def _numbers(written: Mapping[str, Any]) -> dict[str, float]:
     return {
         name.partition(",")[0]: float(value)
         for name, value in written.items()
-        if "," in name and "_stderr" not in name and isinstance(value, Real) and not isinstance(value, bool)
+        if "," in name
+        and "_stderr" not in name
+        and isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
     }
 
 

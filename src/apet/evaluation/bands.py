@@ -33,7 +33,7 @@ def measure_bands(images: Sequence[ImageResult]) -> dict[str, list[float]] | Non
         stays = band[image.indices.cpu()].bincount(minlength=BANDS)
         kept.append(stays / count)
         errors = image.errors.float().cpu()
-        total = torch.zeros(BANDS).index_add_(0, band, errors) / count
+        total = torch.zeros(BANDS, dtype=torch.float32).index_add_(0, band, errors) / count
         scores.append(total / errors.mean().clamp_min(1e-12))
     if not kept:
         return None

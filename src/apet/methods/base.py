@@ -16,6 +16,7 @@ from apet.core.errors import ApETError
 from apet.core.measure import Measured
 from apet.core.precision import unaffected
 from apet.core.selection import Selection
+from apet.methods.checked import checked
 from apet.methods.context import Context
 from apet.methods.stage2 import Stage2
 from apet.methods.traits import Traits
@@ -79,6 +80,9 @@ class Method(Traits, ABC):
                 setattr(cls, name, unaffected(torch.no_grad()(vars(cls)[name])))
         if "select" in vars(cls) and "choose" not in vars(cls):
             cls.choose = Method.choose  # type: ignore[method-assign]  # that of a parent decides as the parent
+        if cls.foreign():
+            for name in ("select", "choose"):
+                setattr(cls, name, checked(getattr(cls, name)))
 
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first."""

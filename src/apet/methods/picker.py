@@ -11,9 +11,11 @@ from torch import Tensor
 from apet.core.blocks import Tokens, read_tokens
 from apet.core.budget import resolve_keep
 from apet.core.check import check_tokens
+from apet.core.errors import ApETError
 from apet.core.merge import adjacent_kept, nearest_kept
 from apet.core.selection import Selection
 from apet.methods.base import Method
+from apet.methods.checked import check_indices
 from apet.methods.context import Context, complete
 
 
@@ -57,6 +59,10 @@ class _Picking(Method):
         context = complete(context, self.needs, tokens, name)
         read = read_tokens(tokens, check_finite=True, operation=name)
         picked = self._picked(read, kept, context)
+        if self.foreign():
+            if not isinstance(picked, Picked):
+                raise ApETError(name, f"a choice of type {type(picked).__name__}", "an apet.methods.Picked")
+            check_indices(picked.indices, name, (len(tokens), total, kept))
         scores, basis, assignment = picked.scores, picked.basis, picked.assignment
         if assignment is None and self.merge:
             assignment = nearest_kept(read, picked.indices)

@@ -43,8 +43,15 @@ class Traits:
             ApETError: If there is nothing of that name.
         """
         super().__init_subclass__(**options)
-        if isinstance(cls.needs, frozenset) and not cls.needs <= frozenset(NEEDS):
-            raise ApETError(cls.__name__, f"needs={sorted(cls.needs)}", "names out of " + ", ".join(NEEDS))
+        if isinstance(cls.needs, property):  # each of the class tells its own
+            return
+        if not isinstance(cls.needs, frozenset) or not cls.needs <= frozenset(NEEDS):
+            raise ApETError(cls.__name__, f"needs={cls.needs!r}", "a frozenset out of " + ", ".join(NEEDS))
+
+    @classmethod
+    def foreign(cls) -> bool:
+        """Whether the class is another package's."""
+        return cls.__module__.partition(".")[0] != "apet"
 
     @property
     def blind(self) -> bool:

@@ -47,7 +47,8 @@ def reproduce(
         as_json: Print one JSON object in place of text.
 
     Raises:
-        ApETError: If there is no such table, benchmark or budget, or a run could not be read.
+        ApETError: If there is no such table, benchmark or budget, nothing could be run though it was asked
+            for, or a run could not be read.
     """
     if name not in PUBLISHED:
         raise ApETError("reproduce", repr(name), one_of(PUBLISHED, name))
@@ -69,12 +70,16 @@ def reproduce(
         console.print()
     if planned.not_run is None:
         _run(planned, output)
+    else:
+        planned.look()
     if as_json:
         print(json.dumps(planned.as_json()))
     else:
         print_results(planned, console)
-        if planned.not_run is not None:
+        if planned.not_run is not None and not run:
             console.print(f"Not run: {planned.not_run}.", soft_wrap=True, markup=False, highlight=False)
+    if run and planned.not_run is not None:
+        raise ApETError("reproduce", planned.not_run, "what the runs need, or --no-run to see them")
     if planned.failed:
         budget, benchmark = next(iter(planned.failed))
         got = f"{counted(len(planned.failed), 'run')} of {len(planned.runs)} without a figure, the first "

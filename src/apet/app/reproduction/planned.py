@@ -75,6 +75,12 @@ class Reproduction:
             return
         self.values[budget, benchmark] = BENCHMARKS[benchmark].score([score.value for score in scores])
 
+    def look(self) -> None:
+        """Reads the figures of runs that have finished before, and why others of them cannot be read."""
+        for (budget, benchmark), run in self.runs.items():
+            if run.results is not None:
+                self.read(budget, benchmark)
+
     def retention(self, budget: Budget) -> float | None:
         """Mean percentage of the uncompressed model's figures; None if a benchmark has none."""
         shares = []
