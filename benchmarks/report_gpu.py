@@ -57,7 +57,7 @@ def on_a_gpu(
                 yield f"\n#### {name}, batch {report['batch']}\n"
                 yield from model(report)
             elif "batch" in run:
-                yield f"\n{run}: no times, {report.get('left_out') or report.get('error')}.\n"
+                yield f"\n{run}: not taken ({report.get('left_out') or report.get('error')}).\n"
     if "waits" in found:
         yield from _waits(found["waits"]["items"])
 

@@ -124,3 +124,17 @@ def test_without_vllm_it_says_how_to_get_it(monkeypatch):
     _vllm_is(monkeypatch, None)
     with pytest.raises(apet.ApETError, match=re.escape(install("vllm"))):
         serve.serve(64, [])
+
+
+def test_another_method_is_asked_for_by_name(folder):
+    name = folder("Qwen2_5_VLForConditionalGeneration")
+    made = overrides(serve.arguments_of(0.25, [name], method="spread:rounds=4"))["apet"]
+    assert made == {"method": "spread", "rounds": 4, "keep": 0.25}
+    assert overrides(serve.arguments_of(64, [name], method="apet:merge=no"))["apet"] == {
+        "merge": False,
+        "keep": 64,
+    }
+    with pytest.raises(apet.ApETError, match=r"fastv.*told"):
+        serve.arguments_of(64, [name], method="fastv")
+    with pytest.raises(apet.ApETError, match=r"serve --method: got 'spred'; .*spread"):
+        serve.arguments_of(64, [name], method="spred")

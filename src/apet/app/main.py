@@ -143,17 +143,23 @@ def serve(
     budgets: Annotated[
         str | None, typer.Option(help="Smaller budgets; 0.25,64 also serves MODEL@0.25 and MODEL@64.")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="Method by name, with fields if any, such as spread; it must be blind to the prompt."
+        ),
+    ] = "apet",
 ) -> None:
     """Serve a model with fewer visual tokens through vLLM's OpenAI server.
 
     MODEL comes first; without one, the embedded model is served. All other options are vLLM's own, such as
-    --port or --tensor-parallel-size.
+    --port or --tensor-parallel-size. Clients choose smaller budgets by a header (X-APET-Keep) or a name.
     """
     from apet.app.options import parse_keep, parse_keeps
     from apet.app.serve import serve as become_server
 
     also = parse_keeps(budgets, "serve --budgets") if budgets is not None else []
-    become_server(parse_keep(keep), context.args, also)
+    become_server(parse_keep(keep), context.args, also, method)
 
 
 def run() -> None:

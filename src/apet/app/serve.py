@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata, util
+from types import SimpleNamespace
 from typing import Any
 
 from apet.core.errors import ApETError
@@ -20,39 +21,47 @@ _OVERRIDES, _NAMES = "--hf-overrides", "--served-model-name"
 _MIDDLEWARE = "apet.vllm.http.Middleware"
 
 
-def serve(keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = ()) -> None:
+def serve(
+    keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = (), method: str = "apet"
+) -> None:
     """Becomes vLLM's server.
 
     Args:
         keep: The server's budget.
         rest: The model, if any, and vLLM's own options.
         budgets: Others that have model names of their own.
+        method: Its name, with fields if any.
 
     Raises:
         ApETError: If vLLM is not installed, or the model is not one that it can serve compressed.
     """
     if util.find_spec("vllm") is None:
         raise ApETError("serve", "an environment without vLLM", install("vllm"))
-    command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest, budgets)]
+    command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest, budgets, method)]
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
-def arguments_of(keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = ()) -> list[str]:
+def arguments_of(
+    keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = (), method: str = "apet"
+) -> list[str]:
     """The arguments of vLLM's server.
 
     Args:
         keep: The server's budget.
         rest: The model, if any, and vLLM's own options.
         budgets: Others that have model names of their own: ``MODEL@0.25``.
+        method: Its name, with fields if any: ``spread``, ``apet:merge=no``.
 
     Raises:
-        ApETError: If the model's config cannot be read, its architecture is not supported, or one of the
-            budgets is larger than the server's.
+        ApETError: If the model's config cannot be read, its architecture is not supported, one of the
+            budgets is larger than the server's, or there is no such method for servers.
     """
     from apet.core import check_keep
+    from apet.evaluation.configurations import parse_method
     from apet.vllm.plugin import PREFIX
     from apet.vllm.registry import ARCHITECTURES
+    from apet.vllm.settings import server_method
 
     options = list(rest)
     model = options.pop(0) if options and not options[0].startswith("-") else None
@@ -80,11 +89,11 @@ def arguments_of(keep: int | float, rest: Sequence[str], budgets: Sequence[int |
             f"{model} ({', '.join(map(_with_reason, named)) or 'no architecture'})",
             one_of(sorted(ARCHITECTURES), next(iter(named), "")),
         )
-    own = given.get("apet") or {}
-    overrides = given | {
-        "architectures": [PREFIX + found[0].removeprefix(PREFIX)],
-        "apet": own | {"keep": budget},
-    }
+    name, fields = parse_method(method, "serve --method")
+    asked = fields if name == "apet" else {"method": name, **fields}
+    chosen = (given.get("apet") or {}) | asked | {"keep": budget}
+    server_method(SimpleNamespace(apet=chosen))  # refused here, not by each of the server's processes
+    overrides = given | {"architectures": [PREFIX + found[0].removeprefix(PREFIX)], "apet": chosen}
     names = (_take(options, _NAMES) or [model]) if budgets else []
     if names:
         options += [_NAMES, *names, *(f"{name}@{one}" for name in names for one in budgets)]

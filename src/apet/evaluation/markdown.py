@@ -104,7 +104,7 @@ def notes(result: Evaluation) -> list[str]:
     counts = {s.row.task: s.row.n for s in result.summaries if s.row.task != ALL}
     asked = ", ".join(f"{name} {count}" for name, count in counts.items())
     lines = [
-        f"Model: {result.model}. {whole.n} questions about drawn pictures of the split "
+        f"Model: {result.model}. {whole.n} questions of the split "
         f"`{result.wanted.split}` ({asked}); an answer is right if it is the same but for case, spaces and a "
         "full stop.",
         "In brackets: 95% bootstrap intervals, drawing pictures with all their questions. Retention is "
