@@ -22,6 +22,7 @@ from apet.app.answering import (
     question_inputs,
     visual_tokens,
 )
+from apet.app.bench.show import hint_if_busy
 from apet.app.command import typed
 from apet.app.console import load_with_spinner, output, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
@@ -77,6 +78,8 @@ def answer_request(request: Request, *, as_json: bool) -> None:
         request.model, messages, quiet=as_json, trust_remote_code=request.trust_remote_code
     )
     hint = hints_of(pictures, model, processor, request.model)
+    if request.repeats and not as_json:
+        hint_if_busy()
     if request.picture_out is not None:
         from apet.app.look import check_drawable
 
