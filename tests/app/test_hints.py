@@ -85,9 +85,9 @@ WIDE, HIGH, NEARLY = (900, 300), (200, 400), (500, 400)
 @pytest.mark.parametrize(
     ("work", "size", "told"),
     [
-        (lambda one: one.resize(SIDE), WIDE, "squeezed: its width is 3 times too small"),
-        (lambda one: one.resize(SIDE), HIGH, "squeezed: its height is 2 times too small"),
-        (lambda one: one.resize((32, 16)), HIGH, "squeezed: its height is 4 times too small"),
+        (lambda one: one.resize(SIDE), WIDE, "squeezed, 3 times too narrow"),
+        (lambda one: one.resize(SIDE), HIGH, "squeezed, 2 times too low"),
+        (lambda one: one.resize((32, 16)), HIGH, "squeezed, 4 times too low"),
         (lambda one: one.resize(SIDE), NEARLY, None),
         (lambda one: one.resize(SIDE), SIDE, None),
         (lambda one: ImageOps.fit(one, SIDE), WIDE, "33% of this picture's width only"),
@@ -109,7 +109,7 @@ def test_what_becomes_of_a_shape(work, size, told):
 def test_the_shape_under_processors_as_they_are_shipped(small):
     model, processor = small
     wide = Image.new("RGB", (1280, 720))
-    assert "its width is 1.8 times too small" in shape_hint(wide, processor)
+    assert "1.8 times too narrow" in shape_hint(wide, processor)
     cut = type(processor.image_processor)(
         size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}, do_center_crop=True
     )

@@ -113,10 +113,10 @@ def shape_hint(picture: Image.Image, processor: Any) -> str | None:
     squeezed = (part.shape[1] / part.shape[0]) / (wide * across / (high * down))
     if 1 / _FAR < squeezed < _FAR:
         return None
-    side, times = ("width", 1 / squeezed) if squeezed < 1 else ("height", squeezed)
+    word, times = ("narrow", 1 / squeezed) if squeezed < 1 else ("low", squeezed)
     return (
-        f"The model sees this picture squeezed: its {side} is {figure(round(times, 1))} times too small "
-        "beside the other side. Pad it to a square to keep its shape."
+        f"The model sees this picture squeezed, {figure(round(times, 1))} times too {word}: pad it to a square to "
+        "keep its shape."
     )
 
 
