@@ -25,6 +25,7 @@ NAMES = {
     "internvl_chat": "InternVLChatModel",
     "gemma3": "Gemma3ForConditionalGeneration",
     "gemma4": "Gemma4ForConditionalGeneration",
+    "paligemma": "PaliGemmaForConditionalGeneration",
     "gemma4_unified": "Gemma4UnifiedForConditionalGeneration",
     "minicpmv4_6": "MiniCPMV4_6ForConditionalGeneration",
     "minicpmv4_7": "MiniCPMV4_7ForConditionalGeneration",

@@ -17,6 +17,9 @@ from tests.vllm.engine import NEW_TOKENS
 from tests.vllm.processing import TIMED, film, picture
 from tests.vllm.tiny import TRANSFORMERS
 
+CAUSAL = {"paligemma": 1}
+"""The type of tokens that see nothing behind them, where it is not 0."""
+
 
 class Reference:
     """A tiny model under transformers."""
@@ -72,8 +75,8 @@ class Reference:
                 given["video_metadata"] = [{name: about[name] for name in known} for _, about in videos]
                 given["do_sample_frames"] = False
         inputs = self.processor(text=[prompt], return_tensors="pt", **given)
-        if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images too
-            inputs["token_type_ids"].zero_()
+        if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images and prefixes too
+            inputs["token_type_ids"].fill_(CAUSAL.get(self.model.config.model_type, 0))
         return inputs
 
 

@@ -48,6 +48,7 @@ PARTS = {
     ("minicpmv4_6", "video"): [16] * 8,
     ("minicpmv4_7", "image"): [15],
     ("minicpmv4_7", "video"): [16] * 8,
+    ("paligemma", "image"): [64],
     ("gemma4_unified", "image"): [70],
     ("gemma4_unified", "video"): [64] * 8,
     ("gemma4", "image"): [70],

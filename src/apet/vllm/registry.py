@@ -35,6 +35,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Gemma3ForConditionalGeneration": "ApETGemma3",
         "Gemma4ForConditionalGeneration": "ApETGemma4",
         "Gemma4UnifiedForConditionalGeneration": "ApETGemma4Unified",
+        "PaliGemmaForConditionalGeneration": "ApETPaliGemma",
     },
     "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
     "glm": {
@@ -61,7 +62,7 @@ BUDGETS: dict[str, str] = {
     "qwen2_vl": "image, frame",
     "qwen3_vl": "image, frame",
     "internvl": "tile, frame",
-    "gemma": "image, crop (Gemma 3), frame (Gemma 4)",
+    "gemma": "image; crop (Gemma 3), frame (Gemma 4)",
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",

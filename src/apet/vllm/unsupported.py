@@ -99,9 +99,6 @@ _WHY: dict[str, tuple[str, ...]] = {
     ),
     "its tokenizer writes all placeholders before the processor sees them; the same models are served as "
     "Mistral3ForConditionalGeneration": ("PixtralForConditionalGeneration",),
-    "its prompt sees what lies behind, which vLLM's CPU build does not do, so nothing can be compared": (
-        "PaliGemmaForConditionalGeneration",
-    ),
     "its cache tells prompt from answer by the prompt's length": ("UnlimitedOCRForCausalLM",),
 }
 UNSUPPORTED: dict[str, str] = {name: reason for reason, names in _WHY.items() for name in names}

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.aria import aria
-from tests.vllm.tiny.gemma import gemma3, gemma4, gemma4_unified
+from tests.vllm.tiny.gemma import gemma3, gemma4, gemma4_unified, paligemma
 from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
 from tests.vllm.tiny.internvl import as_vllm_reads_it, internvl, qianfan_ocr, save_as_published
 from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
@@ -49,6 +49,7 @@ MODELS = {
         gemma3,
         gemma4,
         gemma4_unified,
+        paligemma,
         aria,
         cosmos3,
         qianfan_ocr,
