@@ -25,6 +25,7 @@ NAMES = {
     "internvl_chat": "InternVLChatModel",
     "gemma3": "Gemma3ForConditionalGeneration",
     "gemma4": "Gemma4ForConditionalGeneration",
+    "granite4_vision": "Granite4VisionForConditionalGeneration",
     "paligemma": "PaliGemmaForConditionalGeneration",
     "gemma4_unified": "Gemma4UnifiedForConditionalGeneration",
     "minicpmv4_6": "MiniCPMV4_6ForConditionalGeneration",

@@ -30,6 +30,7 @@ MARKS = {
     "internvl_chat": LLAVA,
     "gemma3": {"image": "<start_of_image>"},
     "paligemma": {"image": ""},
+    "granite4_vision": {"image": "<image>"},
     "cohere2_vision": {"image": "<|IMG_PATCH|>"},
     "idefics3": {"image": "<image>"},
     "smolvlm": {"image": "<image>"},

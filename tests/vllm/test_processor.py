@@ -49,13 +49,19 @@ PARTS = {
     ("minicpmv4_7", "image"): [15],
     ("minicpmv4_7", "video"): [16] * 8,
     ("paligemma", "image"): [64],
+    ("granite4_vision", "image"): [64, 48, 48, 48, 48],
     ("gemma4_unified", "image"): [70],
     ("gemma4_unified", "video"): [64] * 8,
     ("gemma4", "image"): [70],
     ("gemma4", "video"): [64] * 8,
 }
 """Tokens of every tile or frame of a 200 x 140 picture, and of a video of 8 frames of 112 x 112."""
-NEWLINES = {("llava_next", "image"): 12, ("llava_onevision", "image"): 12, ("llava_onevision", "video"): 1}
+NEWLINES = {
+    ("granite4_vision", "image"): 12,
+    ("llava_next", "image"): 12,
+    ("llava_onevision", "image"): 12,
+    ("llava_onevision", "video"): 1,
+}
 
 
 @pytest.fixture(scope="module")

@@ -37,6 +37,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Gemma4UnifiedForConditionalGeneration": "ApETGemma4Unified",
         "PaliGemmaForConditionalGeneration": "ApETPaliGemma",
     },
+    "granite": {"Granite4VisionForConditionalGeneration": "ApETGranite4Vision"},
     "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
     "glm": {
         "Glm4vForConditionalGeneration": "ApETGlm4v",
@@ -63,6 +64,7 @@ BUDGETS: dict[str, str] = {
     "qwen3_vl": "image, frame",
     "internvl": "tile, frame",
     "gemma": "image; crop (Gemma 3), frame (Gemma 4)",
+    "granite": "tile; newlines stay",
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",

@@ -56,7 +56,6 @@ _WHY: dict[str, tuple[str, ...]] = {
     "not done yet: transformers has it, and nothing is known to stand in the way": (
         "CohereCompassForConditionalGeneration",
         "Cosmos3EdgeForConditionalGeneration",
-        "Granite4VisionForConditionalGeneration",
         "MuseGlimmerForConditionalGeneration",
         "Step3p7ForConditionalGeneration",
     ),

@@ -17,7 +17,7 @@ from tests.vllm.tiny.aria import aria
 from tests.vllm.tiny.gemma import gemma3, gemma4, gemma4_unified, paligemma
 from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
 from tests.vllm.tiny.internvl import as_vllm_reads_it, internvl, qianfan_ocr, save_as_published
-from tests.vllm.tiny.llava import llava, llava_next, llava_next_video, llava_onevision
+from tests.vllm.tiny.llava import granite4_vision, llava, llava_next, llava_next_video, llava_onevision
 from tests.vllm.tiny.minicpm import minicpmv4_6, minicpmv4_7
 from tests.vllm.tiny.mistral import mistral3
 from tests.vllm.tiny.qwen import (
@@ -50,6 +50,7 @@ MODELS = {
         gemma4,
         gemma4_unified,
         paligemma,
+        granite4_vision,
         aria,
         cosmos3,
         qianfan_ocr,

@@ -15,10 +15,11 @@ from apet.vllm.mrope import MropeModel
 
 
 class _Model(MropeModel):
-    def apet_width(self) -> int | None:
+    visual_dim: int
+
+    def apet_channels(self) -> slice:
         """The main features; those for later layers, behind them, follow the decision."""
-        width: int = self.visual_dim  # type: ignore[attr-defined]
-        return width
+        return slice(self.visual_dim)
 
 
 @under_compression()
