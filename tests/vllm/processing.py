@@ -32,6 +32,7 @@ NAMES = {
     "minicpmv4_7": "MiniCPMV4_7ForConditionalGeneration",
     "aria": "AriaForConditionalGeneration",
     "cosmos3": "Cosmos3ForConditionalGeneration",
+    "cosmos3_edge": "Cosmos3EdgeForConditionalGeneration",
     "qianfan_ocr": "QianfanOCRForConditionalGeneration",
     "cohere2_vision": "Cohere2VisionForConditionalGeneration",
     "idefics3": "Idefics3ForConditionalGeneration",

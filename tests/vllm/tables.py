@@ -45,6 +45,7 @@ MARKS = {
     "minicpmv4_7": MINICPM,
     "aria": {"image": "<image>"},
     "cosmos3": QWEN,
+    "cosmos3_edge": QWEN,
     "qianfan_ocr": {"image": "<image>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""

@@ -42,6 +42,8 @@ PARTS = {
     ("smolvlm", "image"): [16] * 5,
     ("cosmos3", "image"): [24],
     ("cosmos3", "video"): [16] * 4,
+    ("cosmos3_edge", "image"): [24],
+    ("cosmos3_edge", "video"): [16] * 8,
     ("qianfan_ocr", "image"): [16] * 5,
     ("aria", "image"): [16],
     ("minicpmv4_6", "image"): [15],

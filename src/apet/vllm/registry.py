@@ -24,6 +24,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Qwen3_5ForConditionalGeneration": "ApETQwen35",
         "Qwen3_5MoeForConditionalGeneration": "ApETQwen35Moe",
         "Cosmos3ForConditionalGeneration": "ApETCosmos3",
+        "Cosmos3EdgeForConditionalGeneration": "ApETCosmos3Edge",
     },
     "internvl": {
         "InternVLForConditionalGeneration": "ApETInternVL",

@@ -22,6 +22,7 @@ from tests.vllm.tiny.minicpm import minicpmv4_6, minicpmv4_7
 from tests.vllm.tiny.mistral import mistral3
 from tests.vllm.tiny.qwen import (
     cosmos3,
+    cosmos3_edge,
     qwen2_5_vl,
     qwen2_vl,
     qwen3_5,
@@ -53,6 +54,7 @@ MODELS = {
         granite4_vision,
         aria,
         cosmos3,
+        cosmos3_edge,
         qianfan_ocr,
         cohere2_vision,
         idefics3,
@@ -89,7 +91,10 @@ def save(name: str, folder: Path) -> None:
     weights = folder / "model.safetensors"
     if name == "qianfan_ocr":
         as_vllm_reads_it(folder)
-    if name == "cosmos3":  # vLLM looks for it where a pipeline of several models has its transformer
+    if name == "cosmos3_edge":
+        named = {_visual_name(key): value for key, value in load_file(weights).items()}
+        save_file(named, weights, metadata={"format": "pt"})
+    if name.startswith("cosmos3"):  # vLLM looks for it where a pipeline of several models has its transformer
         (folder / "transformer").mkdir()
         (folder / "transformer" / weights.name).write_bytes(weights.read_bytes())
         config = (folder / "config.json").read_text(encoding="utf-8")
@@ -106,6 +111,11 @@ def _older_name(key: str) -> str:
     """The name of the encoder's weights that vLLM's own classes know, and transformers still reads."""
     head, found, rest = key.partition("vision_tower.")
     return key if not found or rest.startswith("vision_model.") else f"{head}{found}vision_model.{rest}"
+
+
+def _visual_name(key: str) -> str:
+    """As published: transformers renames the encoder's layers, too, when it renames those of the text."""
+    return key.replace("up_proj", "fc1").replace("down_proj", "fc2") if ".visual." in key else key
 
 
 def _as_published(key: str, value: torch.Tensor) -> torch.Tensor:

@@ -140,6 +140,37 @@ def cosmos3():
     return transformers.Cosmos3OmniForConditionalGeneration(config), _qwen3_processor()
 
 
+def cosmos3_edge():
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_patches": 64,
+        "spatial_merge_size": 2,
+    }
+    config = transformers.Cosmos3EdgeConfig(
+        text_config=TEXT | QWEN3_TEXT | {"model_type": "cosmos3_edge_text"},
+        vision_config=vision,
+        projector_hidden_size=256,
+        # vLLM reads it here
+        projector_config={
+            "input_hidden_size": 64,
+            "spatial_merge_size": 2,
+            "merger_intermediate_size": 256,
+            "out_hidden_size": 128,
+        },
+        **QWEN_IDS,
+    )
+    processor = transformers.Cosmos3EdgeProcessor(
+        transformers.Cosmos3EdgeImageProcessor(size={"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 64}),
+        tokenizer(QWEN_TOKENS),
+        transformers.Cosmos3EdgeVideoProcessor(do_sample_frames=False),
+        chat_template=QWEN_CHAT,
+    )
+    return transformers.Cosmos3EdgeForConditionalGeneration(config), processor
+
+
 def qwen3_vl_moe():
     config = transformers.Qwen3VLMoeConfig(
         text_config=TEXT | QWEN3_TEXT | EXPERTS | {"norm_topk_prob": True},

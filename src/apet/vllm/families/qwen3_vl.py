@@ -1,8 +1,9 @@
-"""Qwen3-VL, Qwen3.5 and Cosmos 3: every frame is a run of its own, between time stamps."""
+"""Qwen3-VL, Qwen3.5, Cosmos 3 and its Edge: every frame is a run of its own, between time stamps."""
 
 from __future__ import annotations
 
 from vllm.model_executor.models.cosmos3 import Cosmos3ForConditionalGeneration
+from vllm.model_executor.models.cosmos3_edge import Cosmos3EdgeForConditionalGeneration
 from vllm.model_executor.models.qwen3_5 import (
     Qwen3_5ForConditionalGeneration,
     Qwen3_5MoeForConditionalGeneration,
@@ -45,3 +46,8 @@ class ApETQwen35Moe(_Model, Qwen3_5MoeForConditionalGeneration):
 @under_compression()
 class ApETCosmos3(_Model, Cosmos3ForConditionalGeneration):
     """Cosmos 3 under compression."""
+
+
+@under_compression()
+class ApETCosmos3Edge(MropeModel, Cosmos3EdgeForConditionalGeneration):
+    """Cosmos 3 Edge under compression."""
