@@ -41,6 +41,7 @@ NAMES = {
     "llava_next_video": "LlavaNextVideoForConditionalGeneration",
     "glm4v": "Glm4vForConditionalGeneration",
     "glm4v_moe": "Glm4vMoeForConditionalGeneration",
+    "glm_ocr": "GlmOcrForConditionalGeneration",
     "paddleocr_vl": "PaddleOCRVLForConditionalGeneration",
 }
 """The architecture of every tiny model."""

@@ -38,6 +38,7 @@ MARKS = {
     "llava_next_video": {"video": "<video>"},
     "glm4v": GLM,
     "glm4v_moe": GLM,
+    "glm_ocr": GLM,
     "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
     "gemma4_unified": {"image": "<|image|>", "video": "<|video|>"},

@@ -36,6 +36,7 @@ PARTS = {
     ("llava_next_video", "video"): [49] * 8,
     ("glm4v", "image"): [35],
     ("glm4v_moe", "image"): [35],
+    ("glm_ocr", "image"): [35],
     ("paddleocr_vl", "image"): [35],
     ("cohere2_vision", "image"): [16] * 5,
     ("idefics3", "image"): [16] * 5,

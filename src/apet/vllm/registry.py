@@ -43,6 +43,7 @@ _CLASSES: dict[str, dict[str, str]] = {
     "glm": {
         "Glm4vForConditionalGeneration": "ApETGlm4v",
         "Glm4vMoeForConditionalGeneration": "ApETGlm4vMoe",
+        "GlmOcrForConditionalGeneration": "ApETGlmOcr",
     },
     "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
     "minicpm": {

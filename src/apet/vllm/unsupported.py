@@ -50,7 +50,6 @@ _WHY: dict[str, tuple[str, ...]] = {
     ),
     "answers otherwise in vLLM than in transformers with everything kept, so nothing can be compared": (
         "Exaone4_5_ForConditionalGeneration",
-        "GlmOcrForConditionalGeneration",
         "Lfm2VlForConditionalGeneration",
     ),
     "not done yet: transformers has it, and nothing is known to stand in the way": (

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.vllm.tiny.aria import aria
 from tests.vllm.tiny.gemma import gemma3, gemma4, gemma4_unified, paligemma
-from tests.vllm.tiny.glm import glm4v, glm4v_moe, paddleocr_vl
+from tests.vllm.tiny.glm import glm4v, glm4v_moe, glm_ocr, paddleocr_vl
 from tests.vllm.tiny.internvl import as_vllm_reads_it, internvl, qianfan_ocr, save_as_published
 from tests.vllm.tiny.llava import granite4_vision, llava, llava_next, llava_next_video, llava_onevision
 from tests.vllm.tiny.minicpm import minicpmv4_6, minicpmv4_7
@@ -62,6 +62,7 @@ MODELS = {
         llava_next_video,
         glm4v,
         glm4v_moe,
+        glm_ocr,
         paddleocr_vl,
         mistral3,
         minicpmv4_6,
