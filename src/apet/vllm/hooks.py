@@ -151,6 +151,7 @@ FAMILIES: dict[str, str] = {
     "_merge_image_patch_embeddings": "LLaVA-NeXT and OneVision: the packing of tiles, run on their numbers",
     "get_anyres_image_grid_shape": "LLaVA-NeXT and OneVision: the grid of tiles",
     "_pack_and_unpad_image_features": "Granite Vision: the same",
+    "build_mm_input_norm": "EXAONE: what its encoder lacks",
     "visual_dim": "Qwen3-VL and 3.5: channels of the main features",
 }
 """What single families use."""

@@ -17,6 +17,7 @@ _CLASSES: dict[str, dict[str, str]] = {
     "qwen2_vl": {
         "Qwen2VLForConditionalGeneration": "ApETQwen2VL",
         "Qwen2_5_VLForConditionalGeneration": "ApETQwen25VL",
+        "Exaone4_5_ForConditionalGeneration": "ApETExaone45",
     },
     "qwen3_vl": {
         "Qwen3VLForConditionalGeneration": "ApETQwen3VL",
@@ -55,6 +56,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "AriaForConditionalGeneration": "ApETAria",
         "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
         "Idefics3ForConditionalGeneration": "ApETIdefics3",
+        "Lfm2VlForConditionalGeneration": "ApETLfm2VL",
         "SmolVLMForConditionalGeneration": "ApETSmolVLM",
     },
 }

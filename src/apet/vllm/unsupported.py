@@ -48,10 +48,6 @@ _WHY: dict[str, tuple[str, ...]] = {
         "Step3VLForConditionalGeneration",
         "StepVLForConditionalGeneration",
     ),
-    "answers otherwise in vLLM than in transformers with everything kept, so nothing can be compared": (
-        "Exaone4_5_ForConditionalGeneration",
-        "Lfm2VlForConditionalGeneration",
-    ),
     "not done yet: transformers has it, and nothing is known to stand in the way": (
         "MuseGlimmerForConditionalGeneration",
         "Step3p7ForConditionalGeneration",

@@ -23,6 +23,7 @@ from tests.vllm.tiny.mistral import mistral3
 from tests.vllm.tiny.qwen import (
     cosmos3,
     cosmos3_edge,
+    exaone4_5,
     qwen2_5_vl,
     qwen2_vl,
     qwen3_5,
@@ -30,7 +31,7 @@ from tests.vllm.tiny.qwen import (
     qwen3_vl,
     qwen3_vl_moe,
 )
-from tests.vllm.tiny.runs import cohere2_vision, idefics3, smolvlm
+from tests.vllm.tiny.runs import cohere2_vision, idefics3, lfm2_vl, smolvlm
 
 __all__ = ["MODELS", "TRANSFORMERS", "save"]
 
@@ -42,6 +43,7 @@ MODELS = {
         llava_onevision,
         qwen2_vl,
         qwen2_5_vl,
+        exaone4_5,
         qwen3_vl,
         qwen3_vl_moe,
         qwen3_5,
@@ -58,6 +60,7 @@ MODELS = {
         qianfan_ocr,
         cohere2_vision,
         idefics3,
+        lfm2_vl,
         smolvlm,
         llava_next_video,
         glm4v,
