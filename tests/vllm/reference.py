@@ -17,6 +17,11 @@ from tests.vllm.engine import NEW_TOKENS
 from tests.vllm.processing import TIMED, film, picture
 from tests.vllm.tiny import TRANSFORMERS
 
+ASKED = {"cosmos3_edge": {"return_mm_token_type_ids": True, "return_metadata": True}}
+"""What a processor has to be asked for, so that it makes what its model wants."""
+CAUSAL = {"paligemma": 1}
+"""The type of tokens that see nothing behind them, where it is not 0."""
+
 
 class Reference:
     """A tiny model under transformers."""
@@ -71,9 +76,11 @@ class Reference:
                 known = ("fps", "duration", "total_num_frames", "frames_indices", "video_backend")
                 given["video_metadata"] = [{name: about[name] for name in known} for _, about in videos]
                 given["do_sample_frames"] = False
+        given |= ASKED.get(self.model.config.model_type, {})
         inputs = self.processor(text=[prompt], return_tensors="pt", **given)
-        if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images too
-            inputs["token_type_ids"].zero_()
+        inputs.pop("video_metadata", None)
+        if "token_type_ids" in inputs:  # vLLM's attention on CPUs is causal inside images and prefixes too
+            inputs["token_type_ids"].fill_(CAUSAL.get(self.model.config.model_type, 0))
         return inputs
 
 

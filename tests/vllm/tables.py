@@ -21,6 +21,7 @@ MARKS = {
     "llava_onevision": LLAVA,
     "qwen2_vl": QWEN,
     "qwen2_5_vl": QWEN,
+    "exaone4_5": {"image": "<vision><|image_pad|></vision>", "video": "<vision><|video_pad|></vision>"},
     "qwen3_vl": QWEN,
     "qwen3_vl_moe": QWEN,
     "qwen3_5": QWEN,
@@ -29,13 +30,17 @@ MARKS = {
     "interns1": {"image": "<IMG_CONTEXT>", "video": "<video>"},
     "internvl_chat": LLAVA,
     "gemma3": {"image": "<start_of_image>"},
+    "paligemma": {"image": ""},
+    "granite4_vision": {"image": "<image>"},
     "cohere2_vision": {"image": "<|IMG_PATCH|>"},
+    "lfm2_vl": {"image": "<image>"},
     "idefics3": {"image": "<image>"},
     "smolvlm": {"image": "<image>"},
     "mistral3": {"image": "[IMG]"},
     "llava_next_video": {"video": "<video>"},
     "glm4v": GLM,
     "glm4v_moe": GLM,
+    "glm_ocr": GLM,
     "paddleocr_vl": {"image": "<|image|>"},
     "gemma4": {"image": "<|image|>", "video": "<|video|>"},
     "gemma4_unified": {"image": "<|image|>", "video": "<|video|>"},
@@ -43,6 +48,7 @@ MARKS = {
     "minicpmv4_7": MINICPM,
     "aria": {"image": "<image>"},
     "cosmos3": QWEN,
+    "cosmos3_edge": QWEN,
     "qianfan_ocr": {"image": "<image>"},
 }
 """What stands for an image or a video in a prompt, for every tiny model."""
@@ -51,7 +57,8 @@ QUESTION = " what is in the picture and what is not in the picture? say what it 
 
 HALF = {"dtype": "bfloat16"}
 ENGINE = dict.fromkeys(("qwen3_5", "qwen3_5_moe", "minicpmv4_6", "minicpmv4_7"), HALF) | {
-    "internvl_chat": {"trust_remote_code": True}
+    "internvl_chat": {"trust_remote_code": True},
+    "paligemma": {"limit_mm_per_prompt": {"image": 1}},
 }
 """Options of the engine. vLLM's linear attention on CPUs takes nothing wider than bfloat16."""
 EXACT = [name for name in MARKS if ENGINE.get(name) is not HALF]
@@ -65,6 +72,8 @@ SIZES["aria"] = ([2, 112, 112], [3, 224, 224])
 SIZES |= dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ([2, 336, 224], [3, 224, 448]))
 # Other sizes than the encoder's own, vLLM interpolates otherwise than transformers.
 SIZES["paddleocr_vl"] = ([2, 112, 112], [3, 112, 112])
+SINGLE = ("paligemma",)
+"""Models whose prompts have one image."""
 # Behind a Qwen2.5 video, transformers 5 numbers the text on from its rows and columns alone, vLLM from its
 # last frame as well. With frames of 8 x 8 tokens, 4 of them at 2 positions each, the two are one.
 FILM = {"qwen2_5_vl": [4, 8, 224]}
@@ -73,9 +82,10 @@ FILM = {"qwen2_5_vl": [4, 8, 224]}
 def requests_of(name: str, **options: Any) -> dict[str, dict[str, Any]]:
     """One image, two of different sizes, and a video where the model takes one."""
     found = {}
-    if image := MARKS[name].get("image"):
-        sizes = list(SIZES.get(name, ([2, 168, 112], [3, 112, 224])))
+    if "image" in MARKS[name]:
+        image, sizes = MARKS[name]["image"], list(SIZES.get(name, ([2, 168, 112], [3, 112, 224])))
         found["image"] = request(image + QUESTION, [[1, 112, 112]], **options)
+    if "image" in MARKS[name] and name not in SINGLE:
         found["images"] = request(f"so: {image} and {image}{QUESTION}", sizes, **options)
     if "video" in MARKS[name]:
         found["video"] = request(

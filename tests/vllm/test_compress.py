@@ -34,7 +34,7 @@ def tiles() -> tuple[torch.Tensor, Parts]:
 def test_each_part_is_shortened_by_itself(merge: bool, width: int | None) -> None:
     method = ApET(keep=4, basis_size=2, merge=merge)
     given = [video(3), tiles(), video(5)]
-    found = compress_items(method, *zip(*given, strict=True), width)
+    found = compress_items(method, *zip(*given, strict=True), slice(width))
     for (item, parts), short in zip(given, found, strict=True):
         rows = {int(at): item[at] for at in (parts.of < 0).nonzero()[:, 0]}
         for part, keep in enumerate(parts.kept.tolist()):

@@ -23,6 +23,8 @@ PARTS = {
     ("llava_onevision", "video"): [16] * 8,
     ("qwen2_5_vl", "image"): [35],
     ("qwen2_5_vl", "video"): [16] * 4,
+    ("exaone4_5", "image"): [35],
+    ("exaone4_5", "video"): [16] * 4,
     ("qwen2_vl", "image"): [35],
     ("qwen2_vl", "video"): [16] * 4,
     ("qwen3_vl", "image"): [24],
@@ -36,25 +38,36 @@ PARTS = {
     ("llava_next_video", "video"): [49] * 8,
     ("glm4v", "image"): [35],
     ("glm4v_moe", "image"): [35],
+    ("glm_ocr", "image"): [35],
     ("paddleocr_vl", "image"): [35],
     ("cohere2_vision", "image"): [16] * 5,
+    ("lfm2_vl", "image"): [16, 16, 16, 16, 12],
     ("idefics3", "image"): [16] * 5,
     ("smolvlm", "image"): [16] * 5,
     ("cosmos3", "image"): [24],
     ("cosmos3", "video"): [16] * 4,
+    ("cosmos3_edge", "image"): [24],
+    ("cosmos3_edge", "video"): [16] * 8,
     ("qianfan_ocr", "image"): [16] * 5,
     ("aria", "image"): [16],
     ("minicpmv4_6", "image"): [15],
     ("minicpmv4_6", "video"): [16] * 8,
     ("minicpmv4_7", "image"): [15],
     ("minicpmv4_7", "video"): [16] * 8,
+    ("paligemma", "image"): [64],
+    ("granite4_vision", "image"): [64, 48, 48, 48, 48],
     ("gemma4_unified", "image"): [70],
     ("gemma4_unified", "video"): [64] * 8,
     ("gemma4", "image"): [70],
     ("gemma4", "video"): [64] * 8,
 }
 """Tokens of every tile or frame of a 200 x 140 picture, and of a video of 8 frames of 112 x 112."""
-NEWLINES = {("llava_next", "image"): 12, ("llava_onevision", "image"): 12, ("llava_onevision", "video"): 1}
+NEWLINES = {
+    ("granite4_vision", "image"): 12,
+    ("llava_next", "image"): 12,
+    ("llava_onevision", "image"): 12,
+    ("llava_onevision", "video"): 1,
+}
 
 
 @pytest.fixture(scope="module")

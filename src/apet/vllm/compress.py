@@ -33,7 +33,7 @@ def compress_items(
     method: Method,
     items: Sequence[Tensor],
     parts: Sequence[Parts],
-    width: int | None = None,
+    channels: slice = slice(None),
 ) -> list[Short]:
     """Compresses every part of every item; parts of one length and budget are decided together.
 
@@ -44,7 +44,7 @@ def compress_items(
         method: The method; its own budget is not looked at.
         items: Features ``(N_i, w)`` of every item.
         parts: What was decided for every item, and where its tokens lie for a method that asks.
-        width: The decision looks at the leading channels only, where others follow (deepstack); None for all.
+        channels: Those that the decision looks at, where others follow it (deepstack).
 
     Returns:
         One entry per item.
@@ -67,7 +67,7 @@ def compress_items(
         rows[number] += [item[tokens] for tokens in whole]
     for (_, keep, _), members in groups.items():
         tokens = torch.stack([items[number][own] for number, own, _ in members])
-        decided = torch.nan_to_num(tokens[..., :width])
+        decided = torch.nan_to_num(tokens[..., channels])
         # Elsewhere than on a CPU a look at each group would wait for the device.
         with reading(how_to_read() if tokens.device.type == "cpu" else "finite"):
             told = Context.stack([context for _, _, context in members])

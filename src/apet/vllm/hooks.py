@@ -143,12 +143,15 @@ READ: dict[str, tuple[str, ...]] = {
 }
 """What is relied on inside their code, to the letter: that they call what is given to them, and when."""
 FAMILIES: dict[str, str] = {
-    "hf_to_vllm_mapper": "LLaVA and Gemma 3: names of weights",
-    "multi_modal_projector": "LLaVA: called on the kept tokens",
+    "hf_to_vllm_mapper": "LLaVA, Gemma 3 and PaliGemma: names of weights",
+    "multi_modal_projector": "LLaVA and PaliGemma: called on the kept tokens",
     "_process_image_pixels": "LLaVA: features before the projector",
-    "_parse_and_validate_image_input": "LLaVA: its arguments",
+    "_image_pixels_to_features": "PaliGemma: the same",
+    "_parse_and_validate_image_input": "LLaVA and PaliGemma: its arguments",
     "_merge_image_patch_embeddings": "LLaVA-NeXT and OneVision: the packing of tiles, run on their numbers",
     "get_anyres_image_grid_shape": "LLaVA-NeXT and OneVision: the grid of tiles",
+    "_pack_and_unpad_image_features": "Granite Vision: the same",
+    "build_mm_input_norm": "EXAONE: what its encoder lacks",
     "visual_dim": "Qwen3-VL and 3.5: channels of the main features",
 }
 """What single families use."""

@@ -72,9 +72,9 @@ class CompressingModel(Stages):
         where = self.apet_where(arguments, parts)
         return [replace(own, where=places) for own, places in zip(parts, where, strict=True)]
 
-    def apet_width(self) -> int | None:
-        """Leading channels of the features that the decision looks at; None for all."""
-        return None
+    def apet_channels(self) -> slice:
+        """Channels of the features that the decision looks at."""
+        return slice(None)
 
     def apet_finish(self, short: list[Short], arguments: dict[str, Any]) -> tuple[Tensor, ...]:
         """The features as they are handed to the engine: with the places of the kept tokens, if wanted."""
@@ -90,7 +90,7 @@ class CompressingModel(Stages):
         if parts is None:  # features that the caller computed
             parts = [Parts.everything(len(item)) for item in items]
         told = self.apet_told(kwargs, parts)
-        return self.apet_finish(compress_items(self.apet_method, items, told, self.apet_width()), kwargs)
+        return self.apet_finish(compress_items(self.apet_method, items, told, self.apet_channels()), kwargs)
 
     def apet_number(self, tokens: list[int], features: list[Any]) -> tuple[Tensor, int]:
         """Positions ``(3, L)`` of an uncompressed prompt, and by how much those behind it run ahead."""

@@ -17,6 +17,7 @@ _CLASSES: dict[str, dict[str, str]] = {
     "qwen2_vl": {
         "Qwen2VLForConditionalGeneration": "ApETQwen2VL",
         "Qwen2_5_VLForConditionalGeneration": "ApETQwen25VL",
+        "Exaone4_5_ForConditionalGeneration": "ApETExaone45",
     },
     "qwen3_vl": {
         "Qwen3VLForConditionalGeneration": "ApETQwen3VL",
@@ -24,6 +25,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Qwen3_5ForConditionalGeneration": "ApETQwen35",
         "Qwen3_5MoeForConditionalGeneration": "ApETQwen35Moe",
         "Cosmos3ForConditionalGeneration": "ApETCosmos3",
+        "Cosmos3EdgeForConditionalGeneration": "ApETCosmos3Edge",
     },
     "internvl": {
         "InternVLForConditionalGeneration": "ApETInternVL",
@@ -35,11 +37,14 @@ _CLASSES: dict[str, dict[str, str]] = {
         "Gemma3ForConditionalGeneration": "ApETGemma3",
         "Gemma4ForConditionalGeneration": "ApETGemma4",
         "Gemma4UnifiedForConditionalGeneration": "ApETGemma4Unified",
+        "PaliGemmaForConditionalGeneration": "ApETPaliGemma",
     },
+    "granite": {"Granite4VisionForConditionalGeneration": "ApETGranite4Vision"},
     "llava_next_video": {"LlavaNextVideoForConditionalGeneration": "ApETLlavaNextVideo"},
     "glm": {
         "Glm4vForConditionalGeneration": "ApETGlm4v",
         "Glm4vMoeForConditionalGeneration": "ApETGlm4vMoe",
+        "GlmOcrForConditionalGeneration": "ApETGlmOcr",
     },
     "paddleocr": {"PaddleOCRVLForConditionalGeneration": "ApETPaddleOCRVL"},
     "minicpm": {
@@ -51,6 +56,7 @@ _CLASSES: dict[str, dict[str, str]] = {
         "AriaForConditionalGeneration": "ApETAria",
         "Cohere2VisionForConditionalGeneration": "ApETCohere2Vision",
         "Idefics3ForConditionalGeneration": "ApETIdefics3",
+        "Lfm2VlForConditionalGeneration": "ApETLfm2VL",
         "SmolVLMForConditionalGeneration": "ApETSmolVLM",
     },
 }
@@ -61,7 +67,8 @@ BUDGETS: dict[str, str] = {
     "qwen2_vl": "image, frame",
     "qwen3_vl": "image, frame",
     "internvl": "tile, frame",
-    "gemma": "image, crop (Gemma 3), frame (Gemma 4)",
+    "gemma": "image; crop (Gemma 3), frame (Gemma 4)",
+    "granite": "tile; newlines stay",
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
     "paddleocr": "image",

@@ -1,4 +1,4 @@
-"""Tiny Gemma models."""
+"""Tiny Gemma models, and PaliGemma."""
 
 from __future__ import annotations
 
@@ -107,3 +107,24 @@ def _gemma4(kind, sizes, layers):
         chat_template=chat_template("<|image|>", "<|video|>"),
     )
     return made("ForConditionalGeneration")(config), processor
+
+
+def paligemma():
+    config = transformers.PaliGemmaConfig(
+        vision_config=TOWER | {"model_type": "siglip_vision_model", "vision_use_head": False},
+        text_config=TEXT | {"model_type": "gemma", "head_dim": 64},
+        image_token_index=4,
+        projection_dim=128,
+        hidden_size=128,
+    )
+    special = ["<unk>", "<bos>", "<eos>", "<pad>", "<image>", "\n"]
+    words = tokenizer(special, {"image_token": "<image>"})
+    words.bos_token = "<bos>"
+    images = transformers.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
+    images.image_seq_length = 64
+    processor = transformers.PaliGemmaProcessor(images, words, chat_template=chat_template("", ""))
+    model = transformers.PaliGemmaForConditionalGeneration(config)
+    # Behind a norm without weights all tokens are of one length, and the decision starts from the longest:
+    # rounding would make it.
+    model.model.vision_tower.post_layernorm.weight.data.uniform_(0.5, 1.5)
+    return model, processor

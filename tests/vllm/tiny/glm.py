@@ -62,6 +62,16 @@ def glm4v_moe():
     return transformers.Glm4vMoeForConditionalGeneration(config), _processor()
 
 
+def glm_ocr():
+    text = {
+        "intermediate_size": 3 * 128,  # vLLM's merger has this one, transformers' as many for every color
+        # vLLM takes a half where it is not named, transformers all
+        "rope_parameters": ROPE | {"mrope_section": [8, 12, 12], "partial_rotary_factor": 1.0},
+    }
+    config = transformers.GlmOcrConfig(vision_config=VISION, text_config=GLM_TEXT | text, **IDS)
+    return transformers.GlmOcrForConditionalGeneration(config), _processor()
+
+
 def paddleocr_vl():
     config = transformers.PaddleOCRVLConfig(
         vision_config=TOWER | {"spatial_merge_size": 2},

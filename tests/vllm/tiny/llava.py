@@ -103,3 +103,27 @@ def llava_next_video():
         chat_template=LLAVA_CHAT,
     )
     return transformers.LlavaNextVideoForConditionalGeneration(config), processor
+
+
+def granite4_vision():
+    multipliers = {"embedding_multiplier": 2.0, "residual_multiplier": 0.7, "attention_multiplier": 0.1}
+    config = transformers.Granite4VisionConfig(
+        vision_config=transformers.SiglipVisionConfig(**TOWER | {"patch_size": 7}, vision_use_head=False),
+        text_config=TEXT | multipliers | {"num_hidden_layers": 6, "logits_scaling": 0.5},
+        image_token_index=4,
+        image_grid_pinpoints=PINPOINTS,
+        vision_feature_select_strategy="full",
+        downsample_rate="1/2",
+        deepstack_layer_map=[[-2, 1], [-1, 0]],
+        spatial_target_layers=[2, 3, 4, 5],
+    )
+    side = {"height": SIDE, "width": SIDE}
+    processor = transformers.Granite4VisionProcessor(
+        transformers.LlavaNextImageProcessor(size=side, crop_size=side, image_grid_pinpoints=PINPOINTS),
+        tokenizer(LLAVA_TOKENS),
+        patch_size=7,
+        vision_feature_select_strategy="full",
+        downsample_rate="1/2",
+        chat_template=LLAVA_CHAT,
+    )
+    return transformers.Granite4VisionForConditionalGeneration(config), processor

@@ -109,6 +109,33 @@ def qwen2_5_vl():
     return transformers.Qwen2_5_VLForConditionalGeneration(config), processor
 
 
+def exaone4_5():
+    config = transformers.Exaone4_5_Config(
+        text_config=TEXT
+        | {
+            "model_type": "exaone4",
+            "head_dim": 64,
+            "sliding_window": 1024,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
+        vision_config={
+            "depth": 2,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 2,
+            "num_key_value_heads": 1,
+            "out_hidden_size": 128,
+            "window_size": 56,
+            "fullatt_block_indexes": [1],
+        },
+        image_token_id=QWEN_IDS["image_token_id"],
+        video_token_id=QWEN_IDS["video_token_id"],
+    )
+    return transformers.Exaone4_5_ForConditionalGeneration(config), _qwen2_processor(
+        transformers.Exaone4_5_Processor
+    )
+
+
 def _qwen2_processor(kind):
     limits = {"min_pixels": 28 * 28, "max_pixels": 28 * 28 * 64}
     grid = {"patch_size": 14, "merge_size": 2, "temporal_patch_size": 2}
@@ -138,6 +165,37 @@ def cosmos3():
         **QWEN_IDS,
     )
     return transformers.Cosmos3OmniForConditionalGeneration(config), _qwen3_processor()
+
+
+def cosmos3_edge():
+    vision = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_patches": 64,
+        "spatial_merge_size": 2,
+    }
+    config = transformers.Cosmos3EdgeConfig(
+        text_config=TEXT | QWEN3_TEXT | {"model_type": "cosmos3_edge_text"},
+        vision_config=vision,
+        projector_hidden_size=256,
+        # vLLM reads it here
+        projector_config={
+            "input_hidden_size": 64,
+            "spatial_merge_size": 2,
+            "merger_intermediate_size": 256,
+            "out_hidden_size": 128,
+        },
+        **QWEN_IDS,
+    )
+    processor = transformers.Cosmos3EdgeProcessor(
+        transformers.Cosmos3EdgeImageProcessor(size={"shortest_edge": 32 * 32, "longest_edge": 32 * 32 * 64}),
+        tokenizer(QWEN_TOKENS),
+        transformers.Cosmos3EdgeVideoProcessor(do_sample_frames=False),
+        chat_template=QWEN_CHAT,
+    )
+    return transformers.Cosmos3EdgeForConditionalGeneration(config), processor
 
 
 def qwen3_vl_moe():

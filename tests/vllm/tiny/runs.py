@@ -78,3 +78,47 @@ def smolvlm():
         chat_template=chat_template("<image>", ""),
     )
     return _idefics(transformers.SmolVLMConfig, transformers.SmolVLMForConditionalGeneration, processor)
+
+
+def lfm2_vl():
+    names = {
+        "image_token": "<image>",
+        "image_start_token": "<|image_start|>",
+        "image_end_token": "<|image_end|>",
+        "image_thumbnail_token": "<|img_thumbnail|>",
+    }
+    tiles = [f"<|img_row_{row}_col_{column}|>" for row in (1, 2) for column in (1, 2)]
+    vision = {name: value for name, value in TOWER.items() if name != "image_size"}
+    text = {
+        "model_type": "lfm2",
+        "layer_types": ["conv", "full_attention"],
+        "block_auto_adjust_ff_dim": False,
+        # Of several, vLLM's rotary kernel for CPUs turns the first alone here
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        # vLLM wants them, transformers takes the hidden size
+        "block_dim": TEXT["hidden_size"],
+        "conv_dim": TEXT["hidden_size"],
+        "architectures": ["Lfm2ForCausalLM"],
+    }
+    config = transformers.Lfm2VlConfig(
+        vision_config=vision
+        | {"model_type": "siglip2_vision_model", "num_patches": 64, "vision_use_head": False},
+        text_config=TEXT | text,
+        image_token_id=4,
+        projector_hidden_size=128,
+    )
+    images = transformers.Lfm2VlImageProcessor(
+        encoder_patch_size=14,
+        tile_size=SIDE,
+        max_tiles=4,
+        min_image_tokens=4,
+        max_image_tokens=16,
+        max_num_patches=64,
+    )
+    processor = transformers.Lfm2VlProcessor(
+        images,
+        tokenizer([*START, *names.values(), *tiles], names),
+        chat_template=chat_template("<image>", ""),
+    )
+    return transformers.Lfm2VlForConditionalGeneration(config), processor

@@ -1,4 +1,4 @@
-"""Gemma 3: an image and its crops; Gemma 4: images of many sizes, and frames. Its audio stays as it is."""
+"""PaliGemma; Gemma 3: an image and its crops; Gemma 4: images of many sizes, and frames. Its audio stays."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
 from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
 from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
+from vllm.model_executor.models.paligemma import PaliGemmaForConditionalGeneration
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
+from apet.vllm.projector import ProjectorModel
 from apet.vllm.weights import with_either_name
 from apet.vllm.where import in_squares
 
@@ -36,3 +38,13 @@ class ApETGemma4(CompressingModel, Gemma4ForConditionalGeneration):
 @under_compression()
 class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration):
     """Gemma 4 without encoders under compression."""
+
+
+@under_compression()
+class ApETPaliGemma(ProjectorModel, PaliGemmaForConditionalGeneration):
+    """PaliGemma under compression."""
+
+    hf_to_vllm_mapper = with_either_name(PaliGemmaForConditionalGeneration.hf_to_vllm_mapper)
+
+    def _process_image_pixels(self, image_input: Any) -> Any:
+        return self._image_pixels_to_features(self.vision_tower, image_input["data"])

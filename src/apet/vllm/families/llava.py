@@ -1,12 +1,9 @@
-"""LLaVA-1.5: decided on before the projector, as in the paper."""
+"""LLaVA-1.5."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
 from vllm.model_executor.models.llava import (
     LlavaDummyInputsBuilder,
     LlavaForConditionalGeneration,
@@ -16,12 +13,9 @@ from vllm.model_executor.models.llava import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.core.errors import ApETError
-from apet.vllm.compress import Short, compress_items
-from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
+from apet.vllm.projector import ProjectorModel
 from apet.vllm.weights import with_either_name
-from apet.vllm.where import in_squares
 
 
 class _Info(CompressingInfo, LlavaProcessingInfo):
@@ -39,35 +33,7 @@ class _Processor(CompressingProcessor, LlavaMultiModalProcessor):
 
 
 @MULTIMODAL_REGISTRY.register_processor(_Processor, info=_Info, dummy_inputs=LlavaDummyInputsBuilder)
-class ApETLlava(CompressingModel, LlavaForConditionalGeneration):
+class ApETLlava(ProjectorModel, LlavaForConditionalGeneration):
     """LLaVA-1.5 under compression."""
 
     hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)
-
-    def embed_multimodal(self, **kwargs: Any) -> Any:
-        """Encodes a batch of images; the projector runs on the kept tokens only."""
-        if self.apet_method.at == "projector_output" or kwargs.get("pixel_values") is None:
-            return super().embed_multimodal(**kwargs)
-        parts = Parts.take(kwargs)
-        features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
-        if parts is None:
-            raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
-        found = compress_items(self.apet_method, list(features), self.apet_told(kwargs, parts))
-        projected = self.multi_modal_projector(torch.cat([item.rows for item in found]))
-        rows = projected.split([len(item.rows) for item in found])
-        return self.apet_finish(
-            [Short(*pair) for pair in zip(rows, (item.indices for item in found), strict=True)], kwargs
-        )
-
-    def get_mm_lora_token_counts(
-        self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int
-    ) -> tuple[int, int | None]:
-        """The projector sees the kept tokens."""
-        tower, connector = super().get_mm_lora_token_counts(
-            modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
-        )
-        return tower, connector if self.apet_method.at == "projector_output" else num_mm_embeds

@@ -23,10 +23,14 @@ class _Tiles(CompressingProcessor):
         if modality == "video":
             frames = equal_parts(len(runs) - 1, len(item["pixel_values_videos"].data))
             return torch.cat((frames, frames.new_tensor([-1])))
-        model, config = LlavaOnevisionForConditionalGeneration, self.info.get_hf_config()
         size, count = item["image_sizes"].data, len(item["pixel_values"].data)
-        # The packing takes its newline as an argument here; that of the stand-in is for images of one tile.
-        return tiles_of(model, config, size, count, image_newline=torch.full((2,), -9.0))
+
+        def pack(model: Any, tiles: Tensor) -> Any:
+            merge = LlavaOnevisionForConditionalGeneration._merge_image_patch_embeddings
+            # It takes its newline as an argument here; that of the model is for images of one tile.
+            return merge(model, size, tiles, strategy="spatial_unpad", image_newline=model.image_newline)
+
+        return tiles_of(pack, self.info.get_hf_config(), size, count)
 
 
 @under_compression(_Tiles)

@@ -1,8 +1,9 @@
-"""Qwen3-VL, Qwen3.5 and Cosmos 3: every frame is a run of its own, between time stamps."""
+"""Qwen3-VL, Qwen3.5, Cosmos 3 and its Edge: every frame is a run of its own, between time stamps."""
 
 from __future__ import annotations
 
 from vllm.model_executor.models.cosmos3 import Cosmos3ForConditionalGeneration
+from vllm.model_executor.models.cosmos3_edge import Cosmos3EdgeForConditionalGeneration
 from vllm.model_executor.models.qwen3_5 import (
     Qwen3_5ForConditionalGeneration,
     Qwen3_5MoeForConditionalGeneration,
@@ -15,10 +16,11 @@ from apet.vllm.mrope import MropeModel
 
 
 class _Model(MropeModel):
-    def apet_width(self) -> int | None:
+    visual_dim: int
+
+    def apet_channels(self) -> slice:
         """The main features; those for later layers, behind them, follow the decision."""
-        width: int = self.visual_dim  # type: ignore[attr-defined]
-        return width
+        return slice(self.visual_dim)
 
 
 @under_compression()
@@ -44,3 +46,8 @@ class ApETQwen35Moe(_Model, Qwen3_5MoeForConditionalGeneration):
 @under_compression()
 class ApETCosmos3(_Model, Cosmos3ForConditionalGeneration):
     """Cosmos 3 under compression."""
+
+
+@under_compression()
+class ApETCosmos3Edge(MropeModel, Cosmos3EdgeForConditionalGeneration):
+    """Cosmos 3 Edge under compression."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vllm.model_executor.models.aria import AriaForConditionalGeneration
 from vllm.model_executor.models.cohere2_vision import Cohere2VisionForConditionalGeneration
 from vllm.model_executor.models.idefics3 import Idefics3ForConditionalGeneration
+from vllm.model_executor.models.lfm2_vl import Lfm2VLForConditionalGeneration
 from vllm.model_executor.models.smolvlm import SmolVLMForConditionalGeneration
 
 from apet.vllm.family import under_compression
@@ -32,3 +33,10 @@ class ApETIdefics3(CompressingModel, Idefics3ForConditionalGeneration):
 @under_compression()
 class ApETSmolVLM(CompressingModel, SmolVLMForConditionalGeneration):
     """SmolVLM under compression."""
+
+
+@under_compression()
+class ApETLfm2VL(CompressingModel, Lfm2VLForConditionalGeneration):
+    """LFM2-VL under compression."""
+
+    hf_to_vllm_mapper = with_either_name(Lfm2VLForConditionalGeneration.hf_to_vllm_mapper)
