@@ -97,7 +97,7 @@ WIDE, HIGH, NEARLY = (900, 300), (200, 400), (500, 400)
         (lambda one: ImageOps.pad(one, SIDE), WIDE, None),
         (lambda one: ImageOps.pad(one, SIDE, color="white"), WIDE, None),
         (lambda one: ImageOps.pad(one, SIDE, color=(120, 110, 100), centering=(0, 0)), HIGH, None),
-        (lambda one: ImageOps.pad(one.resize(SIDE), (96, 64)), WIDE, "squeezed: its width is 3 times"),
+        (lambda one: ImageOps.pad(one.resize(SIDE), (96, 64)), WIDE, "squeezed, 3 times too narrow"),
         (lambda one: one.resize((60, 20)), WIDE, None),
     ],
 )
