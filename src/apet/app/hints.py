@@ -115,8 +115,8 @@ def shape_hint(picture: Image.Image, processor: Any) -> str | None:
         return None
     word, times = ("narrow", 1 / squeezed) if squeezed < 1 else ("low", squeezed)
     return (
-        f"The model sees this picture squeezed, {figure(round(times, 1))} times too {word}: pad it to a square "
-        "to keep its shape."
+        f"The model sees this picture squeezed, {figure(round(times, 1))} times too {word}: "
+        "pad it to a square to keep its shape."
     )
 
 
