@@ -67,7 +67,7 @@ BUDGETS: dict[str, str] = {
     "qwen2_vl": "image, frame",
     "qwen3_vl": "image, frame",
     "internvl": "tile, frame",
-    "gemma": "image; crop (Gemma 3), frame (Gemma 4)",
+    "gemma": "image; of Gemma 3 also crop, of Gemma 4 also frame",
     "granite": "tile; newlines stay",
     "llava_next_video": "frame (videos only)",
     "glm": "image, frame",
