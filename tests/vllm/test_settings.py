@@ -138,7 +138,7 @@ def test_later_features_follow_the_main_ones():
     generator = torch.Generator().manual_seed(0)
     item = torch.randn(30, 24, generator=generator)
     parts = plan(equal_parts(30, 1), apet.ApET(7), apet.ApET(7))
-    (short,) = compress_items(apet.ApET(7), [item], [parts], width=8)
+    (short,) = compress_items(apet.ApET(7), [item], [parts], slice(8))
     main = apet.compress(item[:, :8], 7)
     assert torch.equal(short.indices, main.indices)
     torch.testing.assert_close(short.rows, main.apply(item))

@@ -93,7 +93,7 @@ def lfm2_vl():
         "model_type": "lfm2",
         "layer_types": ["conv", "full_attention"],
         "block_auto_adjust_ff_dim": False,
-        # Of several, vLLM's rotary kernel for CPUs turns the first alone here
+        # Several, as LFM2 hands them over, vLLM's rotary kernel for CPUs turns by wrong angles
         "num_attention_heads": 1,
         "num_key_value_heads": 1,
         # vLLM wants them, transformers takes the hidden size
