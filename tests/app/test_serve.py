@@ -11,6 +11,7 @@ import apet
 from apet import embedded
 from apet.app import serve
 from apet.app.main import app
+from apet.app.options import parse_keeps
 from apet.installing import install
 
 
@@ -138,3 +139,29 @@ def test_another_method_is_asked_for_by_name(folder):
         serve.arguments_of(64, [name], method="fastv")
     with pytest.raises(apet.ApETError, match=r"serve --method: got 'spred'; .*spread"):
         serve.arguments_of(64, [name], method="spred")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--hf-overrides.apet.basis", "dpc"],
+            "--hf-overrides.apet.basis; expected all overrides as one JSON",
+        ),
+        (["--hf_overrides.myfield=7"], "expected all overrides as one JSON"),
+        (["--hf-overrides", '{"apet": 5}'], '"apet" as an object'),
+        (["--hf-overrides", '{"architectures": 5}'], '"architectures" as a list'),
+    ],
+)
+def test_overrides_that_would_lose_the_budget_are_refused(options, message):
+    with pytest.raises(apet.ApETError) as caught:
+        serve.arguments_of(64, options)
+    assert message in str(caught.value)
+
+
+def test_one_token_and_all_of_them_are_two_budgets():
+    budgets = parse_keeps("1.0,1,48,48")
+    assert [(type(one), one) for one in budgets] == [(float, 1.0), (int, 1), (int, 48)]
+    arguments = serve.arguments_of(1.0, [], budgets)
+    at = arguments.index("--served-model-name") + 1
+    assert arguments[at : at + 4] == [f"apet-embedded{end}" for end in ("", "@1.0", "@1", "@48")]

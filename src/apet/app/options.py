@@ -38,7 +38,8 @@ def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
     """
     option = option or typed("keep", "keep")
     found = [parse_keep(part, option) for part in text.split(",")]
-    return list(dict.fromkeys(check_keep(keep, option) for keep in found))
+    checked = (check_keep(keep, option) for keep in found)
+    return list({(type(keep), keep): keep for keep in checked}.values())  # 1 is one token, 1.0 all
 
 
 def parse_methods(

@@ -96,7 +96,8 @@ def arguments_of(
     overrides = given | {"architectures": [PREFIX + found[0].removeprefix(PREFIX)], "apet": chosen}
     names = (_take(options, _NAMES) or [model]) if budgets else []
     if names:
-        options += [_NAMES, *names, *(f"{name}@{one}" for name in names for one in budgets)]
+        also = (f"{name}@{one}" for name in names for one in budgets)
+        options += [_NAMES, *dict.fromkeys([*names, *also])]
     return [model, *options, "--middleware", _MIDDLEWARE, _OVERRIDES, json.dumps(overrides)]
 
 
@@ -156,6 +157,9 @@ def _take(options: list[str], name: str) -> list[str]:
 
 def _overrides(options: list[str]) -> dict[str, Any]:
     """Takes the user's own overrides out of the options."""
+    dotted = next((one for one in options if one.replace("_", "-").startswith(f"{_OVERRIDES}.")), None)
+    if dotted is not None:  # vLLM would take it for all overrides
+        raise ApETError("serve", dotted, f"all overrides as one JSON object: {_OVERRIDES} '{{..}}'")
     text = " ".join(_take(options, _OVERRIDES))
     try:
         given = json.loads(text) if text else {}
@@ -163,6 +167,11 @@ def _overrides(options: list[str]) -> dict[str, Any]:
         given = None
     if not isinstance(given, dict):
         raise ApETError(f"serve {_OVERRIDES}", repr(text), "a JSON object")
+    names = given.get("architectures") or []
+    if not isinstance(given.get("apet") or {}, dict) or not isinstance(names, list):
+        raise ApETError(
+            f"serve {_OVERRIDES}", repr(text), '"apet" as an object and "architectures" as a list'
+        )
     return given
 
 

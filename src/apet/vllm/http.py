@@ -149,7 +149,10 @@ def _patch_renderer() -> None:
         keep = request.asked()
         if hasattr(renderer.mm_processor, "apet_method"):
             own = {} if keep is None else {REQUEST: keep}
-            options = own | (prompt.get("mm_processor_kwargs") or {}) | {COUNT: request.count}
+            given = prompt.get("mm_processor_kwargs") or {}
+            if given.get(REQUEST, 0) is None:  # not said
+                given = {name: value for name, value in given.items() if name != REQUEST}
+            options = own | given | {COUNT: request.count}
             prompt = prompt | {"mm_processor_kwargs": options}
             request.used = not skip_mm_cache
         elif keep is not None:

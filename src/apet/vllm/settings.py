@@ -52,7 +52,8 @@ def keep_of_text(text: str, place: str) -> int | float:
 
     number = read_number(text)
     if number is None:
-        raise ApETError(place, repr(text), "a number of tokens such as 64, or a share such as 0.25")
+        shown = text if len(text) <= 40 else f"{text[:40]}.."
+        raise ApETError(place, repr(shown), "a number of tokens such as 64, or a share such as 0.25")
     return check_keep(number, place)
 
 
