@@ -79,6 +79,8 @@ def test_a_name_and_a_header_ask_for_a_budget(server, model, headers, kept):
 def test_a_request_s_own_arguments_come_first(server):
     both = post(server, body("apet-embedded@48", mm_processor_kwargs={"apet_keep": 8}), X_APET_Keep="16")
     assert told(both) == (TOKENS, 8)
+    nothing = post(server, body(mm_processor_kwargs={"apet_keep": None}), X_APET_Keep="16")
+    assert told(nothing) == (TOKENS, 16)
     assert told(post(server, body(mm_processor_kwargs={"apet_count": 5}))) == (TOKENS, 64)
 
 
