@@ -54,19 +54,19 @@ for kernel, constants, types, options in CASES:
 """
 
 
+def run(program, folder, *arguments):
+    """What a program prints, for which Triton compiles."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(folder)}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton's assembler is for Linux")
 def test_kernels_compile_for_a_hopper_gpu(tmp_path):
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "90"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout.count("True"), done.stdout.count("False")) == (11, 0), done.stdout
+    said = run(PROGRAM, tmp_path, "90")
+    assert (said.count("True"), said.count("False")) == (11, 0), said
 
 
 PRETENDED = """
@@ -126,18 +126,9 @@ print(*compiled)
 """
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton's assembler is for Linux")
 def test_another_batch_compiles_nothing_anew(tmp_path):
     """A driver that only counts takes the GPU's place, so this is what Triton would do on one."""
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", PRETENDED],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    first, again = done.stdout.splitlines()
+    first, again = run(PRETENDED, tmp_path).splitlines()
     assert sorted(first.split()) == ["_assign", "_gram", "_mean", "_project", "_residual", "_together"]
     assert again == ""
