@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
-import httpx
 import openai
 import pytest
 from PIL import Image
@@ -108,10 +111,14 @@ def test_a_malformed_picture_is_refused(client, pairs):
 
 
 def test_an_aborted_request_harms_nobody(server, client, pairs):
+    address = urlsplit(server)
     for image, one in pairs[:4]:
         body = {"model": MODEL, "messages": question(image, one.text), "max_tokens": 800, "ignore_eos": True}
-        with pytest.raises(httpx.TimeoutException):
-            pytest.fail(httpx.post(f"{server}/v1/chat/completions", json=body, timeout=0.1).text)
+        connection = HTTPConnection(address.hostname, address.port)
+        kind = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), kind)
+        time.sleep(0.3)  # the engine is at work on it
+        connection.close()
     stream = client.chat.completions.create(
         messages=question(pairs[0][0], pairs[0][1].text),
         model=MODEL,
