@@ -6,8 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from apet.app import console
-from apet.app.bench.show import hint_if_busy
-from apet.app.console import Lines
+from apet.app.console import Lines, hint_if_busy
 from apet.app.main import app
 
 

@@ -22,9 +22,8 @@ from apet.app.answering import (
     question_inputs,
     visual_tokens,
 )
-from apet.app.bench.show import hint_if_busy
 from apet.app.command import typed
-from apet.app.console import load_with_spinner, output, progress
+from apet.app.console import hint_if_busy, load_with_spinner, output, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import open_frames
 from apet.app.given import picture_files

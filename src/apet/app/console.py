@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from apet.core.words import in_time
+from apet.core.words import counted, in_time
 
 _NO_EDGE = 100_000
 """Columns of a pipe: as many as it takes."""
@@ -82,3 +83,11 @@ def load_with_spinner(
 
             logging.disable_progress_bar()
         return load_model(name, trust_remote_code=trust_remote_code)
+
+
+def hint_if_busy() -> None:
+    """Says so if other work takes the cores that are about to be timed."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores:
+        told = f"other work is running (load {load:.1f} on {counted(cores, 'core')}): times will be too long"
+        print(told, file=sys.stderr)

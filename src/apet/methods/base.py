@@ -81,8 +81,9 @@ class Method(Traits, ABC):
         if "select" in vars(cls) and "choose" not in vars(cls):
             cls.choose = Method.choose  # type: ignore[method-assign]  # that of a parent decides as the parent
         if cls.foreign():
-            for name in ("select", "choose"):
-                setattr(cls, name, checked(getattr(cls, name)))
+            cls.select = checked(cls.select)  # type: ignore[method-assign]
+            if vars(cls).get("choose") not in (None, Method.choose):  # that one ends in `select`
+                cls.choose = checked(cls.choose)  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         """Checks the shared fields; subclasses call it first."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from apet.core.errors import ApETError
 from apet.vllm.counts import COUNT, Count, publish
-from apet.vllm.settings import HEADER, REQUEST, keep_of_text, keeps_by_name
+from apet.vllm.settings import HEADER, REQUEST, keep_of_text, keeps_by_name, without_ours
 
 BEFORE, AFTER = "X-APET-Tokens-Before", "X-APET-Tokens-After"
 """Headers of a response to a request with images or videos: their visual tokens, all together."""
@@ -151,7 +151,7 @@ def _patch_renderer() -> None:
             own = {} if keep is None else {REQUEST: keep}
             given = prompt.get("mm_processor_kwargs") or {}
             if given.get(REQUEST, 0) is None:  # not said
-                given = {name: value for name, value in given.items() if name != REQUEST}
+                given = without_ours(given)
             options = own | given | {COUNT: request.count}
             prompt = prompt | {"mm_processor_kwargs": options}
             request.used = not skip_mm_cache

@@ -37,7 +37,8 @@ def ops(
 
     from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
     from apet.app.bench.plots import draw_ops
-    from apet.app.bench.show import check_output, hint_if_busy, machine_in_words, refused, save_report
+    from apet.app.bench.show import check_output, machine_in_words, refused, save_report
+    from apet.app.console import hint_if_busy
 
     parsed = parse_sizes(sizes)
     check_output(output, "output")
@@ -83,8 +84,8 @@ def generate(
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
-    from apet.app.bench.show import check_output, hint_if_busy, print_generate, refused, save_report
-    from apet.app.console import Lines, load_with_spinner
+    from apet.app.bench.show import check_output, print_generate, refused, save_report
+    from apet.app.console import Lines, hint_if_busy, load_with_spinner
     from apet.app.options import made, parse_stage2
     from apet.app.plan.here import measured
     from apet.core.errors import ApETError

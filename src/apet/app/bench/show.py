@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from apet.app.command import typed
 from apet.app.console import output
 from apet.app.files import STDOUT
 from apet.core.errors import ApETError
-from apet.core.words import counted, figure
+from apet.core.words import figure
 
 _COLUMNS = (
     ("first", "first_token"),
@@ -24,14 +22,6 @@ _COLUMNS = (
     ("prefill", "prefill"),
     ("decode", "decode"),
 )
-
-
-def hint_if_busy() -> None:
-    """Says so if other work takes the cores that are about to be timed."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores:
-        told = f"other work is running (load {load:.1f} on {counted(cores, 'core')}): times will be too long"
-        print(told, file=sys.stderr)
 
 
 def refused(report: dict[str, Any]) -> bool:
