@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from apet.app.main import app
@@ -41,3 +42,15 @@ def test_json():
 
 def test_the_committed_page_is_what_is_printed():
     assert PAGE.read_text() == run("--markdown"), "run: apet models --markdown > docs/models.md"
+
+
+@pytest.mark.parametrize(
+    ("options", "whole"),
+    [((), "llava-hf/llava-1.5-7b-hf"), (("--unsupported",), "no visual token stands in the sequence")],
+)
+def test_nothing_is_cut_where_the_output_is_no_terminal(options, whole):
+    """However narrow the terminal is that started it."""
+    narrow = CliRunner().invoke(app, ["models", *options], env={"COLUMNS": "40"})
+    assert narrow.exit_code == 0
+    assert "…" not in narrow.output
+    assert whole in narrow.output
