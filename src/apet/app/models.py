@@ -43,9 +43,10 @@ _TOUCHES = """\
 
 It touches these files:
 
-1. `src/apet/hf/families/<maker>.py`: a row, in a new file if the maker has none
-2. `families/layouts.py`, or beside the row: a function, if it lays out tiles, frames or newlines in a new way
-3. `tests/hf/families/<maker>.py`: a tiny model, likewise
+1. `src/apet/hf/families/table.py`: a row
+2. `inputs.py` beside it: what the family takes, where no other takes the same; `own_layouts.py`: a function,
+   if it lays out tiles, frames or newlines in a way of its own
+3. `tests/hf/families`: a tiny model
 4. this page: `apet models --markdown > docs/models.md`
 """
 
@@ -170,6 +171,6 @@ def _place(family: Family) -> str:
 
 def _attention(family: Family) -> list[str]:
     """The attention implementations beside eager that transformers declares for a type."""
-    kind = getattr(transformers, family.classes[0])
+    kind = getattr(transformers, next(iter(family.classes), ""), None)
     declared = {"sdpa": "sdpa", "flash": "flash_attn", "flex": "flex_attn"}
     return [name for name, flag in declared.items() if getattr(kind, f"_supports_{flag}", False)]

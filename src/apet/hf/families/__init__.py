@@ -2,22 +2,19 @@
 
 A new family touches three places:
 
-1. A row in the ``ROWS`` of one of the files beside this one, or of a new file.
+1. A row in ``table.py``; where it takes other inputs than the families there, these in ``inputs.py``, and
+   a layout that no other has in ``own_layouts.py``.
 2. A tiny model in the ``RECIPES`` of one of the files in ``tests/hf/families``, or of a new one.
 3. ``docs/models.md``, written anew by ``apet models --markdown > docs/models.md``.
-
-A family that lays tiles or frames out in a new way also adds a function to ``layouts.py``.
 """
 
 from __future__ import annotations
-
-from importlib import import_module
-from pkgutil import iter_modules
 
 from torch import nn
 
 from apet.core.errors import ApETError
 from apet.hf.families.family import Family, Modality
+from apet.hf.families.table import ROWS
 from apet.hf.families.unsupported import UNSUPPORTED
 
 __all__ = [
@@ -30,11 +27,7 @@ __all__ = [
     "takes_videos",
 ]
 
-FAMILIES: dict[str, Family] = {
-    row.model_type: row
-    for file in iter_modules(__path__)
-    for row in getattr(import_module(f"{__name__}.{file.name}"), "ROWS", ())
-}
+FAMILIES: dict[str, Family] = {row.model_type: row for row in ROWS}
 
 
 def supported_models() -> list[Family]:
@@ -76,7 +69,8 @@ def family_of(model: nn.Module, operation: str) -> Family:
     if family is None:
         raise ApETError(operation, named if model_type else f"a {type(model).__name__}", expected)
     if not names.intersection(family.classes):
-        raise ApETError(operation, named, " or ".join(family.classes))
+        wanted = " or ".join(family.classes) or "a release of transformers that has this type"
+        raise ApETError(operation, named, wanted)
     return family
 
 

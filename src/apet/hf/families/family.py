@@ -83,7 +83,6 @@ class Family:
     Attributes:
         model_type: ``config.model_type`` of the checkpoints.
         title: The family's name in prose.
-        classes: Names of the model classes that are accepted.
         modalities: What the family takes.
         text: Attribute of the text model, whose ``layers`` are the decoder layers.
         projector: Attribute of a projector that maps every token by itself and whose output is the features:
@@ -101,7 +100,6 @@ class Family:
 
     model_type: str
     title: str
-    classes: tuple[str, ...]
     modalities: tuple[Modality, ...] = (IMAGE,)
     text: str = "language_model"
     projector: str | None = None
@@ -112,6 +110,17 @@ class Family:
     one_stage: str | None = None
     needs: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model classes that are accepted: those that transformers has for the type.
+
+        Empty where the installed transformers does not have it.
+        """
+        from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+        found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(self.model_type, ())
+        return (found,) if isinstance(found, str) else tuple(found)
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from apet.hf.families.family import Grids, Modality, Visual
+from apet.hf.families.family import Grids, Visual
 from apet.hf.grid import Grid
-
-
-def drawn(modality: Modality, grids: Grids) -> Modality:
-    """The modality with grids."""
-    return replace(modality, grids=grids)
 
 
 def square(*, whole: bool) -> Grids:

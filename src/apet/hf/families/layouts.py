@@ -6,19 +6,13 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from apet.hf.families.family import Layout, Modality, Visual
-
-
-def laid_out(modality: Modality, layout: Layout) -> Modality:
-    """The modality with another layout."""
-    return replace(modality, layout=layout)
+from apet.hf.families.family import Layout, Visual
 
 
 def entries(visual: Visual) -> list[list[Tensor]]:

@@ -91,5 +91,5 @@ def _resize(pictures: Tensor, size: Grid) -> Tensor:
 
 INTERPOLATED = Shrink(_takes_other_sizes, _interpolate)
 """Encoders with one position per patch of a fixed grid, which transformers interpolates on request."""
-GRID = Shrink(lambda base: True, _regrid)
+REGRID = Shrink(lambda base: True, _regrid)
 """Encoders of grids of any size, whose patches come flattened, with ``image_grid_thw``."""
