@@ -79,8 +79,8 @@ def allocate(
     if groups is None:
         groups = [range(len(segments))]
 
-    measured, known, errors, norms, always, apart = _read_once(segments, about, limits, measure, kinds)
-    floors = [max(floor, found.basis.shape[1]) for floor, found in zip(floors, measured, strict=True)]
+    measured, how, errors, norms, always, apart = _read_once(segments, about, limits, measure, kinds)
+    floors = [max(floor, part.basis.shape[1]) for floor, part in zip(floors, measured, strict=True)]
     unit = norms.amax(dim=1)
     if shared:
         for group in groups:
@@ -99,7 +99,7 @@ def allocate(
     cost = cost.clamp(min=0.0).masked_fill(order < low, torch.inf)
     if not shared:
         counts = _keep_within(key, cost, (budget.tolerance or 0.0) * energy).sum(dim=1)
-        return Allocation(counts.tolist(), measured, known)
+        return Allocation(counts.tolist(), measured, how)
     counts = torch.zeros(len(segments), dtype=torch.int64, device="cpu")
     for group in groups:
         members = list(group)
@@ -110,7 +110,7 @@ def allocate(
         else:
             stays = _keep_within(flat, costs, budget.tolerance * energy[members].cumsum(0)[-1:])
         counts[members] = stays.view(len(members), -1).sum(dim=1)
-    return Allocation(counts.tolist(), measured, known)
+    return Allocation(counts.tolist(), measured, how)
 
 
 def _read_once(
@@ -129,8 +129,8 @@ def _read_once(
         What was found, what is known then, and on the host ``(S, W)``: errors, norms, whether a token is in
         the basis, and `distances`.
     """
-    known = how_to_read()
-    for how in (known,) if known != "look" or segments[0].device.type == "cpu" else ("ordinary", "look"):
+    outer = how_to_read()
+    for how in (outer,) if outer != "look" or segments[0].device.type == "cpu" else ("ordinary", "look"):
         with reading(how):
             measured, planes, apart = _measure(segments, about, limits, measure, kinds)
         errors, norms, basis = planes
@@ -153,12 +153,12 @@ def _measure(
     measured: dict[int, Measured] = {}
     planes = []
     for numbers in group_segments(segments, limits, kinds):
-        found = measure(numbers, torch.stack([segments[number] for number in numbers]), limits[numbers[0]])
-        measured.update(zip(numbers, found.unbatch(), strict=True))
-        errors, norms = found.in_given_unit()
-        chosen = torch.zeros_like(errors).scatter_(1, found.basis, 1.0)
-        own = torch.stack((errors, norms, chosen))
-        planes.append(torch.nn.functional.pad(own, (0, width - errors.shape[1])))
+        batch = measure(numbers, torch.stack([segments[number] for number in numbers]), limits[numbers[0]])
+        measured.update(zip(numbers, batch.unbatch(), strict=True))
+        errors, norms = batch.in_given_unit()
+        chosen = torch.zeros_like(errors).scatter_(1, batch.basis, 1.0)
+        plane = torch.stack((errors, norms, chosen))
+        planes.append(torch.nn.functional.pad(plane, (0, width - errors.shape[1])))
     read = torch.cat(planes, dim=1)
     apart = distances(segments, about, read[0])
     if apart is not None:

@@ -72,11 +72,11 @@ def farthest_points(tokens: Tokens, count: int, start: Tensor) -> Tensor:
             tokens.rows_into(pivot, picked[-1], slice(None))
         else:  # the same with fewer views, which cost as much as the reading
             torch.index_select(alone[0], 0, picked[-1][0], out=alone[1])
-        for images, view, own, difference, out in blocks:
+        for images, view, pivots, difference, out in blocks:
             if tokens.plain:
-                torch.sub(view, own, out=difference)
+                torch.sub(view, pivots, out=difference)
             else:
-                tokens.read_into(difference, view, images).sub_(own)
+                tokens.read_into(difference, view, images).sub_(pivots)
             torch.linalg.vector_norm(difference, dim=-1, out=out)
         torch.minimum(nearest, distance, out=nearest)
         picked.append(nearest.argmax(dim=1, keepdim=True))

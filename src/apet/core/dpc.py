@@ -45,8 +45,8 @@ def density_peaks(tokens: Tokens, count: int) -> Tensor:
     density = torch.exp(-spread / torch.where(mean > 0, mean, torch.ones_like(mean)))
     separation = torch.empty_like(spread)
     for images, rows, squared in squared_distances(tokens):
-        own, other = density[images, rows].unsqueeze(2), density[images].unsqueeze(1)
-        denser = (other > own) | ((other == own) & (order < order[rows, None]))
+        densities, all_densities = density[images, rows].unsqueeze(2), density[images].unsqueeze(1)
+        denser = (all_densities > densities) | ((all_densities == densities) & (order < order[rows, None]))
         nearest = squared.masked_fill(~denser, torch.inf).amin(dim=-1)
         separation[images, rows] = torch.where(nearest.isinf(), squared.amax(dim=-1), nearest).sqrt()
     return (density * separation).sort(dim=1, descending=True, stable=True).indices[:, :count].contiguous()

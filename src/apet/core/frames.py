@@ -64,12 +64,12 @@ def squared_errors(
         passed_on: Tensor | None = None
         for (segment, place), (before, _) in zip(reversed(video), reversed(video[:-1]), strict=False):
             away = apart[segment, place] / unit[segment]
-            own = squared[segment, place]
+            error = squared[segment, place]
             if passed_on is not None:
-                own = own + passed_on
+                error = error + passed_on
             repeats = away < errors[segment, place]
-            passed_on = own * repeats if pooled or segment == before else None
-            squared[segment, place] = torch.where(repeats, away.square(), own)
+            passed_on = error * repeats if pooled or segment == before else None
+            squared[segment, place] = torch.where(repeats, away.square(), error)
         if passed_on is not None:
             squared[video[0]] += passed_on
     return squared

@@ -119,7 +119,9 @@ def mix_rows(x: Tensor, mix: Tensor) -> Tensor:
         ``(B, K, w)`` in the dtype of ``x``, summed in float32, or float64 for float64.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    mixed = [product(own[None].to(wide), rows[None].to(wide)) for own, rows in zip(mix, x, strict=True)]
+    mixed = [
+        product(weights[None].to(wide), rows[None].to(wide)) for weights, rows in zip(mix, x, strict=True)
+    ]
     return torch.cat(mixed).to(x.dtype)
 
 

@@ -106,12 +106,12 @@ def compress_ragged(
     options = Options(basis_size, basis, start, seed, ridge, check_finite)
     starts = _starts(segments, options)
 
-    def own(numbers: list[int]) -> Options:
+    def options_of(numbers: list[int]) -> Options:
         return options if starts is None else replace(options, start=starts[numbers])
 
     def measure(numbers: list[int], tokens: Tensor, limit: int) -> Measured:
         with _naming(numbers):
-            return score(tokens, limit, own(numbers)).measured
+            return score(tokens, limit, options_of(numbers)).measured
 
     check_flag("merge", merge, "compress")
     plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
@@ -120,14 +120,14 @@ def compress_ragged(
     count = min(options.basis_size, max(kept))
     kernels = kernels_for(segments[0], len(segments), "compress", basis, count)
     if shares is not None:
-        known = shares.reading
+        how = shares.reading
     else:
-        known = look_once(segments, "compress") if check_finite and kernels is None else how_to_read()
+        how = look_once(segments, "compress") if check_finite and kernels is None else how_to_read()
     if kernels is not None:
-        counts = [min(count, own) for own in kept]
+        counts = [min(count, keeps) for keeps in kept]
         starts = None if starts is None else sent(starts, segments[0].device)
         return _one_launch(
-            kernels, segments, kept, counts, starts, options.ridge, merge, check_finite and known == "look"
+            kernels, segments, kept, counts, starts, options.ridge, merge, check_finite and how == "look"
         )
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
@@ -136,11 +136,11 @@ def compress_ragged(
             if len(numbers) == 1
             else torch.stack([segments[i] for i in numbers])
         )
-        with _naming(numbers), reading(known):
-            found = (
+        with _naming(numbers), reading(how):
+            measured = (
                 None if shares is None else Measured.batch([shares.measured[number] for number in numbers])
             )
-            chosen = select(tokens, kept[numbers[0]], own(numbers), measured=found)
+            chosen = select(tokens, kept[numbers[0]], options_of(numbers), measured=measured)
             dense = Compression(**vars(chosen), tokens=chosen.apply(tokens, merge=merge))
         results.update(zip(numbers, dense.unbatch(), strict=True))
     return [results[number] for number in range(len(segments))]
@@ -159,13 +159,15 @@ def _one_launch(
     """All segments in one launch per step; tokens that need gradients are merged by the core."""
     with torch.no_grad():
         decided, tokens = kernels.select_ragged(segments, kept, counts, starts, ridge, check_finite, merge)
-    selections = [Selection(*own) for own in decided]
+    selections = [Selection(*selection) for selection in decided]
     if torch.is_grad_enabled():
         tokens = [
-            own.apply(segment, merge=merge) if segment.requires_grad else row
-            for own, segment, row in zip(selections, segments, tokens, strict=True)
+            selection.apply(segment, merge=merge) if segment.requires_grad else row
+            for selection, segment, row in zip(selections, segments, tokens, strict=True)
         ]
-    return [Compression(**vars(own), tokens=row) for own, row in zip(selections, tokens, strict=True)]
+    return [
+        Compression(**vars(selection), tokens=row) for selection, row in zip(selections, tokens, strict=True)
+    ]
 
 
 @contextmanager
@@ -188,15 +190,15 @@ def _about(segments: Sequence[Tensor], about: Sequence[Segment] | None) -> list[
         return [Segment("image", number, 0, len(segment)) for number, segment in enumerate(segments)]
     if len(about) != len(segments):
         raise ApETError("compress", f"about of {len(about)} for {len(segments)} segments", "one for each")
-    for number, (segment, one) in enumerate(zip(segments, about, strict=True)):
+    for number, (segment, described) in enumerate(zip(segments, about, strict=True)):
         if (
-            not isinstance(one, Segment)
-            or one.tokens != len(segment)
-            or one.frames < 1
-            or one.tokens % one.frames
+            not isinstance(described, Segment)
+            or described.tokens != len(segment)
+            or described.frames < 1
+            or described.tokens % described.frames
         ):
             expected = f"a Segment of {len(segment)} tokens, in frames of equal length"
-            raise ApETError("compress", f"{one!r} (segment {number})", expected)
+            raise ApETError("compress", f"{described!r} (segment {number})", expected)
     return list(about)
 
 
@@ -208,9 +210,9 @@ def _budgets(
         if len(keep) != len(about):
             raise ApETError("compress", f"{len(keep)} budgets for {len(about)} segments", "one for each")
         plans = []
-        for number, one in enumerate(keep):
+        for number, wanted in enumerate(keep):
             with _naming([number]):
-                plans.append(Budget(one, *rest))
+                plans.append(Budget(wanted, *rest))
     else:
         plans = [Budget(keep, *rest)] * len(about)
     if plans[0].keep is None:

@@ -33,8 +33,10 @@ def approximation_errors(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     blocks = [(*at, tokens.view(*at).shape) for at in tokens.blocks(RESIDUAL)]
     buffer = tokens.scratch(max(shape.numel() for _, _, shape in blocks))
     for images, rows, shape in blocks:
-        block, own = tokens.block(images, rows), span[images]
-        residual = less_product(block, product(block, own.mT), own, out=buffer[: shape.numel()].view(shape))
+        block, spanned = tokens.block(images, rows), span[images]
+        residual = less_product(
+            block, product(block, spanned.mT), spanned, out=buffer[: shape.numel()].view(shape)
+        )
         torch.linalg.vector_norm(residual, dim=-1, out=errors[images, rows])
     return errors
 
@@ -56,20 +58,20 @@ def orthonormal_basis(tokens: Tokens, basis: Tensor, ridge: float) -> Tensor:
     # One image at a time on a CPU, for the reason given in `row_blocks`.
     groups = torch.split(picked, 1 if device.type == "cpu" else len(picked))
     gram = torch.cat([product(group, group.mT) for group in groups])
-    own = gram.diagonal(dim1=-2, dim2=-1)
+    squared_norms = gram.diagonal(dim1=-2, dim2=-1)
     if tokens.scale is None:
-        asked = torch.full_like(own, ridge)
+        ridges = torch.full_like(squared_norms, ridge)
     else:
         # Without float64 the ridge of tiny tokens would be infinite; any huge one explains nothing.
         scaled = (tokens.scale.to(wide).square() * ridge).clamp(max=torch.finfo(wide).max ** 0.5)
-        asked = scaled.unsqueeze(1).expand_as(own)
+        ridges = scaled.unsqueeze(1).expand_as(squared_norms)
     rounding = torch.finfo(wide).eps * (16 * basis.shape[1])
     # A zero token needs a positive pivot as well, even with ridge 0.
-    floor = (rounding * own).clamp(min=torch.finfo(wide).tiny ** 0.5)
-    lower, info = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(asked, floor)))
+    floor = (rounding * squared_norms).clamp(min=torch.finfo(wide).tiny ** 0.5)
+    lower, info = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(ridges, floor)))
     # Elsewhere than on a CPU a look at the outcome would wait for the device.
     if device.type != "cpu" or bool(info.any()):
-        sure, _ = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(asked, 2.0**20 * floor)))
+        sure, _ = torch.linalg.cholesky_ex(_with_diagonal(gram, torch.maximum(ridges, 2.0**20 * floor)))
         lower = torch.where((info == 0)[:, None, None], lower, sure)
     span: Tensor = torch.linalg.solve_triangular(lower, picked, upper=False)
     return span

@@ -20,8 +20,8 @@ _ATTRIBUTE = "_apet"
 
 
 def _installed(model: Any) -> Installed | None:
-    found: Installed | None = getattr(inner_model(model), "__dict__", {}).get(_ATTRIBUTE)
-    return found
+    installed: Installed | None = getattr(inner_model(model), "__dict__", {}).get(_ATTRIBUTE)
+    return installed
 
 
 def apply(model: nn.Module, method: Method) -> Session:

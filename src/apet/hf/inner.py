@@ -14,7 +14,7 @@ def uncompiled(module: Any) -> Any:
     """A module without what ``torch.compile``, sharding or others that hand everything on put around it."""
     while isinstance(module, nn.Module):
         inside = list(module.children())
-        kinds = {one.kind for one in inspect.signature(module.forward).parameters.values()}
+        kinds = {parameter.kind for parameter in inspect.signature(module.forward).parameters.values()}
         hands_on = kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
         if len(inside) != 1 or not hands_on:
             break

@@ -173,8 +173,8 @@ def schedule_of(images: Sequence[ImageResult], method: Method) -> Schedule:
     """The visual tokens that each decoder layer saw of these images, by first layer."""
     schedule = [(0, sum(image.tokens_stage1 for image in images))]
     for stage in method.later[:-1]:
-        left = sum(min(method.behind(stage, image.tokens), image.tokens_stage1) for image in images)
-        schedule.append((stage.layer, left))
+        kept = sum(min(method.behind(stage, image.tokens), image.tokens_stage1) for image in images)
+        schedule.append((stage.layer, kept))
     if method.later:
         schedule.append((method.later[-1].layer, sum(image.tokens_stage2 for image in images)))
     return tuple(schedule)

@@ -76,8 +76,8 @@ class Session:
     @property
     def images(self) -> tuple[ImageResult, ...]:
         """One result per image of the last call, in prompt order over the rows of the batch."""
-        own: tuple[ImageResult, ...] | None = getattr(self._own, "images", None)
-        return self._latest if own is None else own
+        results: tuple[ImageResult, ...] | None = getattr(self._own, "images", None)
+        return self._latest if results is None else results
 
     @property
     def visual_tokens(self) -> int:
@@ -118,11 +118,11 @@ class Session:
             images: One result per image.
             more: Whether they belong to the prefill whose results were stored last, as its next chunk.
         """
-        own = sorted((*self.images, *images), key=lambda image: image.row) if more else images
-        self._own.images = tuple(own)
+        results = sorted((*self.images, *images), key=lambda image: image.row) if more else images
+        self._own.images = tuple(results)
         with self._lock:
             old = self._totals
-            self._latest = tuple(own)
+            self._latest = tuple(results)
             self._totals = Totals(
                 prefills=old.prefills + (not more),
                 images=old.images + len(images),

@@ -73,7 +73,9 @@ def select_ragged(
         rows = _means(x, slots + most * segments.owners(), len(parts) * most).view(len(parts), most, -1)
         tokens = [own[:number] for own, number in zip(rows, kept, strict=True)]
     else:
-        tokens = [part.detach().index_select(0, own[0]) for part, own in zip(parts, decided, strict=True)]
+        tokens = [
+            part.detach().index_select(0, decision[0]) for part, decision in zip(parts, decided, strict=True)
+        ]
     return decided, tokens
 
 
@@ -105,19 +107,19 @@ def _decide(
     x = x.detach().contiguous()
     tiles = Tiles().fit(x.shape[1])
     with on_device(x):
-        found = pick_farthest(x, segments, start, tiles)
+        farthest = pick_farthest(x, segments, start, tiles)
         if refuse is not None:
-            infinite = found.largest >= _INFINITY
+            infinite = farthest.largest >= _INFINITY
             if bool(infinite.any()):
                 raise refuse(int(infinite.nonzero()[0]))
-        span, basis = orthonormal_span(x, segments, found, ridge, tiles)
-        errors, scores = residual_errors(x, segments, found, span, tiles)
+        span, basis = orthonormal_span(x, segments, farthest, ridge, tiles)
+        errors, scores = residual_errors(x, segments, farthest, span, tiles)
         top = scores.sort(dim=1, descending=True, stable=True).indices[:, : max(segments.keeps)]
         if len(set(segments.keeps)) > 1:  # what a segment does not keep goes behind what it keeps
             beyond = torch.arange(top.shape[1], device=x.device) >= segments.kept.unsqueeze(1)
             top = top.masked_fill(beyond, scores.shape[1])
         indices = top.sort(dim=1).values
-        return indices, assign_slots(x, segments, found, indices, tiles), errors, basis
+        return indices, assign_slots(x, segments, farthest, indices, tiles), errors, basis
 
 
 def _means(x: Tensor, slots: Tensor, kept: int) -> Tensor:

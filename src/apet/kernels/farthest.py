@@ -62,24 +62,33 @@ def pick_farthest(x: Tensor, segments: Segments, start: Tensor | None, tiles: Ti
         start: First basis token of every segment, ``(S,)`` int64; None for that of largest norm.
         tiles: Sizes of tiles.
     """
-    found = Farthest(x, segments)
+    farthest = Farthest(x, segments)
     if start is not None:
-        found.best[:, :2] = (2147483647 - start).unsqueeze(1)
+        farthest.best[:, :2] = (2147483647 - start).unsqueeze(1)
     rows, columns, warps = tiles.stream
     numbers = (segments.offsets, segments.counts)
-    given = (x, *numbers, found.norms, found.peaks, found.largest, found.best, found.nearest, found.met)
+    shared = (
+        x,
+        *numbers,
+        farthest.norms,
+        farthest.peaks,
+        farthest.largest,
+        farthest.best,
+        farthest.nearest,
+        farthest.met,
+    )
     sizes = (x.shape[1], segments.most + 1, segments.number)
     across, number = grid(segments, rows)
     shape = {"FIRST": start is None, "ROWS": rows, "COLUMNS": columns}
     if interpreted():
         for step in range(-1, segments.most):
-            _apart[across, number](*given, *sizes, step, **shape, **options(warps))
-        return found
+            _apart[across, number](*shared, *sizes, step, **shape, **options(warps))
+        return farthest
     each, together = groups(across, number, processors(x.device.index or 0) * _WARPS // warps)
     _together[each, together](
-        *given, *sizes, **shape, **options(warps), maxnreg=_REGISTERS, launch_cooperative_grid=True
+        *shared, *sizes, **shape, **options(warps), maxnreg=_REGISTERS, launch_cooperative_grid=True
     )
-    return found
+    return farthest
 
 
 @triton.jit

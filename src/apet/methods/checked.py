@@ -23,10 +23,10 @@ def checked(decide: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(decide)
     def run(method: Any, tokens: Tensor, keep: int, *rest: Any, **more: Any) -> Any:
-        own = tokens.detach().clone() if isinstance(tokens, torch.Tensor) else tokens
-        found = decide(method, own, keep, *rest, **more)
-        check_selection(found, type(method).__name__, (*own.shape[:2], min(keep, own.shape[1])))
-        return found
+        copy = tokens.detach().clone() if isinstance(tokens, torch.Tensor) else tokens
+        decision = decide(method, copy, keep, *rest, **more)
+        check_selection(decision, type(method).__name__, (*copy.shape[:2], min(keep, copy.shape[1])))
+        return decision
 
     run.checks = True  # type: ignore[attr-defined]
     return run
@@ -65,12 +65,12 @@ def check_selection(found: object, name: str, sizes: tuple[int, int, int]) -> No
     assignment = _tensor(found.assignment, "assignment", (batch, total), torch.int64, name)
     errors = _tensor(found.errors, "errors", (batch, total), torch.float32, name)
     basis = _tensor(found.basis, "basis", (batch, None), torch.int64, name)
-    own = assignment.gather(1, indices.clamp(0, total - 1))
+    slots = assignment.gather(1, indices.clamp(0, total - 1))
     conditions = [
         _in_order(indices, total),
         (_within(assignment, kept), "an assignment out of range", f"slots of 0 to {kept - 1}"),
         (
-            (own == torch.arange(kept, device=own.device)).all(),
+            (slots == torch.arange(kept, device=slots.device)).all(),
             "an assignment of kept tokens to others",
             "each kept token's own slot",
         ),
@@ -89,7 +89,7 @@ _Condition = tuple[Tensor, str, str]
 
 def _raise_first(conditions: list[_Condition], name: str) -> None:
     """Looks at all at once: one wait."""
-    holds = torch.stack([one[0] for one in conditions]).tolist()
+    holds = torch.stack([condition[0] for condition in conditions]).tolist()
     for fine, (_, got, expected) in zip(holds, conditions, strict=True):
         if not fine:
             raise ApETError(name, got, expected)
@@ -113,5 +113,5 @@ def _tensor(value: object, what: str, shape: tuple[int | None, ...], dtype: torc
         if fits and value.dtype == dtype:
             return value
         given = f"{what} of shape {tuple(value.shape)}, {value.dtype}"
-    wanted = ", ".join("M" if size is None else str(size) for size in shape)
-    raise ApETError(name, given, f"a tensor ({wanted}), {dtype}")
+    sizes = ", ".join("M" if size is None else str(size) for size in shape)
+    raise ApETError(name, given, f"a tensor ({sizes}), {dtype}")

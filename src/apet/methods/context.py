@@ -161,11 +161,11 @@ def _joined(kind: Callable[..., _Part], parts: Sequence[_Part | None]) -> _Part 
     """The tensors of several images side by side; None where there are none."""
     if parts[0] is None:
         return None
-    found: dict[str, Tensor | None] = {}
+    joined: dict[str, Tensor | None] = {}
     for field in fields(parts[0]):
         each = [getattr(part, field.name) for part in parts]
-        found[field.name] = None if each[0] is None else torch.cat(each)
-    return kind(**found)
+        joined[field.name] = None if each[0] is None else torch.cat(each)
+    return kind(**joined)
 
 
 def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, name: str) -> Context:

@@ -61,8 +61,10 @@ class DART(Inside):
         decoder = context.decoder
         assert decoder is not None  # asked for in `needs`
         count, texts = min(self.pivots, kept), min(self.text_pivots, decoder.text_norms.shape[1])
-        pivots, others = top_rows(decoder.norms, count), top_rows(decoder.text_norms, texts)
-        heads = torch.cat((take_rows(decoder.states, pivots), take_rows(decoder.text_states, others)), dim=1)
+        pivots, text_pivots = top_rows(decoder.norms, count), top_rows(decoder.text_norms, texts)
+        heads = torch.cat(
+            (take_rows(decoder.states, pivots), take_rows(decoder.text_states, text_pivots)), dim=1
+        )
         similar = _cosine(decoder.states, heads)
         taken = torch.zeros_like(decoder.norms, dtype=torch.bool).scatter(1, pivots, True)
         rest, chosen = kept - count, [pivots]

@@ -94,8 +94,8 @@ def _pivots(tokens: Tokens, images: slice, count: int, weights: Tensor | None) -
     token near the span would be lost.
     """
     norms = tokens.norms[images]
-    left = tokens.block(images, slice(None)).clone()
-    picked = torch.empty((len(left), count), dtype=torch.int64, device=left.device)
+    residuals = tokens.block(images, slice(None)).clone()
+    picked = torch.empty((len(residuals), count), dtype=torch.int64, device=residuals.device)
     length = norms.clone()
     is_picked = torch.zeros_like(norms, dtype=torch.bool)
     for step in range(count):
@@ -104,10 +104,10 @@ def _pivots(tokens: Tokens, images: slice, count: int, weights: Tensor | None) -
         picked[:, step] = current[:, 0]
         is_picked.scatter_(1, current, True)
         scale = length.gather(1, current)
-        direction = left.take_along_dim(current[..., None], dim=1)
+        direction = residuals.take_along_dim(current[..., None], dim=1)
         direction = direction / torch.where(scale > 0, scale, torch.inf)[..., None]
-        left.addcmul_(product(left, direction.mT), direction, value=-1)
-        torch.linalg.vector_norm(left, dim=-1, out=length)
+        residuals.addcmul_(product(residuals, direction.mT), direction, value=-1)
+        torch.linalg.vector_norm(residuals, dim=-1, out=length)
         length.masked_fill_((length <= _ROUNDING * norms) | is_picked, 0.0)
     return picked, length
 

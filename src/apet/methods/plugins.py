@@ -27,16 +27,16 @@ def plugged_in(taken: Iterable[str]) -> dict[str, type[Method]]:
     One whose name is in use or cannot be typed, or that is no method or cannot be imported or made, is left
     out with a warning that names the package: somebody else's fault keeps nobody from using this library.
     """
-    found: dict[str, type[Method]] = {}
+    methods: dict[str, type[Method]] = {}
     used = {name.lower() for name in taken}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, _package(entry))):
         try:
-            found[entry.name] = _loaded(entry, used)
+            methods[entry.name] = _loaded(entry, used)
         except ApETError as error:
             # Without the line of source that Python would show.
             warnings.warn_explicit(f"left out: {error}", RuntimeWarning, "apet.methods", 0)
         used.add(entry.name.lower())
-    return found
+    return methods
 
 
 def _loaded(entry: EntryPoint, used: set[str]) -> type[Method]:
@@ -54,9 +54,9 @@ def _loaded(entry: EntryPoint, used: set[str]) -> type[Method]:
         kind = entry.load()
         made = kind(0.5) if isinstance(kind, type) and issubclass(kind, Method) else None
     except (Exception, SystemExit) as error:  # whatever another package does
-        told = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ApETError(
-            operation, told, "a class that can be imported, and made from a budget alone"
+            operation, reason, "a class that can be imported, and made from a budget alone"
         ) from error
     finally:
         changed = torch.get_default_dtype() != dtype

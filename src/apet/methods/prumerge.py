@@ -66,7 +66,10 @@ class PruMerge(Attended):
             chosen = torch.cat((chosen, dropped.argmax(dim=1, keepdim=True)), dim=1)
         unit = torch.nn.functional.normalize(keys.to(torch.float32), dim=-1)
         likeness = torch.stack(
-            [product(own[at][None], own.mT[None])[0] for own, at in zip(unit, chosen, strict=True)]
+            [
+                product(directions[at][None], directions.mT[None])[0]
+                for directions, at in zip(unit, chosen, strict=True)
+            ]
         )
         own = torch.zeros_like(likeness).scatter(2, chosen.unsqueeze(2), 1.0)
         nearest = likeness.masked_fill(own > 0, -torch.inf).sort(dim=2, descending=True, stable=True).indices

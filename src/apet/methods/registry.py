@@ -90,13 +90,13 @@ class Row:
 
 def rows() -> list[Row]:
     """Every method beside its original, in the order of `METHODS`."""
-    found = []
+    table = []
     for name, kind in METHODS.items():
         method = named(name, 0.5)
         needs = tuple(need for need in NEEDS if need in method.needs)
         row = Row(name, kind.__name__, kind.published, needs, method.blind, kind.takes, kind.departs)
-        found.append(row)
-    return found
+        table.append(row)
+    return table
 
 
 def named(name: str, keep: Keep | None, **options: Any) -> Method:

@@ -21,7 +21,10 @@ def relevance(tokens: Tensor, prompt: Tensor) -> Tensor:
     # The mean of the similarities is the similarity to the mean of the directions.
     text = torch.nn.functional.normalize(prompt.to(torch.float32), dim=-1).mean(dim=1)
     return torch.cat(
-        [product(own[None], mean[None, :, None])[..., 0] for own, mean in zip(unit, text, strict=True)]
+        [
+            product(directions[None], mean[None, :, None])[..., 0]
+            for directions, mean in zip(unit, text, strict=True)
+        ]
     )
 
 

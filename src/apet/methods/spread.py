@@ -88,10 +88,12 @@ class Spread(Informed):
 def _coordinates(places: Places, reach: float) -> Tensor:
     """``(B, N, 3)``: time, row and column of every token, in deviations of the Gaussian."""
     extents = sent(torch.tensor(places.extents, dtype=torch.float32, device="cpu"), places.index.device)
-    grid, own = places.index[..., 0], places.index[..., 1:].to(torch.float32)
+    grid, row_column = places.index[..., 0], places.index[..., 1:].to(torch.float32)
     # Tiles are pictures of their own: as far from each other as can be.
     length = float(places.frames) * reach if places.video else 1e-6
-    return torch.cat((grid[..., None].to(torch.float32) / length, own / (extents[grid] * reach)), dim=-1)
+    return torch.cat(
+        (grid[..., None].to(torch.float32) / length, row_column / (extents[grid] * reach)), dim=-1
+    )
 
 
 def _farthest(tokens: Tokens, kept: int, rounds: int | None, places: Tensor | None, weight: float) -> Picked:

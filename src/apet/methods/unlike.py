@@ -64,8 +64,8 @@ class Unlike(Picker):
 def _similarity(tokens: Tokens, indices: Tensor) -> Tensor:
     """Cosine similarity ``(B, N, P)`` of all tokens to some of them; 0 to or of a token of zero norm."""
     length = torch.where(tokens.norms > 0, tokens.norms, torch.inf)
-    others = tokens.rows(indices) / length.gather(1, indices).unsqueeze(2)
+    unit_others = tokens.rows(indices) / length.gather(1, indices).unsqueeze(2)
     similar = tokens.norms.new_empty((*tokens.norms.shape, indices.shape[1]))
     for images, rows in tokens.blocks(PRODUCT):
-        similar[images, rows] = product(tokens.block(images, rows), others[images].mT)
+        similar[images, rows] = product(tokens.block(images, rows), unit_others[images].mT)
     return similar / length.unsqueeze(2)

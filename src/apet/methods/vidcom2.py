@@ -67,11 +67,11 @@ def _steady(x: Tensor) -> Tensor:
 def _likeness(x: Tensor) -> tuple[Tensor, Tensor]:
     """How like every token ``(F, n)`` is to the mean direction of the video, and to that of its frame."""
     unit = torch.nn.functional.normalize(x, dim=-1)
-    found = []
+    likeness = []
     for center in (unit.mean(dim=(0, 1), keepdim=True), unit.mean(dim=1, keepdim=True)):
         squared = (unit - center).square().sum(dim=-1)
-        found.append(torch.stack([torch.exp(-squared / (2 * width)) for width in _WIDTHS]).sum(dim=0))
-    return found[0], found[1]
+        likeness.append(torch.stack([torch.exp(-squared / (2 * width)) for width in _WIDTHS]).sum(dim=0))
+    return likeness[0], likeness[1]
 
 
 def _shares(likeness: Tensor, base: float) -> Tensor:

@@ -76,16 +76,16 @@ class VisionZip(Attended):
 def _added(slot_of: Tensor, indices: Tensor) -> Tensor:
     """Weights ``(B, K, N)``: every kept token itself, plus the mean of the others that go to it."""
     slots = torch.arange(indices.shape[1], device=indices.device)
-    own = torch.zeros((*indices.shape, slot_of.shape[1]), device=indices.device, dtype=torch.float32)
-    own.scatter_(2, indices.unsqueeze(2), 1.0)
-    others = (slot_of.unsqueeze(1) == slots.unsqueeze(1)).to(torch.float32) - own
-    return own + others / others.sum(dim=2, keepdim=True).clamp(min=1.0)
+    alone = torch.zeros((*indices.shape, slot_of.shape[1]), device=indices.device, dtype=torch.float32)
+    alone.scatter_(2, indices.unsqueeze(2), 1.0)
+    others = (slot_of.unsqueeze(1) == slots.unsqueeze(1)).to(torch.float32) - alone
+    return alone + others / others.sum(dim=2, keepdim=True).clamp(min=1.0)
 
 
 def _most_similar(keys: Tensor, rest: Tensor, contextual: Tensor) -> Tensor:
     """For every one of the rest, which contextual token has the most similar key, ``(B, R)``."""
     unit = torch.nn.functional.normalize(keys.to(torch.float32), dim=-1)
-    found = []
+    similar = []
     for image, left, right in zip(unit, rest, contextual, strict=True):
-        found.append(product(image[left][None], image[right].mT[None])[0].argmax(dim=-1))
-    return torch.stack(found)
+        similar.append(product(image[left][None], image[right].mT[None])[0].argmax(dim=-1))
+    return torch.stack(similar)

@@ -48,9 +48,9 @@ class VisPruner(Attended):
         ranked = attention.received.sort(dim=1, descending=True, stable=True).indices
         important, rest = ranked[:, :count], ranked[:, count:]
         unit = tokens.directions()
-        while (left := rest.shape[1]) > kept - count:
+        while (remaining := rest.shape[1]) > kept - count:
             first, second = rest[:, 0::2], rest[:, 1::2]
-            gone = min(_ROUND, left - (kept - count), first.shape[1])
+            gone = min(_ROUND, remaining - (kept - count), first.shape[1])
             order = _likeness(unit, first, second).sort(dim=1, descending=True, stable=True).indices
             rest = torch.cat((first.gather(1, order[:, gone:]), second), dim=1)
         return Picked(torch.cat((important, rest), dim=1).sort(dim=1).values)
@@ -58,8 +58,8 @@ class VisPruner(Attended):
 
 def _likeness(unit: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """The similarity of each of the first to its most similar one in the second, ``(B, F)``."""
-    found = [
-        product(own[left][None], own[right].mT[None])[0].amax(dim=-1)
-        for own, left, right in zip(unit, first, second, strict=True)
+    likeness = [
+        product(unit_row[left][None], unit_row[right].mT[None])[0].amax(dim=-1)
+        for unit_row, left, right in zip(unit, first, second, strict=True)
     ]
-    return torch.stack(found)
+    return torch.stack(likeness)

@@ -70,14 +70,14 @@ def compress_items(
         decided = torch.nan_to_num(tokens[..., channels])
         # Elsewhere than on a CPU a look at each group would wait for the device.
         with reading(how_to_read() if tokens.device.type == "cpu" else "finite"):
-            told = Context.stack([context for _, _, context in members])
-            selection = method.decided(decided, keep, context=told)
+            stacked = Context.stack([context for _, _, context in members])
+            selection = method.decided(decided, keep, context=stacked)
         short = selection.apply(tokens, dim=1, merge=method.merge)
         for slot, (number, own_tokens, _) in enumerate(members):
             places[number].append(own_tokens[selection.indices[slot]])
             rows[number].append(short[slot])
-    done = []
+    compressed = []
     for own_rows, own_places in zip(rows, places, strict=True):
         kept, order = torch.cat(own_places).sort()
-        done.append(Short(torch.cat(own_rows)[order], kept))
-    return done
+        compressed.append(Short(torch.cat(own_rows)[order], kept))
+    return compressed

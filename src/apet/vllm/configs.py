@@ -16,16 +16,16 @@ def hook(name: str, architecture: str) -> None:
     """
     from vllm.model_executor.models.config import MODELS_CONFIG_MAP, VerifyAndUpdateConfig
 
-    theirs: Any = MODELS_CONFIG_MAP.get(architecture, VerifyAndUpdateConfig)
-    if hasattr(theirs, "apet_theirs"):
-        theirs = theirs.apet_theirs
+    hooked: Any = MODELS_CONFIG_MAP.get(architecture, VerifyAndUpdateConfig)
+    if hasattr(hooked, "apet_theirs"):
+        hooked = hooked.apet_theirs
 
-    class Hooks(theirs):  # type: ignore[misc]
-        apet_theirs = theirs
+    class Hooks(hooked):  # type: ignore[misc]
+        apet_theirs = hooked
 
         @staticmethod
         def verify_and_update_model_config(model_config: Any) -> None:
-            theirs.verify_and_update_model_config(model_config)
+            hooked.verify_and_update_model_config(model_config)
             _ask_for_positions(model_config)
 
     MODELS_CONFIG_MAP[name] = Hooks

@@ -28,13 +28,13 @@ class Count:
     @property
     def tokens(self) -> tuple[int, int]:
         """Of all images and videos, before and after."""
-        return sum(one[1] for one in self.of.values()), sum(one[2] for one in self.of.values())
+        return sum(count[1] for count in self.of.values()), sum(count[2] for count in self.of.values())
 
 
 def count_in(options: Mapping[str, object]) -> Count | None:
     """The count that waits among a request's options; None if nobody asked, whatever a client wrote there."""
-    found = options.get(COUNT)
-    return found if isinstance(found, Count) else None
+    count = options.get(COUNT)
+    return count if isinstance(count, Count) else None
 
 
 @functools.cache

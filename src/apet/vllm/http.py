@@ -46,11 +46,11 @@ class _Request:
         """The header's budget, else that of the model's name, else None."""
         if self.keep is None and self.body:
             try:
-                given = json.loads(b"".join(self.body))
+                body = json.loads(b"".join(self.body))
             except ValueError:  # of another kind, such as a form
-                given = None
+                body = None
             self.body.clear()
-            self.keep = self.keeps.get(str(given.get("model"))) if isinstance(given, dict) else None
+            self.keep = self.keeps.get(str(body.get("model"))) if isinstance(body, dict) else None
         return self.keep
 
 
@@ -108,13 +108,13 @@ class Middleware:
 
 
 def _header(headers: list[tuple[bytes, bytes]]) -> int | float | None:
-    found = [value.decode("latin-1") for name, value in headers if name.decode("latin-1") == HEADER.lower()]
-    return keep_of_text(", ".join(found), HEADER) if found else None
+    values = [value.decode("latin-1") for name, value in headers if name.decode("latin-1") == HEADER.lower()]
+    return keep_of_text(", ".join(values), HEADER) if values else None
 
 
 def _keeps(app: Any) -> dict[str, int | float]:
     served = getattr(app.state, "openai_serving_models", None)
-    return keeps_by_name(tuple(one.name for one in served.base_model_paths)) if served else {}
+    return keeps_by_name(tuple(path.name for path in served.base_model_paths)) if served else {}
 
 
 def _pair(name: str, number: int) -> tuple[bytes, bytes]:
@@ -148,11 +148,11 @@ def _patch_renderer() -> None:
             return await inner(renderer, prompt, skip_mm_cache=skip_mm_cache)
         keep = request.asked()
         if hasattr(renderer.mm_processor, "apet_method"):
-            own = {} if keep is None else {REQUEST: keep}
-            given = prompt.get("mm_processor_kwargs") or {}
-            if given.get(REQUEST, 0) is None:  # not said
-                given = without_ours(given)
-            options = own | given | {COUNT: request.count}
+            asked = {} if keep is None else {REQUEST: keep}
+            request_options = prompt.get("mm_processor_kwargs") or {}
+            if request_options.get(REQUEST, 0) is None:  # not said
+                request_options = without_ours(request_options)
+            options = asked | request_options | {COUNT: request.count}
             prompt = prompt | {"mm_processor_kwargs": options}
             request.used = not skip_mm_cache
         elif keep is not None:

@@ -29,10 +29,10 @@ class MropeModel(CompressingModel):
 
     def apet_number(self, tokens: list[int], features: list[Any]) -> tuple[Tensor, int]:
         """As the family does."""
-        found: tuple[Tensor, int] = super(CompressingModel, self).get_mrope_input_positions(  # type: ignore[misc]
+        numbered: tuple[Tensor, int] = super(CompressingModel, self).get_mrope_input_positions(  # type: ignore[misc]
             tokens, features
         )
-        return found
+        return numbered
 
     def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
         """Rows and columns of the merged grid, the same in every frame."""

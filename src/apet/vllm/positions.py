@@ -82,10 +82,10 @@ def write_chunk(
         if feature.modality == "prompt_embeds":  # a caller's, of text; they have no numbers
             cleaned += rows[len(cleaned) : len(cleaned) + len(_inside(feature, start, end)[:1])]
             continue
-        own, delta = getattr(feature, _NUMBERED)
+        numbered, delta = getattr(feature, _NUMBERED)
         if len(cleaned) < len(rows) and len(where := _inside(feature, start, end)):
             item, numbers = unpack(rows[len(cleaned)])
-            positions[:, where.to(positions.device)] = own[:, numbers.cpu()].to(positions)
+            positions[:, where.to(positions.device)] = numbered[:, numbers.cpu()].to(positions)
             cleaned.append(item)
     return cleaned, delta
 
@@ -117,19 +117,19 @@ def lengthen(tokens: list[int], features: list[Any]) -> tuple[list[int], Tensor,
         index += range(len(full), len(full) + place.offset - done)
         full += tokens[done : place.offset]
         begin, done = len(full), place.offset + place.length
-        own = tokens[place.offset : done]
-        embeds = [True] * len(own) if place.is_embed is None else place.is_embed.tolist()
+        run = tokens[place.offset : done]
+        embeds = [True] * len(run) if place.is_embed is None else place.is_embed.tolist()
         parts = parts_in(feature.data) if feature.data else None
         if parts is None:
-            index += range(begin, begin + len(own))
+            index += range(begin, begin + len(run))
             visual[which] = [begin + at for at, embed in enumerate(embeds) if embed]
-            full += own
+            full += run
         else:
             visual[which] = []
             sizes = torch.bincount(parts.of.long() + 1).tolist()[1:]
             labels = iter(parts.of[parts.leading()].tolist())
             first: dict[int, int] = {}
-            for token, embed in zip(own, embeds, strict=True):
+            for token, embed in zip(run, embeds, strict=True):
                 label = next(labels) if embed else None
                 size = 1 if label is None or label < 0 else sizes[label] if label not in first else 0
                 index.append(first.get(label, len(full)) if label is not None else len(full))

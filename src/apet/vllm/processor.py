@@ -77,21 +77,21 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
 
     def _get_mm_hashes(self, inputs: Any) -> Any:
         options = inputs.hf_processor_mm_kwargs
-        asked = f"{METHOD_VERSION} {method_of_request(self.apet_method, options)!r}"
+        settings = f"{METHOD_VERSION} {method_of_request(self.apet_method, options)!r}"
         return super()._get_mm_hashes(
-            replace(inputs, hf_processor_mm_kwargs=without_ours(options) | {REQUEST: asked})
+            replace(inputs, hf_processor_mm_kwargs=without_ours(options) | {REQUEST: settings})
         )
 
     def _cached_apply_hf_processor(self, inputs: Any, timing_ctx: Any) -> Any:
         """Tells the server, if it asks, how many tokens the request's items have, from caches or not."""
-        done = super()._cached_apply_hf_processor(inputs, timing_ctx)
+        processed = super()._cached_apply_hf_processor(inputs, timing_ctx)
         count = count_in(inputs.hf_processor_mm_kwargs)
         if count is not None:
             for modality in _VISUAL:
-                for first, *_ in done.prompt_updates.get(modality, ()):
+                for first, *_ in processed.prompt_updates.get(modality, ()):
                     after = _embeds(first.content)
                     count.add(modality, getattr(first.content, "before", after), after)
-        return done
+        return processed
 
     def _apply_hf_processor_main(self, mm_items: Any, hf_kwargs: Mapping[str, object]) -> Any:
         return super()._apply_hf_processor_main(mm_items, without_ours(hf_kwargs))
@@ -103,11 +103,13 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         self, mm_items: Any, hf_processor_mm_kwargs: Mapping[str, object], out_mm_kwargs: Any
     ) -> Any:
         method = method_of_request(self.apet_method, hf_processor_mm_kwargs)
-        found = super()._get_mm_prompt_updates(mm_items, without_ours(hf_processor_mm_kwargs), out_mm_kwargs)
+        all_updates = super()._get_mm_prompt_updates(
+            mm_items, without_ours(hf_processor_mm_kwargs), out_mm_kwargs
+        )
         short = {}
-        for modality, updates in found.items():
-            given = mm_items.get(modality)
-            if modality not in _VISUAL or isinstance(given, EmbeddingItems | DictEmbeddingItems):
+        for modality, updates in all_updates.items():
+            given_items = mm_items.get(modality)
+            if modality not in _VISUAL or isinstance(given_items, EmbeddingItems | DictEmbeddingItems):
                 short[modality] = updates
                 continue
             short[modality] = [
@@ -130,9 +132,9 @@ class CompressingProcessor(BaseMultiModalProcessor[Any]):
         stays = stays.masked_scatter(embeds, parts.leading())
         short = [token for token, stay in zip(full, stays.tolist(), strict=True) if stay]
         content = _Shortened(full=short, is_embed=is_embed, before=len(runs))
-        left = _embeds(content)
-        if left != parts.total:
-            raise ApETError("apet.vllm", f"{left} placeholders of {update.modality}", f"{parts.total}")
+        kept = _embeds(content)
+        if kept != parts.total:
+            raise ApETError("apet.vllm", f"{kept} placeholders of {update.modality}", f"{parts.total}")
         field = MultiModalBatchedField(keep_on_cpu=True)
         for name, value in ((PARTS, parts.of), (KEPT, parts.kept), (WEIGHT, torch.tensor(parts.weight))):
             item[name] = MultiModalFieldElem(value, field)

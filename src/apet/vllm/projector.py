@@ -34,11 +34,11 @@ class ProjectorModel(CompressingModel):
         features = self._process_image_pixels(self._parse_and_validate_image_input(**kwargs))
         if parts is None:
             raise ApETError("apet.vllm", "pixels whose budget was not decided", "those of the processor")
-        found = compress_items(self.apet_method, list(features), self.apet_told(kwargs, parts))
-        projected = self.multi_modal_projector(torch.cat([item.rows for item in found]))
-        rows = projected.split([len(item.rows) for item in found])
+        compressed = compress_items(self.apet_method, list(features), self.apet_told(kwargs, parts))
+        projected = self.multi_modal_projector(torch.cat([item.rows for item in compressed]))
+        rows = projected.split([len(item.rows) for item in compressed])
         return self.apet_finish(
-            [Short(*pair) for pair in zip(rows, (item.indices for item in found), strict=True)], kwargs
+            [Short(*pair) for pair in zip(rows, (item.indices for item in compressed), strict=True)], kwargs
         )
 
     def get_mm_lora_token_counts(

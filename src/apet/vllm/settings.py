@@ -92,15 +92,15 @@ def server_method(config: Any) -> Method:
     from apet.core.words import one_of
     from apet.methods import METHODS
 
-    given = getattr(config, _CONFIG, None)
-    if given is None:
+    settings = getattr(config, _CONFIG, None)
+    if settings is None:
         keep = keep_of_environment()
         if keep is None:
             raise ApETError("apet.vllm", "a model under compression without a budget", _EXAMPLE)
-        given = {"keep": keep}
-    if not isinstance(given, Mapping) or "keep" not in given:
-        raise ApETError("apet.vllm", f'"apet": {given!r}', _EXAMPLE)
-    options = dict(given)
+        settings = {"keep": keep}
+    if not isinstance(settings, Mapping) or "keep" not in settings:
+        raise ApETError("apet.vllm", f'"apet": {settings!r}', _EXAMPLE)
+    options = dict(settings)
     name = options.pop("method", "apet")
     if name not in METHODS:
         raise ApETError("apet.vllm", f"method={name!r}", one_of(sorted(METHODS), str(name)))
@@ -110,11 +110,11 @@ def server_method(config: Any) -> Method:
         raise ApETError("apet.vllm", f"{unknown[0]!r} for {name}", one_of(sorted(known), unknown[0]))
     method = METHODS[name](**options)
     if not method.blind or method.needs - {"places"}:
-        told = "the prompt" if not method.blind else " and ".join(sorted(method.needs))
+        reasons = "the prompt" if not method.blind else " and ".join(sorted(method.needs))
         expected = (
             "a method that decides by the visual tokens alone: the server keeps an image for every prompt"
         )
-        raise ApETError("apet.vllm", f"method={name!r}, which is told {told}", expected)
+        raise ApETError("apet.vllm", f"method={name!r}, which is told {reasons}", expected)
     return method
 
 

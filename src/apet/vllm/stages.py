@@ -37,20 +37,20 @@ class Stages:
         positions: Tensor,
         intermediate_tensors: Any = None,
         inputs_embeds: Tensor | None = None,
-        **rest: Any,
+        **more: Any,
     ) -> Any:
         """Runs a stage, with positions of as many axes as the language model takes."""
         if not self.apet_own:
             return super().forward(  # type: ignore[misc]
-                input_ids, positions, intermediate_tensors, inputs_embeds, **rest
+                input_ids, positions, intermediate_tensors, inputs_embeds, **more
             )
         if intermediate_tensors is not None:
-            found = dict(intermediate_tensors.items())
-            positions = found.pop(_POSITIONS).T.contiguous()  # kernels read them as they lie
-            intermediate_tensors = type(intermediate_tensors)(found)
-        own = positions[0] if self.apet_axes == 1 else positions
+            tensors = dict(intermediate_tensors.items())
+            positions = tensors.pop(_POSITIONS).T.contiguous()  # kernels read them as they lie
+            intermediate_tensors = type(intermediate_tensors)(tensors)
+        model_positions = positions[0] if self.apet_axes == 1 else positions
         out = super().forward(  # type: ignore[misc]
-            input_ids, own, intermediate_tensors, inputs_embeds, **rest
+            input_ids, model_positions, intermediate_tensors, inputs_embeds, **more
         )
         if not isinstance(out, Tensor) and hasattr(out, "tensors"):
             out[_POSITIONS] = positions.T.contiguous()

@@ -37,7 +37,7 @@ def _squares(of: Tensor) -> Tensor:
 
 def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
     """Row and column ``(N, 2)`` in LLaVA-NeXT's packing: a square, then rows of tiles with newlines."""
-    found = []
+    places = []
     for own in parts:
         of = own.of.long()
         where = _squares(torch.where(of == 0, of, -1))
@@ -46,8 +46,8 @@ def from_newlines(parts: Sequence[Parts]) -> list[Tensor]:
         order = torch.arange(len(of))
         begins = torch.where(newline, order + 1, 0).cummax(0).values.clamp(min=int((of == 0).sum()))
         tiles = torch.stack((row, order - begins), dim=1)
-        found.append(torch.where((of > 0).unsqueeze(1), tiles, where))
-    return found
+        places.append(torch.where((of > 0).unsqueeze(1), tiles, where))
+    return places
 
 
 def in_grids(grids: Iterable[Sequence[int]], merge: int = 1) -> list[Tensor]:
@@ -68,15 +68,15 @@ def places_in(where: Tensor, part: Tensor, device: torch.device) -> Places:
         part: ``(n,)`` the tokens, on the CPU, ascending.
         device: Where to put the places.
     """
-    own = where[part]
+    row_column = where[part]
     # A frame begins where the order by rows and columns begins anew.
-    down, right = own.diff(dim=0).unbind(dim=1)
+    down, right = row_column.diff(dim=0).unbind(dim=1)
     begins = (down < 0) | ((down == 0) & (right <= 0))
     frame = torch.nn.functional.pad(begins.long().cumsum(0), (1, 0))
     frames = int(frame[-1]) + 1
-    places, blank = frame[:, None].expand_as(own), own.new_zeros(frames, 2)
-    own = own - blank.scatter_reduce(0, places, own, "amin", include_self=False)[frame]
-    sizes = blank.scatter_reduce(0, places, own, "amax", include_self=False) + 1
-    index = torch.cat((frame.unsqueeze(1), own), dim=1)
+    places, blank = frame[:, None].expand_as(row_column), row_column.new_zeros(frames, 2)
+    row_column = row_column - blank.scatter_reduce(0, places, row_column, "amin", include_self=False)[frame]
+    sizes = blank.scatter_reduce(0, places, row_column, "amax", include_self=False) + 1
+    index = torch.cat((frame.unsqueeze(1), row_column), dim=1)
     extents = tuple((height, width) for height, width in sizes.tolist())
     return Places(index[None].to(device, non_blocking=True), extents, video=frames > 1)

@@ -35,6 +35,7 @@ def mask_behind(
     """
     queries, keys = hidden.shape[1], valid.shape[1]
     if cache is not None:
+        # A compressed cache tells those before stage 2.
         keys = cache.get_mask_sizes(queries, number)[0]
         keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
     past = valid.shape[1] - queries
@@ -51,13 +52,13 @@ def fit_step(
         valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
         return mask_behind(config, number, hidden, cache, valid, record)
     width = mask.shape[-1]
+    keys = width - first + second.shape[1]
     if mask.dim() == 4 and is_static(cache):
-        return remap_keys(mask, continue_index(second, width, width, first))
-    held = cache.get_query_offset(number) + queries
-    if mask.dim() == 4 and width != held:
+        keys = width
+    elif mask.dim() == 4 and width != (held := cache.get_query_offset(number) + queries):
         raise ApETError(
             "forward",
             f"stage 2 with a mask of {width} columns where the cache holds {held}",
             "generation within the sliding window, or a method without stage 2",
         )
-    return remap_keys(mask, continue_index(second, width - first + second.shape[1], width, first))
+    return remap_keys(mask, continue_index(second, keys, width, first))

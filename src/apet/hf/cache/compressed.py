@@ -121,11 +121,11 @@ def adopt(cache: Any, record: CacheRecord) -> None:
 
 def _compressed(plain: type) -> type:
     """The compressed class over a cache class."""
-    found = _CLASSES.get(plain)
-    if found is None:
+    compressed = _CLASSES.get(plain)
+    if compressed is None:
         made = type(f"Compressed{plain.__name__}", (_CompressedCache, plain), {"__module__": __name__})
-        found = _CLASSES.setdefault(plain, made)
-    return found
+        compressed = _CLASSES.setdefault(plain, made)
+    return compressed
 
 
 def _blank(plain: type) -> Any:

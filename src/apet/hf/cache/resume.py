@@ -51,8 +51,8 @@ def translate_step(kwargs: dict[str, Any], cache: Any, record: CacheRecord) -> d
 
     Positions that would be counted by a mask must be given, since the translated mask has fewer ones.
     """
-    given = kwargs.get("inputs_embeds")
-    queries = (kwargs["input_ids"] if given is None else given).shape[1]
+    embeds = kwargs.get("inputs_embeds")
+    queries = (kwargs["input_ids"] if embeds is None else embeds).shape[1]
     new = {**kwargs, "attention_mask": _fit(kwargs.get("attention_mask"), record, cache, queries)}
     for name in _PER_TOKEN:
         kinds = kwargs.get(name)

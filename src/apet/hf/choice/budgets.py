@@ -41,7 +41,7 @@ def stage1_counts(
     Raises:
         ApETError: If a budget does not fit a segment, or stage 2 asks for more than stage 1 leaves.
     """
-    fixed = [own for segment in segments if (own := method.stage1(segment.tokens)) is not None]
+    fixed = [count for segment in segments if (count := method.stage1(segment.tokens)) is not None]
     if len(fixed) == len(segments):
         _check_order(method, segments, fixed)
         return Allocation(fixed, [], how_to_read())
@@ -55,8 +55,10 @@ def stage1_counts(
     groups = _groups(segments, total, counts) if budget.sharing == "shared" else None
     kinds = [context.kind for context in contexts]
 
-    def measure(numbers: list[int], own: Tensor, limit: int) -> Measured:
-        return method.measure(own, limit, Context.stack([contexts[n] for n in numbers]) if contexts else None)
+    def measure(numbers: list[int], stacked: Tensor, limit: int) -> Measured:
+        return method.measure(
+            stacked, limit, Context.stack([contexts[n] for n in numbers]) if contexts else None
+        )
 
     return allocate(budget, tokens, segments, measure, even, groups, kinds)
 
@@ -66,7 +68,7 @@ def _groups(segments: Sequence[Segment], total: int, counts: Sequence[int] | Non
     if counts is None:
         raise outside_a_prompt("budget='shared'")
     rows = prompt_numbers(segments, total, counts)
-    return [[number for number, own in enumerate(rows) if own == row] for row in sorted(set(rows))]
+    return [[number for number, prompt in enumerate(rows) if prompt == row] for row in sorted(set(rows))]
 
 
 def prompt_numbers(segments: Sequence[Segment], total: int, counts: Sequence[int]) -> list[int]:

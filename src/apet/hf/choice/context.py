@@ -66,10 +66,10 @@ def places_of(segment: Segment, grids: Sequence[Grid], among: Tensor | None = No
         inside = (down >= 0) & (down < grid.rows) & (right < grid.columns)
         if not bool(inside.any()):
             continue
-        own = torch.stack((torch.full_like(down, len(extents)), down, right), dim=1)[inside]
-        own[:, 1:] -= own[:, 1:].amin(dim=0)
-        index[inside] = own
-        height, width = own[:, 1:].amax(dim=0).tolist()
+        index_inside = torch.stack((torch.full_like(down, len(extents)), down, right), dim=1)[inside]
+        index_inside[:, 1:] -= index_inside[:, 1:].amin(dim=0)
+        index[inside] = index_inside
+        height, width = index_inside[:, 1:].amax(dim=0).tolist()
         extents.append((height + 1, width + 1))
     if bool((index < 0).any()):
         raise no_grid("forward", f"{segment.modality} tokens that lie in no grid")
@@ -89,10 +89,10 @@ def no_grid(operation: str, got: str) -> ApETError:
 
 def _moved(places: Sequence[Places], where: Sequence[Tensor]) -> list[Places]:
     """The same on the device of the tokens, by one copy."""
-    flat = torch.cat([one.index[0] for one in places]).to(where[0].device)
-    split = flat.split([one.index.shape[1] for one in places])
+    flat = torch.cat([place.index[0] for place in places]).to(where[0].device)
+    split = flat.split([place.index.shape[1] for place in places])
     pairs = zip(places, split, strict=True)
-    return [Places(index[None], one.extents, one.video) for one, index in pairs]
+    return [Places(index[None], place.extents, place.video) for place, index in pairs]
 
 
 def _of(attention: Attention | None, where: Tensor) -> Attention | None:

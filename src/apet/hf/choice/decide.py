@@ -83,26 +83,26 @@ def decide(
         [torch.stack(copy) for copy in zip(*(places[number] for number in members), strict=True)]
         for members in groups.values()
     ]
-    owns = [tokens[0][where[0]] for where in wheres]
-    known = look_once(owns, "forward", "image")
-    for ((length, keep, _), members), where, own in zip(groups.items(), wheres, owns, strict=True):
-        with torch.no_grad(), reading(known), Clock(own.device) as clock:
-            told = Context.stack([contexts[number] for number in members]) if contexts else None
-            found = Measured.batch([measured[number] for number in members]) if measured else None
-            selection = method.decided(own.detach(), keep, found, told)
+    groups_tokens = [tokens[0][where[0]] for where in wheres]
+    how = look_once(groups_tokens, "forward", "image")
+    for ((length, keep, _), members), where, group in zip(groups.items(), wheres, groups_tokens, strict=True):
+        with torch.no_grad(), reading(how), Clock(group.device) as clock:
+            context = Context.stack([contexts[number] for number in members]) if contexts else None
+            measured_group = Measured.batch([measured[number] for number in members]) if measured else None
+            selection = method.decided(group.detach(), keep, measured_group, context)
         stays = [copy.gather(1, selection.indices) for copy in where]
         lost += [copy.flatten() for copy in where]
         kept += [copy.flatten() for copy in stays]
-        for place, (copy, left) in enumerate(zip(where, stays, strict=True)):
+        for place, (copy, staying) in enumerate(zip(where, stays, strict=True)):
             for number, x in enumerate(tokens):
                 if not method.merge:
-                    merged = x[left]
+                    merged = x[staying]
                 else:
-                    merged = selection.apply(x[copy] if place or number else own, dim=1)
+                    merged = selection.apply(x[copy] if place or number else group, dim=1)
                 values[number].append(merged)
-        for number, ours in zip(members, zip(*stays, strict=True), strict=True):
-            slots[number] = tuple(ours)
-        names = _named(candidates, members, length, own.device)
+        for number, own_slots in zip(members, zip(*stays, strict=True), strict=True):
+            slots[number] = tuple(own_slots)
+        names = _named(candidates, members, length, group.device)
         mixes = [None] * len(members) if selection.mix is None else selection.mix
         parts = zip(
             names.gather(1, selection.indices),

@@ -110,38 +110,38 @@ def _read(output: Any) -> Any:
     return next((x for name in _FIELDS if (x := getattr(output, name, None)) is not None), None)
 
 
-def _parts(found: Any) -> list[Tensor]:
+def _parts(features: Any) -> list[Tensor]:
     """Entries of the features: those of a list, or along the first dimension of a tensor ``(B, N, D)``."""
-    if isinstance(found, Tensor):
-        return [found] if found.dim() < 3 else list(found)
-    if isinstance(found, list | tuple) and all(isinstance(part, Tensor) for part in found):
-        return list(found)
+    if isinstance(features, Tensor):
+        return [features] if features.dim() < 3 else list(features)
+    if isinstance(features, list | tuple) and all(isinstance(part, Tensor) for part in features):
+        return list(features)
     return []
 
 
-def _one(found: Any, rows: Tensor) -> Any:
+def _one(features: Any, rows: Tensor) -> Any:
     """Rows as a single entry, in the form that the entries had."""
-    if isinstance(found, Tensor):
-        return rows if found.dim() < 3 else rows[None]
-    return type(found)([rows])
+    if isinstance(features, Tensor):
+        return rows if features.dim() < 3 else rows[None]
+    return type(features)([rows])
 
 
-def _flat(found: Any, parts: list[Tensor]) -> Tensor:
+def _flat(features: Any, parts: list[Tensor]) -> Tensor:
     """All rows as one matrix; a single tensor is not copied."""
-    if len(parts) > 1 and not isinstance(found, Tensor):
+    if len(parts) > 1 and not isinstance(features, Tensor):
         return torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])
-    whole = found if isinstance(found, Tensor) else parts[0]
+    whole = features if isinstance(features, Tensor) else parts[0]
     return whole.reshape(-1, whole.shape[-1])
 
 
-def _like(found: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
-    if isinstance(found, Tensor):
-        lead = found.shape[:-1] if sizes is None else (*found.shape[:-2], -1)
+def _like(features: Any, rows: Tensor, sizes: Sequence[int] | None) -> Any:
+    if isinstance(features, Tensor):
+        lead = features.shape[:-1] if sizes is None else (*features.shape[:-2], -1)
         return rows.view(*lead, rows.shape[-1])
     if sizes is not None:
-        return type(found)(rows.split(list(sizes)))
-    split = rows.split([part.shape[:-1].numel() for part in found])
-    return type(found)(x.view(part.shape) for x, part in zip(split, found, strict=True))
+        return type(features)(rows.split(list(sizes)))
+    split = rows.split([part.shape[:-1].numel() for part in features])
+    return type(features)(x.view(part.shape) for x, part in zip(split, features, strict=True))
 
 
 def scattered(short: Tensor, kept: Tensor, total: int) -> Tensor:
@@ -151,6 +151,6 @@ def scattered(short: Tensor, kept: Tensor, total: int) -> Tensor:
 
 def versions(output: Any) -> tuple[tuple[Tensor, int], ...]:
     """The tensors of the features in an output, with their versions, which change with them."""
-    found = _read(output)
-    tensors = [found] if isinstance(found, Tensor) else _parts(found)
+    features = _read(output)
+    tensors = [features] if isinstance(features, Tensor) else _parts(features)
     return tuple((x, -1 if x.is_inference() else x._version) for x in tensors)

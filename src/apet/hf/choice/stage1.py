@@ -61,19 +61,19 @@ def compress_segments(
     Raises:
         ApETError: If the method refuses the tokens or the budget.
     """
-    own = [rows_of(segment) for segment in segments]
+    rows_by_segment = [rows_of(segment) for segment in segments]
     outside = torch.ones(len(rows), dtype=torch.bool, device="cpu")
-    for one in own:
-        outside[one] = False
+    for segment_rows in rows_by_segment:
+        outside[segment_rows] = False
     # All that the device has to be told of places goes there at once.
-    places = _moved([*own, outside.nonzero()[:, 0]], rows.device)
-    others = places.pop()
+    places = _moved([*rows_by_segment, outside.nonzero()[:, 0]], rows.device)
+    outside_places = places.pop()
     with Clock(rows.device) as counting:
-        tokens = [_tokens(rows, *pair) for pair in zip(own, places, strict=True)]
+        tokens = [_tokens(rows, *pair) for pair in zip(rows_by_segment, places, strict=True)]
         contexts = told.contexts(method, places)
         keeps = stage1_counts(method, tokens, segments, len(rows), counts, contexts)
     with reading(keeps.reading):
-        found = decide(
+        decision = decide(
             method,
             [rows, *deep],
             [(place,) for place in places],
@@ -81,26 +81,26 @@ def compress_segments(
             contexts=contexts,
             measured=keeps.measured,
         )
-    if found is None:
+    if decision is None:
         return Compressed((None,) * len(segments), None, rows, deep)
     stages = tuple(
         None if stage is None else replace(stage, counting=(counting, len(segments)))
-        for stage in found.stages
+        for stage in decision.stages
     )
     whole = [place for place, stage in zip(places, stages, strict=True) if stage is None]
-    untouched = torch.cat([*whole, others])
-    left, order = torch.cat([found.kept, untouched]).sort()
+    untouched = torch.cat([*whole, outside_places])
+    kept, order = torch.cat([decision.kept, untouched]).sort()
     short, *deep_short = (
         torch.cat([values, x[untouched]])[order]
-        for x, values in zip((rows, *deep), found.values, strict=True)
+        for x, values in zip((rows, *deep), decision.values, strict=True)
     )
-    return Compressed(stages, left, short, tuple(deep_short))
+    return Compressed(stages, kept, short, tuple(deep_short))
 
 
-def _tokens(rows: Tensor, own: Tensor, place: Tensor) -> Tensor:
+def _tokens(rows: Tensor, numbers: Tensor, place: Tensor) -> Tensor:
     """The tokens ``(N, d)`` of a segment; not copied where they stand in a row."""
-    first, last = int(own[0]), int(own[-1])
-    return rows[first : last + 1] if last - first + 1 == len(own) else rows[place]
+    first, last = int(numbers[0]), int(numbers[-1])
+    return rows[first : last + 1] if last - first + 1 == len(numbers) else rows[place]
 
 
 def _moved(parts: Sequence[Tensor], device: torch.device) -> list[Tensor]:

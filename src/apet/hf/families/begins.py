@@ -33,9 +33,9 @@ def by_mark(side: Literal["before", "after"], of: Literal["first", "last"]) -> B
     """
 
     def begins(ids: Tensor, tiles: Sequence[tuple[int, int]]) -> list[bool]:
-        known: list[int] = ids.tolist()
+        tokens: list[int] = ids.tolist()
         places = [first - 1 if side == "before" else last + 1 for first, last in tiles]
-        marks = [known[place] if 0 <= place < len(known) else None for place in places]
+        marks = [tokens[place] if 0 <= place < len(tokens) else None for place in places]
         if of == "first":
             return [mark == marks[0] for mark in marks]
         return [True, *(mark == marks[-1] for mark in marks[:-1])]

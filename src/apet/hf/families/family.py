@@ -119,8 +119,8 @@ class Family:
         """
         from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-        found = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(self.model_type, ())
-        return (found,) if isinstance(found, str) else tuple(found)
+        names = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(self.model_type, ())
+        return (names,) if isinstance(names, str) else tuple(names)
 
     @property
     def inputs(self) -> tuple[str, ...]:

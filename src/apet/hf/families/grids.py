@@ -48,11 +48,13 @@ def merged(argument: str, merge: Callable[[Any], int] | str | None = None) -> Gr
                 visual.base.config.vision_config.spatial_merge_size if merge is None else merge(visual.base)
             )
             sides = [side] * len(entries)
-        found = []
+        by_image = []
         for parts, (_, height, width), side in zip(images, entries, sides, strict=True):
             rows, columns = int(height) // side, int(width) // side
-            found.append([Grid(rows, columns, int(part[0]), frame=frame) for frame, part in enumerate(parts)])
-        return found
+            by_image.append(
+                [Grid(rows, columns, int(part[0]), frame=frame) for frame, part in enumerate(parts)]
+            )
+        return by_image
 
     return grids
 
@@ -81,7 +83,7 @@ def packed(visual: Visual, images: Sequence[Sequence[Tensor]]) -> list[list[Grid
 
     The newline behind every row is no token of the grid: the first gap in the row numbers tells its width.
     """
-    found = []
+    by_image = []
     sizes = torch.as_tensor(visual.arguments["image_sizes"]).tolist()
     for (base, *tiles), size in zip(images, sizes, strict=True):
         side = math.isqrt(len(base))
@@ -92,8 +94,8 @@ def packed(visual: Visual, images: Sequence[Sequence[Tensor]]) -> list[list[Grid
             columns = int(gaps[0]) + 1 if len(gaps) else len(rows)
             down, area = len(rows) // columns, _unpadded(visual.base, size)
             grids.append(Grid(down, columns, int(rows[0]), columns + 1, area=area, title="details"))
-        found.append(grids)
-    return found
+        by_image.append(grids)
+    return by_image
 
 
 def _unpadded(base: Any, size: list[int]) -> tuple[float, float, float, float]:

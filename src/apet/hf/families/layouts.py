@@ -94,8 +94,8 @@ def anyres(visual: Visual) -> list[list[Tensor]]:
     options: dict[str, Any] = {"image_newline": torch.full((2,), -9.0)}
     for name in inspect.signature(base.pack_image_features).parameters:
         if name.startswith("vision_"):  # generate leaves them to the config
-            given = arguments.get(name)
-            options[name] = getattr(config, name) if given is None else given
+            argument = arguments.get(name)
+            options[name] = getattr(config, name) if argument is None else argument
     packed = base.pack_image_features(tiles, sizes, **options)
     packed = packed[0] if isinstance(packed, tuple) else packed
     images, start = [], 0

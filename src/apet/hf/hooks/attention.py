@@ -129,7 +129,7 @@ def _encoder_attention(base: Any, family: Family, method: Attended) -> list[Any]
     numbers = [min(number + 1, len(layers) - 1) if method.asking == "joined" else number]
     if method.asking == "all":
         numbers.append(method.middle(len(layers)))
-    return [part for one in numbers for part in layers[one].children() if _has_keys(part)]
+    return [part for layer_number in numbers for part in layers[layer_number].children() if _has_keys(part)]
 
 
 def _has_keys(module: nn.Module) -> bool:
@@ -152,8 +152,8 @@ def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
         last = valid.shape[1] - 1 - valid.flip(1).long().argmax(dim=1)
         rows = torch.arange(len(valid), device=weights.device)
         held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
-        mine = weights[rows, :, last, held : held + valid.shape[1]]
-        prompt.attention = mine.detach().float().mean(dim=1)
+        own_weights = weights[rows, :, last, held : held + valid.shape[1]]
+        prompt.attention = own_weights.detach().float().mean(dim=1)
 
     return after
 

@@ -153,40 +153,40 @@ class BaseHooks(Hooks):
         ids, tokens = kwargs.get("input_ids"), _tokens(kwargs)
         mask, positions = kwargs.get("attention_mask"), kwargs.get("position_ids")
         rows, length = tokens.shape[:2]
-        wanted = [tokens] if ids is not None else [_embedded(base, tokens, kind) for kind in present]
+        tensors = [tokens] if ids is not None else [_embedded(base, tokens, kind) for kind in present]
         if masked := isinstance(mask, Tensor) and mask.dim() == 2:
-            wanted.append(mask[:, -length:].expand(rows, -1) != 0)
+            tensors.append(mask[:, -length:].expand(rows, -1) != 0)
         text = _text_positions(positions, self.config)
         if packs := text is not None and mask is None and not tokens_in(cache_in(kwargs)):
-            wanted.append(text.expand(rows, -1))
-        found = _on_host(wanted)
-        samples = samples_of(found.pop()) if packs else None
-        real = found.pop().bool() if masked else torch.ones(rows, length, dtype=torch.bool, device="cpu")
+            tensors.append(text.expand(rows, -1))
+        on_host = _on_host(tensors)
+        samples = samples_of(on_host.pop()) if packs else None
+        real = on_host.pop().bool() if masked else torch.ones(rows, length, dtype=torch.bool, device="cpu")
         if ids is None:
-            places = [one.bool() for one in found]
+            places = [tensor.bool() for tensor in on_host]
         else:
-            places = [found[0] == getattr(base.config, kind.placeholder) for kind in present]
+            places = [on_host[0] == getattr(base.config, kind.placeholder) for kind in present]
         placeholders = {kind.name: place for kind, place in zip(present, places, strict=True)}
         pixels = {kind.name: kwargs.get(kind.pixels) for kind in present}
-        return Call(self.lease, placeholders, real, samples, pixels, ids=None if ids is None else found[0])
+        return Call(self.lease, placeholders, real, samples, pixels, ids=None if ids is None else on_host[0])
 
     def _with_features(self, kwargs: dict[str, Any], call: Call) -> dict[str, Any]:
         """Take in features that were encoded before, and drop tokens of those of which none were yet."""
-        given = {name: x for name, x in (kwargs.get("mm_encoder_outputs") or {}).items() if x is not None}
+        outputs = {name: x for name, x in (kwargs.get("mm_encoder_outputs") or {}).items() if x is not None}
         generation = generation_in_progress.get()
         for kind in self.family.modalities:
-            features = given.get(kind.name)
+            features = outputs.get(kind.name)
             if features is None:
                 continue
             encoded = encoded_of(features)
             if encoded is None and generation is not None and generation.lease is self.lease:
                 encoded = generation.encoded.get(kind.name)  # offloading rebuilds the output object
             if encoded is None:
-                given[kind.name], encoded = self.vision.again(features, kind)
+                outputs[kind.name], encoded = self.vision.again(features, kind)
             if encoded.lease is not self.lease:
                 raise not_ours(kind)
             call.encoded[kind.name] = encoded
-        return {**kwargs, "mm_encoder_outputs": given} if given else kwargs
+        return {**kwargs, "mm_encoder_outputs": outputs} if outputs else kwargs
 
 
 ENTRIES.add(BaseHooks._prefill.__code__)
@@ -238,7 +238,7 @@ def _text_positions(positions: Any, config: Any) -> Tensor | None:
 
 def _on_host(tensors: list[Tensor]) -> list[Tensor]:
     """Tensors of one shape as whole numbers on the CPU, by one transfer."""
-    devices = {one.device for one in tensors}
+    devices = {tensor.device for tensor in tensors}
     if len(devices) > 1:
-        return [one.to("cpu", torch.long) for one in tensors]
-    return list(torch.stack([one.long() for one in tensors]).cpu())
+        return [tensor.to("cpu", torch.long) for tensor in tensors]
+    return list(torch.stack([tensor.long() for tensor in tensors]).cpu())

@@ -59,20 +59,20 @@ class _Images:
         rows = _rows(self.placeholders, start, stop)
         if not len(rows):
             return None
-        own = _rows(self.placeholders[:: self.copies], start, stop)
+        chunk_rows = _rows(self.placeholders[:: self.copies], start, stop)
         numbers = {
             placed.number
             for placed in self.placed
             if placed.row % self.copies == 0 and start <= int(placed.columns[0]) < stop
         }
         segments = [
-            replace(segment, rows=torch.searchsorted(own, rows_of(segment)))
+            replace(segment, rows=torch.searchsorted(chunk_rows, rows_of(segment)))
             for number in sorted(numbers)
             for segment in (self.encoded.segments[number],)
         ]
         stages = tuple(self.encoded.stages[number] for number in sorted(numbers))
         output = self.features.part(rows)
-        attach(output, replace(self.encoded, total=len(own), segments=tuple(segments), stages=stages))
+        attach(output, replace(self.encoded, total=len(chunk_rows), segments=tuple(segments), stages=stages))
         return output
 
 
@@ -127,23 +127,25 @@ def wrap_prefill(
             for modality in family.modalities
             if encoder_outputs.get(modality.name) is not None
         }
-        spans = [span for one in images.values() for span in one.spans()]
+        spans = [span for image in images.values() for span in image.spans()]
         whole, generation = copy.copy(generation_config), generation_in_progress.get()
         whole.prefill_chunk_size = None
         output = None
         for number, (start, stop) in enumerate(chunks(ids.shape[1], size, spans)):
             parts = {
-                name: part for name, one in images.items() if (part := one.part(start, stop)) is not None
+                name: part for name, image in images.items() if (part := image.part(start, stop)) is not None
             }
-            given = {**model_kwargs, "mm_encoder_outputs": parts}
+            step_kwargs = {**model_kwargs, "mm_encoder_outputs": parts}
             for name in _PER_TOKEN:
-                if (value := given.get(name)) is not None:
-                    given[name] = value[..., : value.shape[-1] - (ids.shape[1] - stop)]
+                if (value := step_kwargs.get(name)) is not None:
+                    step_kwargs[name] = value[..., : value.shape[-1] - (ids.shape[1] - stop)]
             whole._mask_length = seen + stop
             if generation is not None and generation.lease is lease:
                 generation.chunk = number
-                generation.encoded = {name: found for name, x in parts.items() if (found := encoded_of(x))}
-            output = original(ids[:, start:stop], whole, given, is_first_iteration)
+                generation.encoded = {
+                    name: encoded for name, x in parts.items() if (encoded := encoded_of(x))
+                }
+            output = original(ids[:, start:stop], whole, step_kwargs, is_first_iteration)
         return output
 
     return prefill

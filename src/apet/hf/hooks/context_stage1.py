@@ -69,11 +69,11 @@ def told_at_stage1(
         places = [places_of(segment, grids[segment.image]) for segment in segments]
     if "prompt" in method.needs:
         if around is None or around.ids is None:
-            asked = f"{type(method).__name__}, which is told the prompt,"
-            raise outside_a_prompt(asked, "a method that does not look at the prompt, such as Spread")
+            wanted = f"{type(method).__name__}, which is told the prompt,"
+            raise outside_a_prompt(wanted, "a method that does not look at the prompt, such as Spread")
         embedded = [
-            base.get_input_embeddings()(own.to(base.get_input_embeddings().weight.device)).detach()
-            for own in _texts(base, family, around, around.ids)
+            base.get_input_embeddings()(text.to(base.get_input_embeddings().weight.device)).detach()
+            for text in _texts(base, family, around, around.ids)
         ]
         numbers = prompt_numbers(segments, len(rows), around.counts)
         prompts = [embedded[number][None].to(rows.device, rows.dtype) for number in numbers]
@@ -89,9 +89,9 @@ def _texts(base: Any, family: Family, around: Around, ids: Tensor) -> list[Tenso
     if around.real is not None:
         text &= around.real
     if around.samples is None:
-        return [row[own] for row, own in zip(ids, text, strict=True)]
+        return [row[is_text] for row, is_text in zip(ids, text, strict=True)]
     return [
-        row[own & (sample == number)]
-        for row, own, sample in zip(ids, text, around.samples, strict=True)
+        row[is_text & (sample == number)]
+        for row, is_text, sample in zip(ids, text, around.samples, strict=True)
         for number in range(int(sample.max()) + 1)
     ]

@@ -47,29 +47,29 @@ def told_inside(
         for number in numbers:
             segment = call.segments[number]
             grids = call.encoded[segment.modality].grids_of(segment)
-            left = originals_of(call, prompt, number)
-            among = torch.arange(segment.tokens, device=device) if left is None else left.to(device)
+            originals = originals_of(call, prompt, number)
+            among = torch.arange(segment.tokens, device=device) if originals is None else originals.to(device)
             places.append(places_of(segment, grids, among))
     if method.needs & {"prompt", "decoder"}:
         text, samples = _text_slots(call, prompt)
-        rows = {one.number: one for one in reversed(call.placed)}
-        owns = []
+        rows = {placed.number: placed for placed in reversed(call.placed)}
+        texts = []
         for number in numbers:
             row = rows[number].row
-            own = text[row].to(device)
+            is_text = text[row].to(device)
             if samples is not None and call.samples is not None:
                 sample = int(call.samples[row, rows[number].columns[0]])
-                own = own & (samples[row].to(device) == sample)
-            owns.append((row, own))
+                is_text = is_text & (samples[row].to(device) == sample)
+            texts.append((row, is_text))
         if "prompt" in method.needs:
-            prompts = [hidden[row][own].detach()[None] for row, own in owns]
+            prompts = [hidden[row][is_text].detach()[None] for row, is_text in texts]
         if "decoder" in method.needs:
             states, norms = decoder()
             order = torch.arange(hidden.shape[1], device=device)
-            for (row, own), where in zip(owns, slots.values(), strict=True):
-                behind = own & (order > where[-1] - row * hidden.shape[1])
-                mine = states.flatten(0, 1)[where][None], norms.flatten()[where][None]
-                decoders.append(Decoder(*mine, states[row][behind][None], norms[row][behind][None]))
+            for (row, is_text), where in zip(texts, slots.values(), strict=True):
+                behind = is_text & (order > where[-1] - row * hidden.shape[1])
+                visual = states.flatten(0, 1)[where][None], norms.flatten()[where][None]
+                decoders.append(Decoder(*visual, states[row][behind][None], norms[row][behind][None]))
     if "attention" in method.needs:
         attention = from_last_token(prompt, device)
     return Told(places, prompts, attention, decoders).contexts(method, list(slots.values()))

@@ -48,26 +48,26 @@ def guard_generate(
     signature, head, lease = inspect.signature(original), weakref.ref(model), vision.lease
 
     def generate(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind_partial(*args, **kwargs).arguments
-        given |= given.pop("kwargs", {})
-        options = _Options(head(), given)
-        cache, images = cache_in(given), modalities_in(given, family)
+        arguments = signature.bind_partial(*args, **kwargs).arguments
+        arguments |= arguments.pop("kwargs", {})
+        options = _Options(head(), arguments)
+        cache, images = cache_in(arguments), modalities_in(arguments, family)
         claim(record_of(cache), lease)
         if images:
-            check_options(head(), family, given, options)
+            check_options(head(), family, arguments, options)
             check_last_token(options, session.method)
         elif record_of(cache) is None and tokens_in(cache):
-            _check_placeholders(head(), family, _ids(given))
+            _check_placeholders(head(), family, _ids(arguments))
         session.begin()
-        own_loop = given.get("custom_generate") is not None  # which may encode for itself
-        ids = _ids(given)
-        generation = Generation(lease, _rows(given), ids, _real(given, ids), encodes=not own_loop)
+        own_loop = arguments.get("custom_generate") is not None  # which may encode for itself
+        ids = _ids(arguments)
+        generation = Generation(lease, _rows(arguments), ids, _real(arguments, ids), encodes=not own_loop)
         with (
             running(call_in_progress, None),
             running(encoding_in_progress, None),
             running(generation_in_progress, generation),
         ):
-            features = given.get("mm_encoder_outputs")
+            features = arguments.get("mm_encoder_outputs")
             if features:
                 kwargs["mm_encoder_outputs"] = _decided(features, family, vision, generation)
             return original(*args, **kwargs)
@@ -79,9 +79,9 @@ def guard_generate(
 class _Options:
     """What a call of ``generate`` asks for, wherever it says so: an argument, its config, the model's."""
 
-    def __init__(self, model: Any, given: dict[str, Any]) -> None:
-        self.given = given
-        self.config = given.get("generation_config") or model.generation_config
+    def __init__(self, model: Any, arguments: dict[str, Any]) -> None:
+        self.given = arguments
+        self.config = arguments.get("generation_config") or model.generation_config
 
     def __call__(self, name: str) -> Any:
         return self.given[name] if name in self.given else getattr(self.config, name, None)
@@ -91,14 +91,14 @@ def _decided(
     features: dict[str, Any], family: Family, vision: VisionHooks, generation: Generation
 ) -> dict[str, Any]:
     """Features that a caller encoded before, with stage 1's decisions on them."""
-    found = dict(features)
+    decided = dict(features)
     for kind in family.modalities:
-        if found.get(kind.name) is not None and encoded_of(found[kind.name]) is None:
-            found[kind.name], generation.encoded[kind.name] = vision.again(found[kind.name], kind)
-    return found
+        if decided.get(kind.name) is not None and encoded_of(decided[kind.name]) is None:
+            decided[kind.name], generation.encoded[kind.name] = vision.again(decided[kind.name], kind)
+    return decided
 
 
-def check_options(model: Any, family: Family, given: dict[str, Any], options: _Options) -> None:
+def check_options(model: Any, family: Family, arguments: dict[str, Any], options: _Options) -> None:
     """Refuse ways to generate from images that cannot be right, before anything is encoded.
 
     Raises:
@@ -112,13 +112,13 @@ def check_options(model: Any, family: Family, given: dict[str, Any], options: _O
             f"prefill_chunk_size={chunk} with images",
             "prefill_chunk_size=None, where the model encodes images within its forward pass",
         )
-    if chunk is not None and given.get("inputs_embeds") is not None:
+    if chunk is not None and arguments.get("inputs_embeds") is not None:
         raise ApETError(
             "generate", f"prefill_chunk_size={chunk} with images and inputs_embeds", "input_ids alone"
         )
     if chunk is not None:
         copies = max(options("num_beams") or 1, options("num_return_sequences") or 1)
-        check_rows(family.text_of(base_of(model)).config, (_rows(given) or 1) * copies)
+        check_rows(family.text_of(base_of(model)).config, (_rows(arguments) or 1) * copies)
     if options("cache_implementation") == "paged":
         raise ApETError(
             "generate",
@@ -158,27 +158,27 @@ def _check_placeholders(model: Any, family: Family, ids: Tensor | None) -> None:
         )
 
 
-def _rows(given: dict[str, Any]) -> int | None:
+def _rows(arguments: dict[str, Any]) -> int | None:
     """Rows of the batch that the caller passed to ``generate``."""
     for name in ("input_ids", "inputs", "inputs_embeds"):
-        if isinstance(given.get(name), Tensor):
-            return int(given[name].shape[0])
+        if isinstance(arguments.get(name), Tensor):
+            return int(arguments[name].shape[0])
     return None
 
 
-def _ids(given: dict[str, Any]) -> Tensor | None:
+def _ids(arguments: dict[str, Any]) -> Tensor | None:
     """The new token ids, behind what a cache holds, that the caller passed to ``generate``."""
-    held, mask = tokens_in(cache_in(given)), given.get("attention_mask")
-    for ids in (given.get("input_ids"), given.get("inputs")):
+    held, mask = tokens_in(cache_in(arguments)), arguments.get("attention_mask")
+    for ids in (arguments.get("input_ids"), arguments.get("inputs")):
         if isinstance(ids, Tensor) and not ids.is_floating_point():
             whole = mask is None or mask.shape[1] == ids.shape[1]
             return ids[:, held:] if whole else ids
     return None
 
 
-def _real(given: dict[str, Any], ids: Tensor | None) -> Tensor | None:
+def _real(arguments: dict[str, Any], ids: Tensor | None) -> Tensor | None:
     """Which of the new ids are no padding, as far as a mask tells."""
-    mask = given.get("attention_mask")
+    mask = arguments.get("attention_mask")
     if ids is None or not isinstance(mask, Tensor) or mask.dim() != 2:
         return None
     return mask[:, mask.shape[1] - ids.shape[1] :] != 0

@@ -44,9 +44,9 @@ def note_joined(config: Any, module: Any) -> list[Any]:
         if encoding is None or encoding.keys is None or not queries or len(queries[0]) != len(encoding.keys):
             return
         first = drops_cls(config)
-        own = queries.pop()
-        asked = own[:, :1] if first else own
-        weights = torch.softmax(asked @ encoding.keys.mT * own.shape[-1] ** -0.5, dim=-1).mean(dim=1)
+        query = queries.pop()
+        rated = query[:, :1] if first else query
+        weights = torch.softmax(rated @ encoding.keys.mT * query.shape[-1] ** -0.5, dim=-1).mean(dim=1)
         encoding.received = weights[:, 1:] if first else weights
         encoding.keys = encoding.keys[:, 1:] if first else encoding.keys
 

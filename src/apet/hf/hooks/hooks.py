@@ -75,12 +75,12 @@ def replace(
         alive = module()
         if alive is None:
             return
-        left = alive.__dict__
-        if left.get(name) is ours:
+        attributes = alive.__dict__
+        if attributes.get(name) is ours:
             if had:
-                left[name] = before
+                attributes[name] = before
             else:
-                del left[name]
+                del attributes[name]
         free()
 
     return undo
@@ -97,10 +97,10 @@ def refuse_copies(owner: nn.Module) -> Callable[[], None]:
         owner.__dict__.setdefault(special, functools.partial(_refuse, operation))
 
     def undo() -> None:
-        left = getattr(module(), "__dict__", {})
+        attributes = getattr(module(), "__dict__", {})
         for special in _COPYING:
-            if getattr(left.get(special), "func", None) is _refuse:
-                del left[special]
+            if getattr(attributes.get(special), "func", None) is _refuse:
+                del attributes[special]
 
     return undo
 

@@ -102,7 +102,7 @@ class LayerHooks(Hooks):
             for number, places in copies.items()
         ]
         first = {number: slots[places[0]] for number, places in copies.items()}
-        found = decide(
+        decision = decide(
             self.method.inside(stage),
             [hidden.flatten(0, 1)],
             [[slots[place] for place in places] for places in copies.values()],
@@ -112,20 +112,22 @@ class LayerHooks(Hooks):
                 self.method, hidden, call, prompt, first, lambda: self._decoder(hidden, prompt, stage, cache)
             ),
         )
-        if found is None:
+        if decision is None:
             return hidden
         prompt.weights = prompt.weights.clone()
-        for (number, places), new, own in zip(copies.items(), found.stages, found.slots, strict=True):
-            if new is None or own is None:
+        for (number, places), selection, kept_slots in zip(
+            copies.items(), decision.stages, decision.slots, strict=True
+        ):
+            if selection is None or kept_slots is None:
                 continue
-            prompt.stages[number] = (*prompt.stages.get(number, ()), new)
-            for place, kept in zip(places, own, strict=True):
+            prompt.stages[number] = (*prompt.stages.get(number, ()), selection)
+            for place, kept in zip(places, kept_slots, strict=True):
                 slots[place] = kept
                 placed = call.placed[place]
                 prompt.weights[placed.row, placed.columns] = 0
                 prompt.weights[placed.row, placed.columns[0]] = len(kept)
         valid = prompt.valid.to(device)
-        keep = valid.flatten().index_fill(0, found.lost, False).index_fill_(0, found.kept, True)
+        keep = valid.flatten().index_fill(0, decision.lost, False).index_fill_(0, decision.kept, True)
         width = int(prompt.weights.sum(1).max())
         index = pack(keep.view(valid.shape), width)
         begins = torch.arange(len(index), device=device)[:, None] * width
@@ -137,7 +139,7 @@ class LayerHooks(Hooks):
         prompt.moved, prompt.built = [], None  # those of the last stage's length
         short = take(hidden, index, 1)
         if self.method.merge:
-            short.view(-1, short.shape[-1]).index_copy_(0, slot_of[found.kept], found.values[0])
+            short.view(-1, short.shape[-1]).index_copy_(0, slot_of[decision.kept], decision.values[0])
         return short
 
     def _decoder(self, hidden: Tensor, prompt: Prompt, stage: Stage2, cache: Any) -> tuple[Tensor, Tensor]:
@@ -179,7 +181,7 @@ class LayerHooks(Hooks):
             kwargs[name] = move(value)
             prompt.moved.append((value, kwargs[name]))
 
-        once("position_embeddings", lambda given: _rotary(given, index))
+        once("position_embeddings", lambda rotary: _rotary(rotary, index))
         if self.scaled:
             once("position_ids", lambda ids: take(ids.expand(index.shape[0], -1), index, 1))
         elif numbers is not None:
@@ -228,11 +230,11 @@ class LayerHooks(Hooks):
         return args, {**kwargs, "attention_mask": memo[1]}
 
 
-def _rotary(given: Any, index: Tensor) -> Any:
+def _rotary(embeddings: Any, index: Tensor) -> Any:
     """Shorten rotary embeddings: cosine and sine, or one complex tensor."""
-    if isinstance(given, Tensor):
-        return take(given, index, given.dim() - 2)
-    return tuple(_rotary(part, index) for part in given)
+    if isinstance(embeddings, Tensor):
+        return take(embeddings, index, embeddings.dim() - 2)
+    return tuple(_rotary(part, index) for part in embeddings)
 
 
 def _per_token(value: Any, prompt: Prompt) -> bool:

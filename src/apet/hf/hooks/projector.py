@@ -68,19 +68,19 @@ class ProjectorHooks(Hooks):
             rows,
             attention_of(encoding),
         )
-        done = compress_segments(self.method, rows, segments, counts=counts, told=told)
+        compressed = compress_segments(self.method, rows, segments, counts=counts, told=told)
         before = sum(segment.tokens for segment in encoding.segments)
         encoding.segments += [replace(segment, rows=rows_of(segment) + before) for segment in segments]
-        encoding.stages += done.stages
-        if done.kept is None:
+        encoding.stages += compressed.stages
+        if compressed.kept is None:
             return None
-        encoding.shape, encoding.rows = tuple(features.shape), done.kept
+        encoding.shape, encoding.rows = tuple(features.shape), compressed.kept
         lengths = {
             segment.tokens if stage is None else len(stage.indices)
-            for segment, stage in zip(segments, done.stages, strict=True)
+            for segment, stage in zip(segments, compressed.stages, strict=True)
         }
         images = len(segments) if len(lengths) == 1 and len(segments) == features.shape[0] else 1
-        return done.short.view(images, -1, features.shape[-1]), *args[1:]
+        return compressed.short.view(images, -1, features.shape[-1]), *args[1:]
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         """Put the projected rows back to their places, ``(B, N, D)``, with zeros for dropped tokens."""
@@ -102,11 +102,11 @@ class ProjectorHooks(Hooks):
     def _segments(self, features: Tensor, encoding: Encoding) -> list[Segment]:
         """One segment per image, over the projector's input ``(B, N, d)``."""
         lengths = [features.shape[1]] * features.shape[0]
-        given = encoding.arguments.get("image_sizes")
-        if given is not None:
+        image_sizes = encoding.arguments.get("image_sizes")
+        if image_sizes is not None:
             base: Any = self.base()
             tower = base.vision_tower
-            sizes = torch.as_tensor(given, device="cpu")
+            sizes = torch.as_tensor(image_sizes, device="cpu")
             lengths = (sizes // tower.patch_size).prod(dim=-1).tolist()
             if sum(lengths) != features.shape[0] * features.shape[1]:
                 raise ApETError(

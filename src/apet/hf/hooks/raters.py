@@ -32,8 +32,8 @@ def note_raters(text: TextHooks, layer: int) -> Callable[..., None]:
             index = prompt.later[-1].index.to(weights.device)
             raters = take(raters, index, 1) & (index >= 0)
         held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
-        mine = weights[..., held : held + raters.shape[1]].detach().float().mean(dim=1)
+        received = weights[..., held : held + raters.shape[1]].detach().float().mean(dim=1)
         count = raters.sum(dim=1, keepdim=True).clamp(min=1)
-        prompt.attention = (mine * raters.unsqueeze(2)).sum(dim=1) / count
+        prompt.attention = (received * raters.unsqueeze(2)).sum(dim=1) / count
 
     return after

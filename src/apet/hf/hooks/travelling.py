@@ -38,8 +38,8 @@ class Source:
 
 def encoded_of(output: Any) -> Encoded | None:
     """The decisions that travel with the output of a feature method; None if it was not compressed."""
-    found: Encoded | None = getattr(output, _DECIDED, None)
-    return found
+    encoded: Encoded | None = getattr(output, _DECIDED, None)
+    return encoded
 
 
 def attach(output: Any, value: Encoded | Source) -> None:
@@ -50,8 +50,8 @@ def attach(output: Any, value: Encoded | Source) -> None:
 
 def source_of(output: Any) -> Source | None:
     """What a call apart from any pass left with its output; None if there is nothing."""
-    found: Source | None = getattr(output, _SOURCE, None)
-    return found
+    source: Source | None = getattr(output, _SOURCE, None)
+    return source
 
 
 def not_ours(modality: Modality) -> ApETError:

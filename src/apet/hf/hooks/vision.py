@@ -84,8 +84,8 @@ class VisionHooks(Hooks):
         if encoding_of(self.lease) is not None and not self.early:  # one feature method calling another
             return original(*args, **kwargs)
         arguments = inspect.signature(original).bind_partial(*args, **kwargs).arguments
-        rest = arguments.pop("kwargs", {})
-        arguments = Given({**arguments, **rest})
+        extra = arguments.pop("kwargs", {})
+        arguments = Given({**arguments, **extra})
         modality = self._modality(modalities, arguments)
         scopes = [
             scope
@@ -144,10 +144,10 @@ class VisionHooks(Hooks):
         arguments = Given(source.arguments)
         if isinstance(self.method, Downsample):
             output = getattr(self.base, modality.method)(**source.arguments)
-            found = encoded_of(output)
-            if found is None:
+            decided = encoded_of(output)
+            if decided is None:
                 raise not_ours(modality)
-            return output, found
+            return output, decided
         encoding = self._encoding(modality, arguments)
         if source.attention is not None:
             encoding.received, encoding.keys = source.attention.received, source.attention.keys
@@ -157,7 +157,7 @@ class VisionHooks(Hooks):
             projector = getattr(self.base, self.family.projector or "")
             with running(encoding_in_progress, encoding):
                 rows = [projector(features) for features in source.inputs]
-            rows = [own.reshape(-1, own.shape[-1]) for own in rows]
+            rows = [part.reshape(-1, part.shape[-1]) for part in rows]
             output = Features.of(output).rebuild(torch.cat(rows), ())
         output, encoded = self._decided(output, modality, arguments, encoding)
         attach(output, encoded)
@@ -184,9 +184,13 @@ class VisionHooks(Hooks):
         """What a call encodes, by whose pixels it got; the first where that is not known."""
         call = call_in_progress.get()
         pixels = call.pixels if call is not None and call.lease is self.lease else {}
-        given = arguments.get(modalities[0].pixels)
-        found = (one for one in modalities[1:] if given is not None and pixels.get(one.name) is given)
-        return next(found, modalities[0])
+        tensor = arguments.get(modalities[0].pixels)
+        matching = (
+            modality
+            for modality in modalities[1:]
+            if tensor is not None and pixels.get(modality.name) is tensor
+        )
+        return next(matching, modalities[0])
 
     def _shrunk(self, modality: Modality, arguments: dict[str, Any]) -> Shrunk | None:
         """The call on smaller pictures, if that is what the method does."""
@@ -199,10 +203,10 @@ class VisionHooks(Hooks):
     def _small(self, output: Any, modality: Modality, shrunk: Shrunk, clock: Clock) -> tuple[Any, Encoded]:
         """Put the features of smaller pictures in places of the large ones'."""
         features = Features.of(output)
-        segments, done = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
+        segments, compressed = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
         sizes = [segment.tokens for segment in segments]
-        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), done.stages)
-        return _filled(features, encoded, done, sizes), encoded
+        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), compressed.stages)
+        return _filled(features, encoded, compressed, sizes), encoded
 
     def _behind(
         self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
@@ -232,14 +236,18 @@ class VisionHooks(Hooks):
             features.rows,
             attention_of(encoding),
         )
-        done = compress_segments(self.method, features.rows, segments, features.deep, counts, told)
-        encoded = Encoded(self.lease, modality.name, len(features.rows), tuple(segments), done.stages, grids)
-        return _filled(features, encoded, done), encoded
+        compressed = compress_segments(self.method, features.rows, segments, features.deep, counts, told)
+        encoded = Encoded(
+            self.lease, modality.name, len(features.rows), tuple(segments), compressed.stages, grids
+        )
+        return _filled(features, encoded, compressed), encoded
 
 
-def _filled(features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None) -> Any:
+def _filled(
+    features: Features, encoded: Encoded, compressed: Compressed, sizes: list[int] | None = None
+) -> Any:
     """The output with merged rows in their places, and zeros in the others."""
-    if done.kept is None:
+    if compressed.kept is None:
         return features.output
-    full = [scattered(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
+    full = [scattered(x, compressed.kept, encoded.total) for x in (compressed.short, *compressed.deep)]
     return features.rebuild(full[0], tuple(full[1:]), sizes)

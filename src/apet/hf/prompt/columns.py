@@ -29,13 +29,14 @@ def weights_of(call: Call, method: Method) -> Tensor:
     """``(B, L)`` long on the CPU, how many columns are left of each; see `Prompt`."""
     weights = call.real.long()
     if isinstance(method, NoImage):  # without images no placeholder stays, those of newlines included
-        for found in call.placeholders.values():
-            weights = weights.masked_fill(found, 0)
-    for one in call.placed:
-        stage = call.stages[one.number]
-        weights[one.row, one.columns] = int(stage is None)  # also of columns that the caller's mask hides
+        for mask in call.placeholders.values():
+            weights = weights.masked_fill(mask, 0)
+    for placed in call.placed:
+        stage = call.stages[placed.number]
+        # Also of columns that the caller's mask hides.
+        weights[placed.row, placed.columns] = int(stage is None)
         if stage is not None:
-            weights[one.row, one.columns[0]] = len(stage.indices)
+            weights[placed.row, placed.columns[0]] = len(stage.indices)
     return weights
 
 
@@ -49,8 +50,8 @@ def tail_of(untouched: Tensor, placed: Sequence[Placed]) -> int:
 
 def columns_of(placed: Sequence[Placed], length: int, device: torch.device) -> list[Tensor]:
     """The columns of every placed segment, counted over all rows, on a device by one copy."""
-    flat = torch.cat([one.row * length + one.columns for one in placed]).to(device)
-    return list(flat.split([len(one.columns) for one in placed]))
+    flat = torch.cat([segment.row * length + segment.columns for segment in placed]).to(device)
+    return list(flat.split([len(segment.columns) for segment in placed]))
 
 
 def kept_columns(
@@ -69,12 +70,14 @@ def kept_columns(
         segments, both counted over all rows one after another.
     """
     length = untouched.shape[1]
-    indices = [stage.indices for one in dropping if (stage := call.stages[one.number]) is not None]
-    where = torch.cat([one.row * length + one.columns for one in dropping])
-    begins = torch.tensor([0, *(len(one.columns) for one in dropping[:-1])], device="cpu").cumsum(0)
-    offsets = begins.repeat_interleave(torch.tensor([len(own) for own in indices], device="cpu"))
-    others = [one for one in call.placed if call.stages[one.number] is None]
-    whole = torch.cat([where[:0], *(one.row * length + one.columns for one in others)])
+    indices = [stage.indices for placed in dropping if (stage := call.stages[placed.number]) is not None]
+    where = torch.cat([placed.row * length + placed.columns for placed in dropping])
+    begins = torch.tensor([0, *(len(placed.columns) for placed in dropping[:-1])], device="cpu").cumsum(0)
+    offsets = begins.repeat_interleave(
+        torch.tensor([len(kept_indices) for kept_indices in indices], device="cpu")
+    )
+    others = [placed for placed in call.placed if call.stages[placed.number] is None]
+    whole = torch.cat([where[:0], *(placed.row * length + placed.columns for placed in others)])
     parts = (untouched.flatten().long(), where, offsets, whole)
     base, where, offsets, whole = torch.cat(parts).to(device).split([len(part) for part in parts])
     kept = where[torch.cat([own.to(device) for own in indices]) + offsets]
@@ -86,11 +89,11 @@ def slots_of(index: Tensor, length: int, kept: Tensor, whole: Tensor, call: Call
     """The slots of every placed segment's tokens, counted over all rows of the shorter sequence."""
     begins = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
     slots = (invert(index, length) + begins).flatten()[torch.cat([kept, whole])]
-    stages = [call.stages[one.number] for one in call.placed]
+    stages = [call.stages[placed.number] for placed in call.placed]
     order = sorted(range(len(stages)), key=lambda place: stages[place] is None)
     sizes = [
         len(call.placed[place].columns) if (stage := stages[place]) is None else len(stage.indices)
         for place in order
     ]
-    found = dict(zip(order, slots.split(sizes), strict=True))
-    return [found[place] for place in range(len(stages))]
+    slots_by_place = dict(zip(order, slots.split(sizes), strict=True))
+    return [slots_by_place[place] for place in range(len(stages))]

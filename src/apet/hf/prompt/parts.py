@@ -43,9 +43,9 @@ class Around:
         if self.samples is None:
             return [int(count) for count in self.placeholders.sum(1)]
         return [
-            int((row & (own == number)).sum())
-            for row, own in zip(self.placeholders, self.samples, strict=True)
-            for number in range(int(own.max()) + 1)
+            int((row & (sample == number)).sum())
+            for row, sample in zip(self.placeholders, self.samples, strict=True)
+            for number in range(int(sample.max()) + 1)
         ]
 
 

@@ -72,7 +72,7 @@ def place(placeholders: Tensor, encoded: Encoded, first: int) -> tuple[list[Plac
         begin = segment
         while segment < len(segments) and int(segments[segment][0]) < feature + count:
             segment += 1
-        inside = [int(own[-1]) < feature + count for own in segments[begin:segment]]
+        inside = [int(segment_rows[-1]) < feature + count for segment_rows in segments[begin:segment]]
         if not all(inside) or any(other != count for other in counts[row : row + copies]):
             raise wrong
         for copy in range(copies):

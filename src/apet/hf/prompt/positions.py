@@ -12,7 +12,7 @@ from apet.hf.prompt.parts import Prompt
 from apet.methods import Method
 
 
-def set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Tensor) -> None:
+def set_positions(prompt: Prompt, positions: Tensor | None, method: Method, real: Tensor) -> None:
     """Set the rotary positions of the slots, and how far the tokens behind the prompt move.
 
     They move by the distance between the last positions before and after, where the last one before may be
@@ -21,7 +21,7 @@ def set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Te
 
     Args:
         prompt: Gets ``positions`` and ``shift``.
-        given: ``(B or 1, L)`` or ``(axes, B, L)``, the positions before; None where they are counted.
+        positions: ``(B or 1, L)`` or ``(axes, B, L)``, the positions before; None where they are counted.
         method: Says which positions are wanted.
         real: ``(B, L)`` bool on the CPU, the columns that were no padding.
 
@@ -29,35 +29,35 @@ def set_positions(prompt: Prompt, given: Tensor | None, method: Method, real: Te
         ApETError: If several samples are packed into a row and the method closes up the gaps between them.
     """
     device = prompt.index.device
-    if given is None:
-        given = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
-    given = given.to(device)
-    own = take(given, prompt.index, given.dim() - 1)
+    if positions is None:
+        positions = torch.arange(prompt.seen, prompt.seen + prompt.length, device=device)[None]
+    positions = positions.to(device)
+    kept_positions = take(positions, prompt.index, positions.dim() - 1)
     if method.positions == "own" and not method.replaces:
-        prompt.positions = own.masked_fill(~prompt.valid, 0)
+        prompt.positions = kept_positions.masked_fill(~prompt.valid, 0)
         return
     if prompt.samples is not None:
         if method.replaces:
             raise ApETError(
                 "forward", f"{type(method).__name__} with samples packed into one row", "a sample in each row"
             )
-        prompt.positions = _counted_by_sample(prompt, given, prompt.samples)
+        prompt.positions = _counted_by_sample(prompt, positions, prompt.samples)
         return
     real = real.to(device)
     if method.positions == "contiguous":
         # Qwen3-Omni's are floats.
-        first = given.masked_fill(~real, given.amax()).amin(-1, keepdim=True)
+        first = positions.masked_fill(~real, positions.amax()).amin(-1, keepdim=True)
         count = prompt.valid.long().cumsum(1) - 1
         prompt.positions = (first + count).masked_fill(~prompt.valid, 0)
     else:
-        prompt.positions = _closed_up(own, prompt.valid)
-    shift = given.masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
+        prompt.positions = _closed_up(kept_positions, prompt.valid)
+    shift = positions.masked_fill(~real, 0).amax(-1) - prompt.positions.amax(-1)
     prompt.shift = (shift if shift.dim() == 1 else shift.amax(0))[:, None]
     if prompt.before.shift is not None:  # the given positions were moved by it
         prompt.shift = prompt.shift + prompt.before.shift
 
 
-def _counted_by_sample(prompt: Prompt, given: Tensor, samples: Tensor) -> Tensor:
+def _counted_by_sample(prompt: Prompt, positions: Tensor, samples: Tensor) -> Tensor:
     """Each sample's positions, counted up from its own first one."""
     width = prompt.index.shape[1]
     numbers = torch.arange(samples.shape[1], device="cpu").expand_as(samples)
@@ -66,18 +66,18 @@ def _counted_by_sample(prompt: Prompt, given: Tensor, samples: Tensor) -> Tensor
         1, samples, numbers, "amin"
     )
     first = firsts.gather(1, sample_of_slots(prompt.weights, samples, width).clamp(min=0))
-    begins = take(given, first.to(given.device), given.dim() - 1)
-    within = counted(prompt.weights, samples, width).to(given.device)
+    begins = take(positions, first.to(positions.device), positions.dim() - 1)
+    within = counted(prompt.weights, samples, width).to(positions.device)
     return (begins + within).masked_fill(~prompt.valid, 0)
 
 
-def _closed_up(own: Tensor, valid: Tensor) -> Tensor:
+def _closed_up(positions: Tensor, valid: Tensor) -> Tensor:
     """Positions without the gaps that no token is left in, on any axis.
 
     So a token of the upper left of an image's grid has its position in a smaller image, and the text behind
     it begins where it would behind that one.
     """
-    rows = own.movedim(-2, 0).flatten(1) if own.dim() == 3 else own
+    rows = positions.movedim(-2, 0).flatten(1) if positions.dim() == 3 else positions
     real = valid[:, None].expand(-1, rows.shape[1] // valid.shape[1], -1).flatten(1)
     size = int(rows.amax()) + 2
     used = torch.zeros(len(rows), size, dtype=torch.long, device=rows.device)
@@ -85,4 +85,4 @@ def _closed_up(own: Tensor, valid: Tensor) -> Tensor:
     first = rows.masked_fill(~real, size).amin(1, keepdim=True)
     rank = first + used.cumsum(1).gather(1, rows.clamp(min=0)) - 1
     rank = rank.masked_fill(~real, 0)
-    return rank.unflatten(1, (own.shape[0], -1)).movedim(0, -2) if own.dim() == 3 else rank
+    return rank.unflatten(1, (positions.shape[0], -1)).movedim(0, -2) if positions.dim() == 3 else rank

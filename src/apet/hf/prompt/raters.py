@@ -29,12 +29,12 @@ def raters_of(call: Call, prompt: Prompt, embeds: Tensor) -> Tensor:
     order = torch.arange(columns.shape[1], device=embeds.device)
     last = torch.where(images, order, -1).amax(dim=1, keepdim=True)
     text = real & ~images & (order > last)
-    found = torch.zeros_like(text)
-    for row, (own, image, words) in enumerate(zip(embeds.float(), images, text, strict=True)):
+    raters = torch.zeros_like(text)
+    for row, (embeds_row, image, words) in enumerate(zip(embeds.float(), images, text, strict=True)):
         if not bool(words.any()) or not bool(image.any()):
-            found[row, torch.where(real[row], order, -1).argmax()] = True
+            raters[row, torch.where(real[row], order, -1).argmax()] = True
             continue
-        points = torch.softmax(own[image] @ own[words].mT, dim=1).mean(dim=0)
+        points = torch.softmax(embeds_row[image] @ embeds_row[words].mT, dim=1).mean(dim=0)
         above = points > points.mean()
-        found[row, words] = above | ~above.any()  # all alike: all are
-    return found
+        raters[row, words] = above | ~above.any()  # all alike: all are
+    return raters

@@ -57,16 +57,16 @@ def shorten(
     prompt, keep = _packed(kwargs, call, method, weights, before, seen)
     index, valid = prompt.index, prompt.valid
     held, width = seen - before.dropped(-1), index.shape[1]
-    given = kwargs.pop("position_ids", None)
-    led = leads_with_text(given, config)  # the first row then feeds masks only (Qwen)
-    set_positions(prompt, given[1:] if led else given, method, call.real)
+    positions = kwargs.pop("position_ids", None)
+    led = leads_with_text(positions, config)  # the first row then feeds masks only (Qwen)
+    set_positions(prompt, positions[1:] if led else positions, method, call.real)
     kwargs["inputs_embeds"] = take(embeds, index, 1).masked_fill(~valid[..., None], 0)
     if prompt.samples is None:
         kwargs["position_ids"] = torch.arange(held, held + width, device=embeds.device)[None]
     else:
         counts = counted(weights, prompt.samples, width).to(embeds.device)
         # Text models of several axes tell samples apart only where a row of text leads these.
-        kwargs["position_ids"] = counts.expand(len(given), -1, -1) if led else counts
+        kwargs["position_ids"] = counts.expand(len(positions), -1, -1) if led else counts
     _shorten_deepstack(kwargs, keep, call, weights)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
@@ -105,10 +105,10 @@ def _packed(
 ) -> tuple[Prompt, Tensor]:
     """The shorter prompt, its positions not yet set, and ``(B, L)`` bool, which columns stay."""
     embeds = kwargs["inputs_embeds"]
-    dropping = [one for one in call.placed if call.stages[one.number] is not None]
+    dropping = [placed for placed in call.placed if call.stages[placed.number] is not None]
     untouched = weights > 0
-    for one in dropping:
-        untouched[one.row, one.columns] = False
+    for placed in dropping:
+        untouched[placed.row, placed.columns] = False
     keep, kept, whole = kept_columns(call, dropping, untouched, embeds.device)
     counts = weights.sum(1)
     index = pack(keep, int(counts.max()))
@@ -131,7 +131,7 @@ def _packed(
 
 def _hide(prompt: Prompt, call: Call) -> None:
     """Note which slots are tokens of an image that the caller's mask hides."""
-    if any(not bool(call.real[one.row, one.columns].all()) for one in call.placed):
+    if any(not bool(call.real[placed.row, placed.columns].all()) for placed in call.placed):
         real = call.real.to(prompt.index.device)
         prompt.hidden = take(~real, prompt.index, 1) & prompt.valid
 
@@ -141,7 +141,7 @@ def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, con
     valid = prompt.valid if prompt.hidden is None else prompt.valid & ~prompt.hidden
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
-            kind: _shorten_mask(one, prompt, held, kwargs, config, kind) for kind, one in mask.items()
+            kind: _shorten_mask(own, prompt, held, kwargs, config, kind) for kind, own in mask.items()
         }
     elif isinstance(mask, Tensor) and mask.dim() > 2:
         kwargs["attention_mask"] = _shorten_mask(mask, prompt, held, kwargs, config, "full_attention")

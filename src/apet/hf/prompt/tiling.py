@@ -25,27 +25,27 @@ def around_of(base: Any, family: Family, modality: Modality, method: Method, lea
         ApETError: If they are needed, or images or videos cannot be taken whole.
     """
     if method.unit == "whole" and modality.no_whole is not None:
-        asked = f"unit='whole' with a {modality.name} for {family.title}: {modality.no_whole}"
-        raise ApETError("forward", asked, "unit='part'")
-    found, call, generation = None, call_in_progress.get(), generation_in_progress.get()
+        wanted = f"unit='whole' with a {modality.name} for {family.title}: {modality.no_whole}"
+        raise ApETError("forward", wanted, "unit='part'")
+    around, call, generation = None, call_in_progress.get(), generation_in_progress.get()
     needed = method.budget == "shared" or modality.begins is not None or "prompt" in method.needs
     if not needed:
         return None
     if call is not None and call.lease is lease and modality.name in call.placeholders:
-        found = Around(call.placeholders[modality.name], call.ids, call.samples, call.real)
+        around = Around(call.placeholders[modality.name], call.ids, call.samples, call.real)
     elif generation is not None and generation.lease is lease and generation.ids is not None:
         ids = generation.ids.cpu()
         places = torch.eq(ids, getattr(base.config, modality.placeholder))
-        found = Around(places, ids, real=None if generation.real is None else generation.real.cpu())
-    if found is None and method.budget == "shared":
+        around = Around(places, ids, real=None if generation.real is None else generation.real.cpu())
+    if around is None and method.budget == "shared":
         raise outside_a_prompt("budget='shared'")
-    if modality.begins is None or (found is not None and found.ids is not None):
-        return found
+    if modality.begins is None or (around is not None and around.ids is not None):
+        return around
     if method.unit == "whole" or callable(method.keep):  # any other method treats all tiles alike
-        asked = "unit='whole'" if method.unit == "whole" else "a callable keep"
-        asked = f"{asked} for {family.title}, whose prompts tell which tiles are one image,"
-        raise outside_a_prompt(asked, "unit='part' and one number for all tiles")
-    return found
+        wanted = "unit='whole'" if method.unit == "whole" else "a callable keep"
+        wanted = f"{wanted} for {family.title}, whose prompts tell which tiles are one image,"
+        raise outside_a_prompt(wanted, "unit='part' and one number for all tiles")
+    return around
 
 
 def joined_tiles(
@@ -72,12 +72,12 @@ def joined_tiles(
     total = sum(len(rows) for rows in tiles)
     if len(where) != total or any(where[first, 0] != where[last, 0] for first, last in ends):
         raise mismatch(modality, around.counts, total, len(tiles))
-    found: list[list[Tensor]] = []
+    images_of_tiles: list[list[Tensor]] = []
     for row in sorted(set(where[:, 0].tolist())):
-        own = [number for number, (first, _) in enumerate(ends) if where[first, 0] == row]
-        spans = [(int(where[ends[n][0], 1]), int(where[ends[n][1], 1])) for n in own]
-        for number, new in zip(own, begins(ids[row], spans), strict=True):
+        tiles_of_row = [number for number, (first, _) in enumerate(ends) if where[first, 0] == row]
+        spans = [(int(where[ends[n][0], 1]), int(where[ends[n][1], 1])) for n in tiles_of_row]
+        for number, new in zip(tiles_of_row, begins(ids[row], spans), strict=True):
             if new:
-                found.append([])
-            found[-1].append(tiles[number])
-    return found
+                images_of_tiles.append([])
+            images_of_tiles[-1].append(tiles[number])
+    return images_of_tiles
