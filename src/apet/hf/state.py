@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from apet.core.segment import Segment
 from apet.hf.cache.record import Lease
 from apet.hf.grid import Grid
-from apet.hf.prompt.parts import Around, Placed, Prompt
+from apet.hf.parts import Around, Placed, Prompt
 from apet.hf.results import StageSelection
 
 

@@ -14,7 +14,7 @@ from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.context import Told
 from apet.hf.choice.decide import decide
 from apet.hf.clock import Clock
-from apet.hf.prompt.parts import rows_of
+from apet.hf.parts import rows_of
 from apet.hf.results import StageSelection
 from apet.methods import Method
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from apet.core.errors import ApETError
+from apet.hf.cache.index_map import take
 from apet.hf.families import Family
 from apet.hf.hooks.heads_joined import drops_cls, note_joined
-from apet.hf.hooks.raters import note_raters
 from apet.hf.hooks.text import TextHooks
-from apet.hf.prompt.parts import Prompt
+from apet.hf.parts import Prompt
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 
@@ -59,7 +59,7 @@ def hook_attention(base: nn.Module, family: Family, method: Method, text: TextHo
     if not isinstance(method, Attended):
         return []
     if method.reads == "text":
-        note_row = note_raters if method.asking == "raters" else _note_row
+        note_row = _note_raters if method.asking == "raters" else _note_row
         modules = _decoder_attention(base, family, method)
         layers = [stage.layer - 1 for stage in method.later]
         return [
@@ -154,6 +154,29 @@ def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
         held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
         own_weights = weights[rows, :, last, held : held + valid.shape[1]]
         prompt.attention = own_weights.detach().float().mean(dim=1)
+
+    return after
+
+
+def _note_raters(text: TextHooks, layer: int) -> Callable[..., None]:
+    """In prefill, keep the mean over heads and raters of their attention to this turn: ``(B, n)``."""
+
+    def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
+        call = text.current()
+        if call is None or call.prompt is None:
+            return
+        prompt, weights = call.prompt, output[1]
+        if weights is None or prompt.raters is None:
+            prompt.attention = None
+            return
+        raters = prompt.raters.to(weights.device)
+        if prompt.later:  # text tokens stay, so a rater has a slot behind every stage
+            index = prompt.later[-1].index.to(weights.device)
+            raters = take(raters, index, 1) & (index >= 0)
+        held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
+        received = weights[..., held : held + raters.shape[1]].detach().float().mean(dim=1)
+        count = raters.sum(dim=1, keepdim=True).clamp(min=1)
+        prompt.attention = (received * raters.unsqueeze(2)).sum(dim=1) / count
 
     return after
 

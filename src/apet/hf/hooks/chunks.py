@@ -19,7 +19,7 @@ from apet.hf.cache.record import Lease
 from apet.hf.choice.features import Features
 from apet.hf.families import Family, Modality
 from apet.hf.hooks.travelling import attach, encoded_of, not_ours
-from apet.hf.prompt.parts import Placed, rows_of
+from apet.hf.parts import Placed, rows_of
 from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded, generation_in_progress
 

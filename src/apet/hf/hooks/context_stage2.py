@@ -12,8 +12,8 @@ from apet.core.errors import ApETError
 from apet.hf.cache.index_map import take
 from apet.hf.choice.context import Told, places_of
 from apet.hf.hooks.attention import from_last_token
+from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import sample_of_slots
-from apet.hf.prompt.parts import Prompt
 from apet.hf.state import Call
 from apet.methods import Context, Decoder, Method
 

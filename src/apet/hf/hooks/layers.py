@@ -21,8 +21,8 @@ from apet.hf.hooks.context_stage2 import keys_of, originals_of, told_inside
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
+from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
-from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.shorten import make_record
 from apet.hf.state import Call
 from apet.methods import Method, Stage2

@@ -21,7 +21,7 @@ from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.context_stage1 import told_at_stage1
 from apet.hf.hooks.hooks import Hooks
-from apet.hf.prompt.parts import rows_of
+from apet.hf.parts import rows_of
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Method
 

@@ -18,8 +18,8 @@ from apet.hf.cache.record import CacheRecord, Lease, claim
 from apet.hf.cache.resume import resume
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import check_columns, check_even, check_packed
+from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import first_slots
-from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.raters import raters_of
 from apet.hf.prompt.shorten import final_index, make_record, shorten
 from apet.hf.results import ImageResult, StageSelection

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.cache.index_map import invert
-from apet.hf.prompt.parts import Placed
+from apet.hf.parts import Placed
 from apet.hf.prompt.placing import place
 from apet.hf.state import Call
 from apet.methods import Method, NoImage

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from apet.core.errors import ApETError
-from apet.hf.prompt.parts import Placed
+from apet.hf.parts import Placed
 
 _LENGTHS = {"cu_seq_lens_q": "max_length_q", "cu_seq_lens_k": "max_length_k"}
 

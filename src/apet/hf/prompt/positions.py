@@ -7,8 +7,8 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.cache.index_map import take
+from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import counted, sample_of_slots
-from apet.hf.prompt.parts import Prompt
 from apet.methods import Method
 
 

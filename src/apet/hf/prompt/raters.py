@@ -1,4 +1,4 @@
-"""Which text tokens the images point at: SparseVLM's raters, whose attention `apet.hf.hooks.raters` notes."""
+"""SparseVLM's raters, the text tokens that the images point at; `apet.hf.hooks.attention` notes their attention."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.cache.index_map import take
-from apet.hf.prompt.parts import Prompt
+from apet.hf.parts import Prompt
 from apet.hf.state import Call
 
 

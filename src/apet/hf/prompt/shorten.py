@@ -12,9 +12,9 @@ from apet.hf.arguments import cache_in
 from apet.hf.cache.index_map import moved_by, numbers, pack, take
 from apet.hf.cache.masks import build_causal, remap
 from apet.hf.cache.record import CacheRecord
+from apet.hf.parts import Prompt
 from apet.hf.prompt.columns import columns_of, kept_columns, place_all, slots_of, tail_of, weights_of
 from apet.hf.prompt.packed import counted, leads_with_text, read_lengths, shorten_lengths
-from apet.hf.prompt.parts import Prompt
 from apet.hf.prompt.positions import set_positions
 from apet.hf.state import Call
 from apet.methods import Method
