@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.vllm.compress import Short, compress_items
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts
-from apet.vllm.where import in_squares
+from apet.vllm.where import InSquares
 
 
-class ProjectorModel(CompressingModel):
+class ProjectorModel(InSquares, CompressingModel):
     """Mixed into a family's model whose projector takes token by token."""
 
     multi_modal_projector: Any
     _parse_and_validate_image_input: Any
     _process_image_pixels: Any
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)
 
     def embed_multimodal(self, **kwargs: Any) -> Any:
         """Encodes a batch of images; the projector runs on the kept tokens only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,22 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.methods import Places
 from apet.vllm.parts import Parts, ranks
+
+
+class InSquares:
+    """Mixed into a family's model of whose images every part is a square."""
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """Squares."""
+        return in_squares(parts)
+
+
+class WithNewlines:
+    """Mixed into a family's model with LLaVA-NeXT's packing."""
+
+    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
+        """A square and the rows of all tiles."""
+        return from_newlines(parts)
 
 
 def in_squares(parts: Sequence[Parts]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""SparseVLM's raters, the text tokens that the images point at; `apet.hf.hooks.attention` notes their attention."""
+"""SparseVLM's raters: text tokens that images point at; `apet.hf.hooks.attention` notes their attention."""
 
 from __future__ import annotations
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
 from vllm.model_executor.models.gemma3_mm import Gemma3ForConditionalGeneration
 from vllm.model_executor.models.gemma4_mm import Gemma4ForConditionalGeneration
 from vllm.model_executor.models.gemma4_unified import Gemma4UnifiedForConditionalGeneration
@@ -13,21 +11,13 @@ from vllm.model_executor.models.paligemma import PaliGemmaForConditionalGenerati
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts
 from apet.vllm.projector import ProjectorModel
-from apet.vllm.weights import with_either_name
-from apet.vllm.where import in_squares
+from apet.vllm.where import InSquares
 
 
-@under_compression()
-class ApETGemma3(CompressingModel, Gemma3ForConditionalGeneration):
+@under_compression(either_name=True)
+class ApETGemma3(InSquares, CompressingModel, Gemma3ForConditionalGeneration):
     """Gemma 3 under compression."""
-
-    hf_to_vllm_mapper = with_either_name(Gemma3ForConditionalGeneration.hf_to_vllm_mapper)
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)
 
 
 @under_compression()
@@ -40,11 +30,9 @@ class ApETGemma4Unified(CompressingModel, Gemma4UnifiedForConditionalGeneration)
     """Gemma 4 without encoders under compression."""
 
 
-@under_compression()
+@under_compression(either_name=True)
 class ApETPaliGemma(ProjectorModel, PaliGemmaForConditionalGeneration):
     """PaliGemma under compression."""
-
-    hf_to_vllm_mapper = with_either_name(PaliGemmaForConditionalGeneration.hf_to_vllm_mapper)
 
     def _process_image_pixels(self, image_input: Any) -> Any:
         return self._image_pixels_to_features(self.vision_tower, image_input["data"])

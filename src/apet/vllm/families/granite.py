@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -12,10 +12,8 @@ from vllm.model_executor.models.granite4_vision import Granite4VisionForConditio
 from apet.vllm.families.llava_next import tiles_of
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingProcessor
-from apet.vllm.weights import with_either_name
-from apet.vllm.where import from_newlines
+from apet.vllm.where import WithNewlines
 
 
 class _Tiles(CompressingProcessor):
@@ -33,18 +31,12 @@ class _Tiles(CompressingProcessor):
         return tiles_of(pack, config, size, len(item["pixel_values"].data), side**2)
 
 
-@under_compression(_Tiles)
-class ApETGranite4Vision(CompressingModel, Granite4VisionForConditionalGeneration):
+@under_compression(_Tiles, either_name=True)
+class ApETGranite4Vision(WithNewlines, CompressingModel, Granite4VisionForConditionalGeneration):
     """Granite Vision 4 under compression."""
-
-    hf_to_vllm_mapper = with_either_name(Granite4VisionForConditionalGeneration.hf_to_vllm_mapper)
 
     def apet_channels(self) -> slice:
         """The features of the first decoder layer that gets any; the others follow the decision."""
         layers = [layer for _, layer in self.config.deepstack_layer_map] + self.config.spatial_target_layers
         width, place = self.config.text_config.hidden_size, layers.index(min(layers))
         return slice(place * width, (place + 1) * width)
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """A square and the rows of all tiles."""
-        return from_newlines(parts)

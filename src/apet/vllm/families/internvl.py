@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -12,9 +12,9 @@ from vllm.model_executor.models.qianfan_ocr import QianfanOCRForConditionalGener
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts, equal_parts
+from apet.vllm.parts import equal_parts
 from apet.vllm.processor import CompressingProcessor
-from apet.vllm.where import in_squares
+from apet.vllm.where import InSquares
 
 
 class _Tiles(CompressingProcessor):
@@ -22,22 +22,16 @@ class _Tiles(CompressingProcessor):
         return equal_parts(len(runs), int(item[f"{modality}_num_patches"].data))
 
 
-class _Squares(CompressingModel):
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)
-
-
 @under_compression(_Tiles)
-class ApETInternVL(_Squares, InternS1ForConditionalGeneration):
+class ApETInternVL(InSquares, CompressingModel, InternS1ForConditionalGeneration):
     """InternVL and InternS1 under compression, as transformers has them."""
 
 
 @under_compression(_Tiles)
-class ApETInternVLChat(_Squares, InternVLChatModel):
+class ApETInternVLChat(InSquares, CompressingModel, InternVLChatModel):
     """InternVL under compression, as its makers publish it."""
 
 
 @under_compression(_Tiles)
-class ApETQianfanOCR(_Squares, QianfanOCRForConditionalGeneration):
+class ApETQianfanOCR(InSquares, CompressingModel, QianfanOCRForConditionalGeneration):
     """Qianfan-OCR under compression."""

@@ -13,9 +13,9 @@ from vllm.model_executor.models.llava import (
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from apet.core.errors import ApETError
+from apet.vllm.family import EITHER_NAME
 from apet.vllm.processor import CompressingInfo, CompressingProcessor
 from apet.vllm.projector import ProjectorModel
-from apet.vllm.weights import with_either_name
 
 
 class _Info(CompressingInfo, LlavaProcessingInfo):
@@ -36,4 +36,4 @@ class _Processor(CompressingProcessor, LlavaMultiModalProcessor):
 class ApETLlava(ProjectorModel, LlavaForConditionalGeneration):
     """LLaVA-1.5 under compression."""
 
-    hf_to_vllm_mapper = with_either_name(LlavaForConditionalGeneration.hf_to_vllm_mapper)
+    hf_to_vllm_mapper = LlavaForConditionalGeneration.hf_to_vllm_mapper | EITHER_NAME

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,8 @@ from vllm.model_executor.models.llava_next import LlavaNextForConditionalGenerat
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts
 from apet.vllm.processor import CompressingProcessor
-from apet.vllm.weights import with_either_name
-from apet.vllm.where import from_newlines
+from apet.vllm.where import WithNewlines
 
 _NEWLINE = -9.0
 
@@ -70,12 +68,6 @@ class _Tiles(CompressingProcessor):
         return tiles_of(pack, self.info.get_hf_config(), size, count)
 
 
-@under_compression(_Tiles)
-class ApETLlavaNext(CompressingModel, LlavaNextForConditionalGeneration):
+@under_compression(_Tiles, either_name=True)
+class ApETLlavaNext(WithNewlines, CompressingModel, LlavaNextForConditionalGeneration):
     """LLaVA-NeXT under compression."""
-
-    hf_to_vllm_mapper = with_either_name(LlavaNextForConditionalGeneration.hf_to_vllm_mapper)
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """A square and the rows of all tiles."""
-        return from_newlines(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -10,10 +10,9 @@ from vllm.model_executor.models.llava_next_video import LlavaNextVideoForConditi
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.parts import Parts, equal_parts
+from apet.vllm.parts import equal_parts
 from apet.vllm.processor import CompressingProcessor
-from apet.vllm.weights import with_either_name
-from apet.vllm.where import in_squares
+from apet.vllm.where import InSquares
 
 
 class _Frames(CompressingProcessor):
@@ -21,12 +20,6 @@ class _Frames(CompressingProcessor):
         return equal_parts(len(runs), len(item["pixel_values_videos"].data))
 
 
-@under_compression(_Frames)
-class ApETLlavaNextVideo(CompressingModel, LlavaNextVideoForConditionalGeneration):
+@under_compression(_Frames, either_name=True)
+class ApETLlavaNextVideo(InSquares, CompressingModel, LlavaNextVideoForConditionalGeneration):
     """LLaVA-NeXT-Video under compression."""
-
-    hf_to_vllm_mapper = with_either_name(LlavaNextVideoForConditionalGeneration.hf_to_vllm_mapper)
-
-    def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
-        """Squares."""
-        return in_squares(parts)

@@ -14,7 +14,6 @@ from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
 from apet.vllm.parts import Parts, equal_parts
 from apet.vllm.processor import CompressingProcessor
-from apet.vllm.weights import with_either_name
 from apet.vllm.where import from_newlines, in_squares
 
 
@@ -33,11 +32,9 @@ class _Tiles(CompressingProcessor):
         return tiles_of(pack, self.info.get_hf_config(), size, count)
 
 
-@under_compression(_Tiles)
+@under_compression(_Tiles, either_name=True)
 class ApETLlavaOnevision(CompressingModel, LlavaOnevisionForConditionalGeneration):
     """LLaVA-OneVision under compression."""
-
-    hf_to_vllm_mapper = with_either_name(LlavaOnevisionForConditionalGeneration.hf_to_vllm_mapper)
 
     def apet_where(self, arguments: dict[str, Any], parts: Sequence[Parts]) -> list[Tensor]:
         """Of an image a square and the rows of all tiles; of a video squares."""

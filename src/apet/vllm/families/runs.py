@@ -10,7 +10,6 @@ from vllm.model_executor.models.smolvlm import SmolVLMForConditionalGeneration
 
 from apet.vllm.family import under_compression
 from apet.vllm.model import CompressingModel
-from apet.vllm.weights import with_either_name
 
 
 @under_compression()
@@ -18,11 +17,9 @@ class ApETAria(CompressingModel, AriaForConditionalGeneration):
     """Aria under compression."""
 
 
-@under_compression()
+@under_compression(either_name=True)
 class ApETCohere2Vision(CompressingModel, Cohere2VisionForConditionalGeneration):
     """Command A Vision under compression."""
-
-    hf_to_vllm_mapper = with_either_name(Cohere2VisionForConditionalGeneration.hf_to_vllm_mapper)
 
 
 @under_compression()
@@ -35,8 +32,6 @@ class ApETSmolVLM(CompressingModel, SmolVLMForConditionalGeneration):
     """SmolVLM under compression."""
 
 
-@under_compression()
+@under_compression(either_name=True)
 class ApETLfm2VL(CompressingModel, Lfm2VLForConditionalGeneration):
     """LFM2-VL under compression."""
-
-    hf_to_vllm_mapper = with_either_name(Lfm2VLForConditionalGeneration.hf_to_vllm_mapper)
