@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from apet.core.basis import BASES, Basis
+from apet.core.basis import Basis
 from apet.core.blocks import sent
 from apet.core.errors import ApETError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Dtypes of tokens: those that torch computes with everywhere."""
+SEEDS = 2**63 - 1
+"""The largest seed that torch takes."""
 
 
 def check_tokens(tokens: object, operation: str, ndims: tuple[int, ...] = (2, 3)) -> Tensor:
@@ -34,23 +37,19 @@ def check_tokens(tokens: object, operation: str, ndims: tuple[int, ...] = (2, 3)
     return tokens
 
 
-def check_basis(basis: object, operation: str) -> Basis:
-    """Returns the name of a way to pick basis tokens."""
-    if basis not in BASES:
-        raise ApETError(operation, f"basis={basis!r}", "one of " + ", ".join(map(repr, BASES)))
-    return basis
+def check_choice(name: str, value: object, choices: Sequence[str], operation: str) -> None:
+    """Checks that a value is one of some names."""
+    if value not in choices:
+        raise ApETError(operation, f"{name}={value!r}", "one of " + ", ".join(map(repr, choices)))
 
 
-def check_basis_size(basis_size: object, operation: str) -> int:
-    """Returns a number of basis tokens, at least 1."""
-    if isinstance(basis_size, bool) or not isinstance(basis_size, numbers.Integral) or basis_size < 1:
-        raise ApETError(operation, f"basis_size={basis_size!r}", "an int of at least 1")
-    return int(basis_size)
-
-
-def check_ridge(ridge: object, operation: str) -> float:
-    """Returns a ridge, finite and not negative."""
-    return check_weight("ridge", ridge, operation)
+def check_int(name: str, value: object, operation: str, least: int = 1, most: int | None = None) -> int:
+    """Returns an int between two bounds; no bool, which is one in Python."""
+    fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not fits or value < least or (most is not None and value > most):  # type: ignore[operator]
+        expected = f"an int of at least {least}" if most is None else f"an int between {least} and {most}"
+        raise ApETError(operation, f"{name}={value!r}", expected)
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def check_weight(name: str, value: object, operation: str) -> float:
@@ -61,20 +60,12 @@ def check_weight(name: str, value: object, operation: str) -> float:
     return float(value)  # type: ignore[arg-type]
 
 
-def check_rounds(rounds: object, operation: str) -> int | None:
-    """Returns a number of rounds, or None for one token at a time."""
-    if rounds is None:
-        return None
-    if isinstance(rounds, bool) or not isinstance(rounds, numbers.Integral) or rounds < 1:
-        raise ApETError(operation, f"rounds={rounds!r}", "None or an int of at least 1")
-    return int(rounds)
-
-
-def check_seed(seed: object, operation: str) -> int:
-    """Returns a seed, 0 to 2**63 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**63:
-        raise ApETError(operation, f"seed={seed!r}", "an int between 0 and 2**63 - 1")
-    return int(seed)
+def check_rounds(rounds: object, operation: str) -> None:
+    """Checks a number of rounds, or None for one token at a time."""
+    try:
+        check_int("rounds", 1 if rounds is None else rounds, operation)
+    except ApETError as error:
+        raise ApETError(operation, error.got, f"None or {error.expected}") from None
 
 
 def check_flag(name: str, value: object, operation: str) -> bool:

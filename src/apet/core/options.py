@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from apet.core.basis import Basis
-from apet.core.check import check_basis, check_basis_size, check_flag, check_ridge, check_seed
+from apet.core.basis import BASES, Basis
+from apet.core.check import SEEDS, check_choice, check_flag, check_int, check_weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +36,12 @@ class Options:
     operation: str = "compress"
 
     def __post_init__(self) -> None:
-        for name, check in (
-            ("basis_size", check_basis_size),
-            ("basis", check_basis),
-            ("seed", check_seed),
-            ("ridge", check_ridge),
-        ):
-            object.__setattr__(self, name, check(getattr(self, name), self.operation))
+        check_choice("basis", self.basis, BASES, self.operation)
+        checked = {
+            "basis_size": check_int("basis_size", self.basis_size, self.operation),
+            "seed": check_int("seed", self.seed, self.operation, 0, SEEDS),
+            "ridge": check_weight("ridge", self.ridge, self.operation),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         check_flag("check_finite", self.check_finite, self.operation)

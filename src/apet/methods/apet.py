@@ -12,7 +12,7 @@ from torch import Tensor
 from apet.core.basis import Basis
 from apet.core.blocks import read_tokens
 from apet.core.budget import fit_keep
-from apet.core.check import check_flag, check_ridge, check_tokens
+from apet.core.check import check_choice, check_flag, check_tokens, check_weight
 from apet.core.compress import select
 from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
@@ -84,11 +84,9 @@ class ApET(Method):
         self._options("ApET")
         check_flag("merge_basis", self.merge_basis, "ApET")
         if self.inner_ridge is not None:
-            check_ridge(self.inner_ridge, "ApET")
+            check_weight("inner_ridge", self.inner_ridge, "ApET")
         for field, literal in (("slots", Slots), ("slot_order", SlotOrder)):
-            if getattr(self, field) not in get_args(literal):
-                expected = "one of " + ", ".join(map(repr, get_args(literal)))
-                raise ApETError("ApET", f"{field}={getattr(self, field)!r}", expected)
+            check_choice(field, getattr(self, field), get_args(literal), "ApET")
         if self.slots != "own" and not self.merge:
             raise ApETError("ApET", f"slots={self.slots!r} with merge=False", "merge=True")
         if self.start is None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from apet.core.budget import Budget, Keep, Sharing, fit_keep
-from apet.core.check import check_flag
+from apet.core.check import check_choice, check_flag
 from apet.core.errors import ApETError
 from apet.core.measure import Measured
 from apet.core.precision import unaffected
@@ -91,9 +91,7 @@ class Method(Traits, ABC):
         self._check_budget(name)
         check_flag("merge", self.merge, name)
         for field, literal in (("positions", Positions), ("at", At), ("unit", Granularity)):
-            value, choices = getattr(self, field), get_args(literal)
-            if value not in choices:
-                raise ApETError(name, f"{field}={value!r}", "one of " + ", ".join(map(repr, choices)))
+            check_choice(field, getattr(self, field), get_args(literal), name)
         if "prompt" in self.needs and self.at == "projector_input":
             raise ApETError(
                 name, "at='projector_input'", "at='auto' or 'projector_output', in the text's space"

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import Tokens, product, take_rows
-from apet.core.check import check_basis_size
-from apet.core.errors import ApETError
+from apet.core.check import check_int
 from apet.core.merge import top_rows
 from apet.methods.context import Context
 from apet.methods.inside import Inside
@@ -49,12 +48,8 @@ class DART(Inside):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for field in ("pivots", "text_pivots"):
-            value = getattr(self, field)
-            try:
-                check_basis_size(value, "DART")
-            except ApETError as error:
-                raise ApETError("DART", f"{field}={value!r}", error.expected) from None
+        check_int("pivots", self.pivots, "DART")
+        check_int("text_pivots", self.text_pivots, "DART")
 
     def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
         """Picks the pivots and their least similar tokens."""

@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from apet.core.basis import random_rows
 from apet.core.blocks import Tokens
-from apet.core.check import check_seed
+from apet.core.check import SEEDS, check_int
 from apet.methods.picker import Picked, Picker
 
 
@@ -34,7 +34,7 @@ class Random(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_seed(self.seed, "Random")
+        check_int("seed", self.seed, "Random", 0, SEEDS)
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Draws the kept tokens."""

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import PRODUCT, Tokens, product
-from apet.core.check import check_basis_size
-from apet.core.errors import ApETError
+from apet.core.check import check_int
 from apet.methods.picker import Picked, Picker
 
 
@@ -40,10 +39,7 @@ class Unlike(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        try:
-            check_basis_size(self.pivots, "Unlike")
-        except ApETError as error:
-            raise ApETError("Unlike", f"pivots={self.pivots!r}", error.expected) from None
+        check_int("pivots", self.pivots, "Unlike")
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks the pivots and their least similar tokens."""
