@@ -86,7 +86,7 @@ def test_scale_of_a_token_does_not_matter_but_for_the_first(tokens):
     [
         (Spread, {"rounds": 0}, "got rounds=0; expected None or an int of at least 1"),
         (Spread, {"rounds": True}, "got rounds=True"),
-        (Spread, {"place": -0.1}, "got place=-0.1; expected a finite float of at least 0"),
+        (Spread, {"place": -0.1}, "got place=-0.1; expected a finite number of at least 0"),
         (Spread, {"place": float("nan")}, "got place=nan"),
         (Spread, {"reach": 0.0}, "got reach=0.0; expected more than 0"),
     ],

@@ -56,14 +56,14 @@ def check_weight(name: str, value: object, operation: str) -> float:
     """Returns a finite float that is not negative."""
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not number or not 0.0 <= float(value) < float("inf"):  # type: ignore[arg-type]
-        raise ApETError(operation, f"{name}={value!r}", "a finite float of at least 0")
+        raise ApETError(operation, f"{name}={value!r}", "a finite number of at least 0")
     return float(value)  # type: ignore[arg-type]
 
 
-def check_rounds(rounds: object, operation: str) -> None:
-    """Checks a number of rounds, or None for one token at a time."""
+def check_int_or_none(name: str, value: object, operation: str, least: int = 1) -> None:
+    """Checks an int of at least so much, or None."""
     try:
-        check_int("rounds", 1 if rounds is None else rounds, operation)
+        check_int(name, least if value is None else value, operation, least)
     except ApETError as error:
         raise ApETError(operation, error.got, f"None or {error.expected}") from None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from apet.core.basis import Basis
 from apet.core.blocks import read_tokens
 from apet.core.budget import fit_keep
-from apet.core.check import check_choice, check_flag, check_tokens, check_weight
+from apet.core.check import check_choice, check_flag, check_int_or_none, check_tokens, check_weight
 from apet.core.compress import select
 from apet.core.errors import ApETError
 from apet.core.measure import Measured, score
@@ -89,10 +89,9 @@ class ApET(Method):
             check_choice(field, getattr(self, field), get_args(literal), "ApET")
         if self.slots != "own" and not self.merge:
             raise ApETError("ApET", f"slots={self.slots!r} with merge=False", "merge=True")
+        check_int_or_none("start", self.start, "ApET", 0)
         if self.start is None:
             return
-        if isinstance(self.start, bool) or not isinstance(self.start, int) or self.start < 0:
-            raise ApETError("ApET", f"start={self.start!r}", "None or an int of at least 0")
         if self.basis != "fps":
             raise ApETError(
                 "ApET", f"start={self.start} with basis={self.basis!r}", "a start with basis='fps' only"

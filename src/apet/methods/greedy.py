@@ -10,7 +10,7 @@ from torch import Tensor
 
 from apet.core.basis import farthest_points
 from apet.core.blocks import Tokens, product
-from apet.core.check import check_rounds
+from apet.core.check import check_int_or_none
 from apet.core.merge import top_rows
 from apet.core.residual import approximation_errors
 from apet.methods.picker import Picked, Picker, in_given_unit
@@ -56,7 +56,7 @@ class Greedy(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_rounds(self.rounds, "Greedy")
+        check_int_or_none("rounds", self.rounds, "Greedy")
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` pivots."""

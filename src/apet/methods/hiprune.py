@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 
 from apet.core.blocks import Tokens, sent
+from apet.core.check import check_int_or_none
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Asking, Attended
@@ -50,8 +51,7 @@ class HiPrune(Attended):
         super().__post_init__()
         if not isinstance(self.share, float) or not 0 < self.share <= 1:
             raise ApETError("HiPrune", f"share={self.share!r}", "a float above 0, at most 1")
-        if self.layer is not None and (type(self.layer) is not int or self.layer < 1):
-            raise ApETError("HiPrune", f"layer={self.layer!r}", "None or an int of at least 1")
+        check_int_or_none("layer", self.layer, "HiPrune")
 
     def middle(self, layers: int) -> int:
         """The middle layer, from 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from apet.core.budget import check_keep
+from apet.core.check import check_int
 from apet.core.errors import ApETError
 from apet.methods.picker import Informed
 from apet.methods.stage2 import Stage2
@@ -27,8 +28,7 @@ class Inside(Informed):
         check_keep(self.keep, name)  # no callable
         if self.stage2 is not None:
             raise ApETError(name, f"stage2={self.stage2!r}", "None: it sets its stages itself")
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
-            raise ApETError(name, f"layer={self.layer!r}", "an int of at least 1")
+        object.__setattr__(self, "layer", check_int("layer", self.layer, name))
 
     def stage1(self, total: int) -> int:
         """Everything enters the text model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apet.core.check import check_int
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 from apet.methods.stage2 import Stage2
@@ -49,8 +50,7 @@ def paper_budget(average: int, num_layers: int, num_tokens: int, name: str) -> t
             are.
     """
     for field, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ApETError(name, f"{field}={value!r}", "an int of at least 1")
+        check_int(field, value, name)
     if average % 2:
         raise ApETError(name, f"average={average}", "an even number, since half of it is kept at the end")
     if num_layers % 2:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import Tokens, product
+from apet.core.check import check_int
 from apet.core.errors import ApETError
 from apet.core.merge import top_rows
 from apet.methods.attended import Asking, Attended
@@ -44,8 +45,7 @@ class PruMerge(Attended):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if type(self.neighbours) is not int or self.neighbours < 1:
-            raise ApETError("PruMerge", f"neighbours={self.neighbours!r}", "an int of at least 1")
+        check_int("neighbours", self.neighbours, "PruMerge")
 
     def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Picks the tokens and mixes the others into them."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import Tokens, product, sent, take_rows
-from apet.core.check import check_rounds, check_weight
+from apet.core.check import check_int_or_none, check_weight
 from apet.core.errors import ApETError
 from apet.methods.base import At
 from apet.methods.context import Context, Places
@@ -70,7 +70,7 @@ class Spread(Informed):
     def __post_init__(self) -> None:
         check_weight("place", self.place, "Spread")
         super().__post_init__()
-        check_rounds(self.rounds, "Spread")
+        check_int_or_none("rounds", self.rounds, "Spread")
         if not check_weight("reach", self.reach, "Spread"):
             raise ApETError("Spread", f"reach={self.reach!r}", "more than 0")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apet.core.budget import check_keep
-from apet.core.errors import ApETError
+from apet.core.check import check_int
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,5 @@ class Stage2:
     keep: int | float
 
     def __post_init__(self) -> None:
-        if isinstance(self.layer, bool) or not isinstance(self.layer, int) or self.layer < 1:
-            raise ApETError("Stage2", f"layer={self.layer!r}", "an int of at least 1")
+        object.__setattr__(self, "layer", check_int("layer", self.layer, "Stage2"))
         object.__setattr__(self, "keep", check_keep(self.keep, "Stage2"))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apet.core.blocks import Tokens
-from apet.core.errors import ApETError
+from apet.core.check import check_weight
 from apet.methods.context import Context
 from apet.methods.greedy import pivots
 from apet.methods.picker import Informed, Picked, in_given_unit
@@ -39,9 +39,7 @@ class _Textual(Informed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        value = self.strength
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-            raise ApETError(type(self).__name__, f"strength={value!r}", "a finite number of at least 0")
+        check_weight("strength", self.strength, type(self).__name__)
 
     @abstractmethod
     def weigh(self, relevant: Tensor) -> Tensor:

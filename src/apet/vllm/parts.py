@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from apet.core.budget import check_keep, resolve_keep
+from apet.core.budget import check_keep, fit_keep
 from apet.core.errors import ApETError
 from apet.methods import Method
 from apet.vllm.settings import REQUEST
@@ -93,8 +93,11 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
     if method.unit == "whole":
         of = of.clamp(max=0)
     sizes: list[int] = torch.bincount(of.long() + 1)[1:].tolist()
-    kept = [_count(method, size) for size in sizes]
-    limits = [_count(server, size) for size in sizes]
+    # Of a tile nothing may be left behind the padding.
+    kept, limits = (
+        [size and fit_keep(check_keep(one.keep, REQUEST), size, REQUEST) for size in sizes]
+        for one in (method, server)
+    )
     for size, own, most in zip(sizes, kept, limits, strict=True):
         if own > most:
             raise ApETError(
@@ -104,13 +107,6 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
             )
     weight = sum(limits) + int((of < 0).sum())
     return Parts(of.to(torch.int32), torch.tensor(kept, dtype=torch.int32), weight)
-
-
-def _count(method: Method, size: int) -> int:
-    if size == 0:  # a tile of which nothing is left behind the padding
-        return 0
-    keep = check_keep(method.keep, REQUEST)
-    return resolve_keep(min(keep, size) if isinstance(keep, int) else keep, size, REQUEST)
 
 
 def parts_in(item: Mapping[str, Any]) -> Parts | None:
