@@ -13,7 +13,7 @@ from apet.kernels.launch import Tiles, dot_options, grid, power_of_2
 from apet.kernels.segments import Segments
 
 
-def assign_slots(x: Tensor, segments: Segments, farthest: Farthest, indices: Tensor, tiles: Tiles) -> Tensor:
+def assign_slots(x: Tensor, segments: Segments, points: Farthest, indices: Tensor, tiles: Tiles) -> Tensor:
     """The slot in its segment that every token goes to, ``(T,)`` int64; a kept token has its own.
 
     ``indices (S, K)`` int64 are the kept tokens' numbers in their segments; those from a segment's count on
@@ -32,9 +32,9 @@ def assign_slots(x: Tensor, segments: Segments, farthest: Farthest, indices: Ten
         x,
         segments.offsets,
         segments.kept,
-        farthest.peaks,
-        farthest.largest,
-        farthest.norms,
+        points.peaks,
+        points.largest,
+        points.norms,
         indices,
         assignment,
         x.shape[1],

@@ -107,19 +107,19 @@ def _decide(
     x = x.detach().contiguous()
     tiles = Tiles().fit(x.shape[1])
     with on_device(x):
-        farthest = pick_farthest(x, segments, start, tiles)
+        points = pick_farthest(x, segments, start, tiles)
         if refuse is not None:
-            infinite = farthest.largest >= _INFINITY
+            infinite = points.largest >= _INFINITY
             if bool(infinite.any()):
                 raise refuse(int(infinite.nonzero()[0]))
-        span, basis = orthonormal_span(x, segments, farthest, ridge, tiles)
-        errors, scores = residual_errors(x, segments, farthest, span, tiles)
+        span, basis = orthonormal_span(x, segments, points, ridge, tiles)
+        errors, scores = residual_errors(x, segments, points, span, tiles)
         top = scores.sort(dim=1, descending=True, stable=True).indices[:, : max(segments.keeps)]
         if len(set(segments.keeps)) > 1:  # what a segment does not keep goes behind what it keeps
             beyond = torch.arange(top.shape[1], device=x.device) >= segments.kept.unsqueeze(1)
             top = top.masked_fill(beyond, scores.shape[1])
         indices = top.sort(dim=1).values
-        return indices, assign_slots(x, segments, farthest, indices, tiles), errors, basis
+        return indices, assign_slots(x, segments, points, indices, tiles), errors, basis
 
 
 def _means(x: Tensor, slots: Tensor, kept: int) -> Tensor:

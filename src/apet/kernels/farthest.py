@@ -62,33 +62,24 @@ def pick_farthest(x: Tensor, segments: Segments, start: Tensor | None, tiles: Ti
         start: First basis token of every segment, ``(S,)`` int64; None for that of largest norm.
         tiles: Sizes of tiles.
     """
-    farthest = Farthest(x, segments)
+    points = Farthest(x, segments)
     if start is not None:
-        farthest.best[:, :2] = (2147483647 - start).unsqueeze(1)
+        points.best[:, :2] = (2147483647 - start).unsqueeze(1)
     rows, columns, warps = tiles.stream
-    numbers = (segments.offsets, segments.counts)
-    shared = (
-        x,
-        *numbers,
-        farthest.norms,
-        farthest.peaks,
-        farthest.largest,
-        farthest.best,
-        farthest.nearest,
-        farthest.met,
-    )
+    keys = (points.norms, points.peaks, points.largest, points.best, points.nearest, points.met)
+    shared = (x, segments.offsets, segments.counts, *keys)
     sizes = (x.shape[1], segments.most + 1, segments.number)
     across, number = grid(segments, rows)
     shape = {"FIRST": start is None, "ROWS": rows, "COLUMNS": columns}
     if interpreted():
         for step in range(-1, segments.most):
             _apart[across, number](*shared, *sizes, step, **shape, **options(warps))
-        return farthest
+        return points
     each, together = groups(across, number, processors(x.device.index or 0) * _WARPS // warps)
     _together[each, together](
         *shared, *sizes, **shape, **options(warps), maxnreg=_REGISTERS, launch_cooperative_grid=True
     )
-    return farthest
+    return points
 
 
 @triton.jit

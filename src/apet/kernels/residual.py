@@ -18,7 +18,7 @@ from apet.kernels.segments import Segments
 
 
 def residual_errors(
-    x: Tensor, segments: Segments, farthest: Farthest, span: Tensor, tiles: Tiles
+    x: Tensor, segments: Segments, points: Farthest, span: Tensor, tiles: Tiles
 ) -> tuple[Tensor, Tensor]:
     """Distance of every token to its approximation.
 
@@ -34,14 +34,14 @@ def residual_errors(
         x,
         segments.offsets,
         segments.counts,
-        farthest.peaks,
-        farthest.largest,
-        farthest.best,
+        points.peaks,
+        points.largest,
+        points.best,
         span,
         errors,
         scores,
         x.shape[1],
-        farthest.best.shape[1],
+        points.best.shape[1],
         longest,
         BASIS=span.shape[1],
         ROWS=rows,

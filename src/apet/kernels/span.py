@@ -14,7 +14,7 @@ from apet.kernels.segments import Segments
 
 
 def orthonormal_span(
-    x: Tensor, segments: Segments, farthest: Farthest, ridge: float, tiles: Tiles
+    x: Tensor, segments: Segments, points: Farthest, ridge: float, tiles: Tiles
 ) -> tuple[Tensor, Tensor]:
     """``L^-1 S`` with ``L L^T = S S^T + ridge I`` for the basis tokens ``S``; see the core's `residual`.
 
@@ -33,8 +33,8 @@ def orthonormal_span(
     basis = torch.empty((number, segments.most), dtype=torch.int64, device=device)
     # A scalar argument would be a float32.
     wide_ridge = torch.full((1,), ridge, dtype=torch.float64, device=device)
-    shared = (x, segments.offsets, segments.counts, farthest.peaks, farthest.largest, farthest.best)
-    sizes = (width, farthest.best.shape[1], segments.most)
+    shared = (x, segments.offsets, segments.counts, points.peaks, points.largest, points.best)
+    sizes = (width, points.best.shape[1], segments.most)
     shape = {"BASIS": padded, "COLUMNS": across, **options(warps)}
     _gram[slices, number](*shared, grams, basis, *sizes, **shape)
     together = power_of_2(slices)

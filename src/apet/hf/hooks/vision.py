@@ -84,8 +84,8 @@ class VisionHooks(Hooks):
         if encoding_of(self.lease) is not None and not self.early:  # one feature method calling another
             return original(*args, **kwargs)
         arguments = inspect.signature(original).bind_partial(*args, **kwargs).arguments
-        extra = arguments.pop("kwargs", {})
-        arguments = Given({**arguments, **extra})
+        arguments |= arguments.pop("kwargs", {})
+        arguments = Given(arguments)
         modality = self._modality(modalities, arguments)
         scopes = [
             scope
@@ -203,10 +203,10 @@ class VisionHooks(Hooks):
     def _small(self, output: Any, modality: Modality, shrunk: Shrunk, clock: Clock) -> tuple[Any, Encoded]:
         """Put the features of smaller pictures in places of the large ones'."""
         features = Features.of(output)
-        segments, compressed = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
+        segments, small = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
         sizes = [segment.tokens for segment in segments]
-        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), compressed.stages)
-        return _filled(features, encoded, compressed, sizes), encoded
+        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), small.stages)
+        return _filled(features, encoded, small, sizes), encoded
 
     def _behind(
         self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
@@ -243,11 +243,9 @@ class VisionHooks(Hooks):
         return _filled(features, encoded, compressed), encoded
 
 
-def _filled(
-    features: Features, encoded: Encoded, compressed: Compressed, sizes: list[int] | None = None
-) -> Any:
+def _filled(features: Features, encoded: Encoded, done: Compressed, sizes: list[int] | None = None) -> Any:
     """The output with merged rows in their places, and zeros in the others."""
-    if compressed.kept is None:
+    if done.kept is None:
         return features.output
-    full = [scattered(x, compressed.kept, encoded.total) for x in (compressed.short, *compressed.deep)]
+    full = [scattered(x, done.kept, encoded.total) for x in (done.short, *done.deep)]
     return features.rebuild(full[0], tuple(full[1:]), sizes)
