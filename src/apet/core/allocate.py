@@ -68,9 +68,6 @@ def allocate(
 
     Returns:
         The numbers, and what they were worked out from.
-
-    Raises:
-        ApETError: If the tokens are not valid.
     """
     shared = budget.sharing == "shared"
     floors, caps = map(list, zip(*(budget.bounds(segment.tokens) for segment in about), strict=True))

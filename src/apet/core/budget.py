@@ -77,9 +77,6 @@ def fit_keep(keep: int | float, n: int, operation: str = "compress") -> int:
     """Turns a budget into a number of kept tokens, where pictures may be smaller than their budget.
 
     As `resolve_keep`, but a count above ``n`` keeps all ``n``.
-
-    Raises:
-        ApETError: If the budget is not valid.
     """
     keep = check_keep(keep, operation)
     return resolve_keep(min(keep, n) if isinstance(keep, int) else keep, n, operation)

@@ -86,9 +86,6 @@ def score(x: Tensor, limit: int, options: Options) -> Scored:
         x: Visual tokens ``(B, N, d)``, checked by `apet.core.check.check_tokens`.
         limit: Most tokens that will be kept: the basis is cut to it.
         options: How.
-
-    Raises:
-        ApETError: If the start is not valid, or a token is not finite.
     """
     batch, total, _ = x.shape
     first = check_start(options.start, (batch, total), x.device, options.basis, "compress")

@@ -33,9 +33,6 @@ def inner_model(model: Any) -> Any:
     Args:
         model: A transformers model, or one inside of a PEFT model, a compiled module, or (fully sharded)
             distributed data parallel. Anything else is handed back.
-
-    Raises:
-        ApETError: If it is inside of ``DataParallel``, which copies it for every call.
     """
     while isinstance(model, nn.Module):
         if isinstance(model, nn.DataParallel):

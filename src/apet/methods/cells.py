@@ -11,11 +11,7 @@ from apet.core.errors import ApETError
 
 
 def check_grid(grid: object, operation: str) -> None:
-    """Checks rows and columns of a grid of tokens; None is a grid that is not known.
-
-    Raises:
-        ApETError: If it is neither None nor a pair of positive ints.
-    """
+    """Checks rows and columns of a grid of tokens; None is a grid that is not known."""
     if grid is None:
         return
     pair = isinstance(grid, tuple) and len(grid) == 2

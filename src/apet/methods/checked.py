@@ -39,9 +39,6 @@ def check_indices(indices: object, name: str, sizes: tuple[int, int, int]) -> No
         indices: What a method gave.
         name: The method's.
         sizes: B, N and K.
-
-    Raises:
-        ApETError: If they are anything else.
     """
     batch, total, kept = sizes
     _raise_first([_in_order(_tensor(indices, "indices", (batch, kept), torch.int64, name), total)], name)
@@ -54,9 +51,6 @@ def check_selection(found: object, name: str, sizes: tuple[int, int, int]) -> No
         found: What a method gave.
         name: The method's.
         sizes: B, N and K.
-
-    Raises:
-        ApETError: If it is not one, or not on so many tokens.
     """
     if not isinstance(found, Selection):
         raise ApETError(name, f"a decision of type {type(found).__name__}", "an apet.Selection")

@@ -178,9 +178,6 @@ def complete(context: Context | None, needs: frozenset[str], tokens: Tensor, nam
         needs: Names out of `NEEDS`.
         tokens: ``(B, N, d)``.
         name: The method, for the error.
-
-    Raises:
-        ApETError: If it is no `Context`, or something is missing or does not fit the tokens.
     """
     batch, total, width = tokens.shape
     if context is not None and not isinstance(context, Context):

@@ -40,11 +40,7 @@ def plugged_in(taken: Iterable[str]) -> dict[str, type[Method]]:
 
 
 def _loaded(entry: EntryPoint, used: set[str]) -> type[Method]:
-    """The class of an entry point.
-
-    Raises:
-        ApETError: If it is none that can be used.
-    """
+    """The class of an entry point."""
     operation, dtype = f"{GROUP}, {entry.name!r} of {_package(entry)}", torch.get_default_dtype()
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", entry.name):
         raise ApETError(operation, "that name", "letters, digits and _ . + -")

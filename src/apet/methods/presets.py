@@ -25,9 +25,6 @@ def authors_fields(model: str, average: int | None, num_layers: int) -> dict[str
         model: A name in `AUTHORS`.
         average: As in `apet.methods.ApET.paper`, for the models that have such a budget; None for 64.
         num_layers: As there.
-
-    Raises:
-        ApETError: If there is no such model, or its budget is fixed.
     """
     if not isinstance(model, str) or model not in AUTHORS:
         raise ApETError("ApET.authors", repr(model), one_of(map(repr, AUTHORS), repr(model)))
@@ -43,12 +40,7 @@ def authors_fields(model: str, average: int | None, num_layers: int) -> dict[str
 
 
 def paper_budget(average: int, num_layers: int, num_tokens: int, name: str) -> tuple[int, int]:
-    """What the two stages keep so that decoder layers see ``average`` tokens.
-
-    Raises:
-        ApETError: If the budgets or the middle layer are not whole, or stage 1 would keep more than there
-            are.
-    """
+    """What the two stages keep so that decoder layers see ``average`` tokens."""
     for field, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
         check_int(field, value, name)
     if average % 2:

@@ -37,11 +37,7 @@ class Traits:
     third argument. One that is told the prompt decides behind the projector, in the space of the text."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Checks what a class asks for.
-
-        Raises:
-            ApETError: If there is nothing of that name.
-        """
+        """Checks what a class asks for."""
         super().__init_subclass__(**options)
         if isinstance(cls.needs, property):  # each of the class tells its own
             return

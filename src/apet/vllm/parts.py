@@ -86,9 +86,6 @@ def plan(of: Tensor, method: Method, server: Method) -> Parts:
         of: As in `Parts`.
         method: What the request asked for.
         server: What the server was started with.
-
-    Raises:
-        ApETError: If the request asks for more than the server allows.
     """
     if method.unit == "whole":
         of = of.clamp(max=0)

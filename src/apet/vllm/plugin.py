@@ -21,9 +21,6 @@ def register() -> None:
 
     With ``APET_KEEP`` set, they also take the place of vLLM's own classes. Only names are registered; the
     classes are imported when a model is built. May be called any number of times.
-
-    Raises:
-        ApETError: If ``APET_KEEP`` is set and is no budget, or this release of vLLM is not supported.
     """
     from vllm import ModelRegistry, __version__
 

@@ -28,11 +28,7 @@ _EXAMPLE = """--hf-overrides '{"architectures": ["ApET.."], "apet": {"keep": 0.2
 
 
 def keep_of_environment() -> int | float | None:
-    """The budget in ``APET_KEEP``: ``64`` is a count and ``0.25`` a share; None if it is not set.
-
-    Raises:
-        ApETError: If it is set and is no budget.
-    """
+    """The budget in ``APET_KEEP``: ``64`` is a count and ``0.25`` a share; None if it is not set."""
     text = os.environ.get(ENVIRONMENT)
     return keep_of_text(text, ENVIRONMENT) if text else None
 
@@ -43,9 +39,6 @@ def keep_of_text(text: str, place: str) -> int | float:
     Args:
         text: What was written.
         place: Where, for the error.
-
-    Raises:
-        ApETError: If it is no budget.
     """
     from apet.core import ApETError, check_keep
     from apet.core.words import read_number
@@ -62,9 +55,6 @@ def keeps_by_name(names: Iterable[str]) -> dict[str, int | float]:
 
     Args:
         names: All names that a server answers to.
-
-    Raises:
-        ApETError: If a number behind such an ``@`` is no budget.
     """
     from apet.core.words import read_number
 

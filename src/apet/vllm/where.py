@@ -31,11 +31,7 @@ class WithNewlines:
 
 
 def in_squares(parts: Sequence[Parts]) -> list[Tensor]:
-    """Row and column ``(N, 2)`` of every token of each item, where every part is a square.
-
-    Raises:
-        ApETError: If a part is none, as with ``unit="whole"`` of several.
-    """
+    """Row and column ``(N, 2)`` of every token of each item, where every part is a square."""
     return [_squares(own.of.long()) for own in parts]
 
 

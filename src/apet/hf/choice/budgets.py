@@ -37,9 +37,6 @@ def stage1_counts(
         total: Feature rows of the call.
         counts: How many of these belong to each prompt; needed for a shared budget.
         contexts: What the method is told about every segment; empty if it asks for nothing.
-
-    Raises:
-        ApETError: If a budget does not fit a segment, or stage 2 asks for more than stage 1 leaves.
     """
     fixed = [count for segment in segments if (count := method.stage1(segment.tokens)) is not None]
     if len(fixed) == len(segments):
@@ -78,9 +75,6 @@ def prompt_numbers(segments: Sequence[Segment], total: int, counts: Sequence[int
         segments: The segments.
         total: Feature rows of the call.
         counts: How many of these belong to each prompt.
-
-    Raises:
-        ApETError: If they do not match.
     """
     ends = list(itertools.accumulate(counts))
     rows = [bisect.bisect_right(ends, int(rows_of(segment)[0])) for segment in segments]
@@ -97,9 +91,6 @@ def check_counts(method: Method, tokens: int, operation: str) -> None:
         method: The method.
         tokens: Most visual tokens of a picture.
         operation: What to name in the error.
-
-    Raises:
-        ApETError: If the method asks for more.
     """
     for name, keep in [("keep", method.keep), *(("stage2.keep", stage.keep) for stage in method.later)]:
         if isinstance(keep, int) and keep > tokens:
@@ -114,11 +105,7 @@ def later_count(method: Method, stage2: Stage2, segment: Segment, left: int) -> 
 
 
 def _check_order(method: Method, segments: Sequence[Segment], keeps: Sequence[int]) -> None:
-    """Refuse a share in stage 2 that is more than stage 1 leaves: an int and a share compare only here.
-
-    Raises:
-        ApETError: If it does.
-    """
+    """Refuse a share in stage 2 that is more than stage 1 leaves: an int and a share compare only here."""
     for stage in method.later:
         for segment, keep in zip(segments, keeps, strict=True):
             later = later_count(method, stage, segment, keep)

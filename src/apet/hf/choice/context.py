@@ -53,9 +53,6 @@ def places_of(segment: Segment, grids: Sequence[Grid], among: Tensor | None = No
         segment: The segment.
         grids: Those of its image or video.
         among: The tokens that are left of it, ``(C,)``; None for all.
-
-    Raises:
-        ApETError: If a token lies in no grid.
     """
     rows = rows_of(segment)
     index = torch.full((len(rows), 3), -1, dtype=torch.int64, device="cpu")

@@ -19,11 +19,7 @@ from apet.methods import Downsample, Method
 
 
 def check_shrinks(base: nn.Module, family: Family, method: Method, operation: str) -> None:
-    """Check that a family's encoder takes smaller pictures, where the method wants it to.
-
-    Raises:
-        ApETError: If it does not.
-    """
+    """Check that a family's encoder takes smaller pictures, where the method wants it to."""
     if not isinstance(method, Downsample):
         return
     able = [kind.shrink for kind in family.modalities if kind.shrink is not None]

@@ -36,11 +36,7 @@ class Features:
 
     @classmethod
     def of(cls, output: Any) -> Features:
-        """Read an output.
-
-        Raises:
-            ApETError: If it has no known form.
-        """
+        """Read an output."""
         layered = getattr(output, _DEEP, None) or ()
         if _by_layer(layered):
             layered = [features for _, features in sorted(layered, key=lambda pair: pair[0])]

@@ -57,9 +57,6 @@ def compress_segments(
 
     Returns:
         The decisions and the rows that are left.
-
-    Raises:
-        ApETError: If the method refuses the tokens or the budget.
     """
     rows_by_segment = [rows_of(segment) for segment in segments]
     outside = torch.ones(len(rows), dtype=torch.bool, device="cpu")

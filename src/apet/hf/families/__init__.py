@@ -75,10 +75,6 @@ def family_of(model: nn.Module, operation: str) -> Family:
 
 
 def takes_videos(model: nn.Module, processor: object) -> bool:
-    """Whether a model takes videos as such: its family does, and its processor has a part that reads them.
-
-    Raises:
-        ApETError: If the model is not supported.
-    """
+    """Whether a model takes videos as such: its family does, and its processor has a part that reads them."""
     has_reader = getattr(processor, "video_processor", None) is not None
     return has_reader and "video" in family_of(model, "video").inputs

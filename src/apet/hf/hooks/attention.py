@@ -20,11 +20,7 @@ from apet.methods import Attended, Attention, Method
 
 
 def check_attention(base: nn.Module, family: Family, method: Method, operation: str) -> None:
-    """Check that a model gives out the attention weights that a method needs.
-
-    Raises:
-        ApETError: If it does not.
-    """
+    """Check that a model gives out the attention weights that a method needs."""
     if not isinstance(method, Attended):
         return
     name = type(method).__name__
@@ -89,11 +85,7 @@ def attention_of(encoding: Encoding) -> Attention | None:
 
 
 def from_last_token(prompt: Prompt, device: torch.device) -> Attention:
-    """The attention that every slot receives from the last token of its row, slot by slot over all rows.
-
-    Raises:
-        ApETError: If the layer gave out no weights.
-    """
+    """The attention that every slot receives from the last token of its row, slot by slot over all rows."""
     if prompt.attention is None:
         raise ApETError(
             "forward",
@@ -211,11 +203,7 @@ def _note_middle(config: Any) -> Callable[..., None]:
 
 
 def _weights_of(output: Sequence[Any]) -> Tensor:
-    """The weights of an encoder layer, averaged over the heads, ``(B, n, n)``.
-
-    Raises:
-        ApETError: If it gave out none.
-    """
+    """The weights of an encoder layer, averaged over the heads, ``(B, n, n)``."""
     weights = output[1]
     if weights is None:
         raise ApETError(

@@ -20,11 +20,7 @@ from apet.methods import Attention, Method
 
 
 def check_told(base: nn.Module, family: Family, method: Method, operation: str) -> None:
-    """Check that a family tells what a method asks for.
-
-    Raises:
-        ApETError: If it tells of nothing where its tokens lie.
-    """
+    """Check that a family tells what a method asks for."""
     if "places" in method.needs and all(kind.grids is None for kind in family.modalities):
         got = f"{type(method).__name__} for {family.title}, which does not tell where its tokens lie"
         raise no_grid(operation, got)

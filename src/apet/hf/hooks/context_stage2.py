@@ -35,9 +35,6 @@ def told_inside(
         prompt: Its prompt.
         slots: By number of the segment, where its tokens are, counted over all rows.
         decoder: Gives what `Decoder` holds of all slots: states ``(B, n, D)`` and norms ``(B, n)``.
-
-    Raises:
-        ApETError: If something is not known.
     """
     if not method.needs:
         return []
@@ -83,9 +80,6 @@ def keys_of(cache: Any, layer: int, held: int, count: int) -> Tensor:
         layer: The layer, which has just run.
         held: Columns of earlier turns that it holds.
         count: Tokens of this turn.
-
-    Raises:
-        ApETError: If there is no cache, or the layer keeps no plain keys.
     """
     layers = getattr(cache, "layers", ())
     keys = getattr(layers[layer], "keys", None) if layer < len(layers) else None

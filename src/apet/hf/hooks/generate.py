@@ -128,11 +128,7 @@ def check_options(model: Any, family: Family, arguments: dict[str, Any], options
 
 
 def check_last_token(options: _Options, method: Method) -> None:
-    """Refuse chunks where a method looks at the prompt, which comes in parts.
-
-    Raises:
-        ApETError: If it does.
-    """
+    """Refuse chunks where a method looks at the prompt, which comes in parts."""
     chunk = options("prefill_chunk_size")
     if chunk is not None and not method.blind:
         raise ApETError(

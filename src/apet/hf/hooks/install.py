@@ -37,11 +37,7 @@ def depth_of(model: nn.Module, family: Family) -> int:
 
 
 def check_fits(model: nn.Module, family: Family, method: Method, operation: str) -> None:
-    """Check what can be checked before a model is touched.
-
-    Raises:
-        ApETError: If the stage-2 layer is not in the model, or its text model has no rotary positions.
-    """
+    """Check what can be checked before a model is touched."""
     base = base_of(model)
     text = family.text_of(base)
     layers, rotary = getattr(text, "layers", None), getattr(text, "rotary_emb", None)

@@ -19,11 +19,7 @@ RECURRENT = ("linear_attention", "conv")
 
 
 def check_masks(config: Any, family: Family) -> None:
-    """Refuse block masks that the base model builds: their blocks cannot be picked apart.
-
-    Raises:
-        ApETError: If it would build them.
-    """
+    """Refuse block masks that the base model builds: their blocks cannot be picked apart."""
     if family.base_masks and config._attn_implementation == "flex_attention":
         raise ApETError(
             "forward",
@@ -33,11 +29,7 @@ def check_masks(config: Any, family: Family) -> None:
 
 
 def check_packed(method: Method, samples: Tensor | None) -> None:
-    """Refuse samples packed into one row where a method reads the attention of one text for all images.
-
-    Raises:
-        ApETError: If there are several samples in a row.
-    """
+    """Refuse samples packed into one row where a method reads the attention of one text for all images."""
     if samples is not None and isinstance(method, Attended) and method.reads == "text":
         raise ApETError(
             "forward", f"{type(method).__name__} with samples packed into one row", "a sample in each row"
@@ -45,11 +37,7 @@ def check_packed(method: Method, samples: Tensor | None) -> None:
 
 
 def check_rows(config: Any, rows: int) -> None:
-    """Refuse several rows on a filled cache where layers carry a state through padding.
-
-    Raises:
-        ApETError: If the text model has such layers.
-    """
+    """Refuse several rows on a filled cache where layers carry a state through padding."""
     if rows > 1 and set(RECURRENT).intersection(getattr(config, "layer_types", None) or ()):
         raise ApETError(
             "forward",

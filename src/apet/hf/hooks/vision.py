@@ -132,9 +132,6 @@ class VisionHooks(Hooks):
 
         Returns:
             New features with zeros for dropped tokens, and the decisions.
-
-        Raises:
-            ApETError: If they were not encoded while this or another compression was applied.
         """
         source = source_of(output)
         if source is None or (self.early and not source.inputs):

@@ -94,9 +94,6 @@ def shorten_lengths(
         lengths: What the caller gave, over the columns of all rows one after another.
         weights: ``(B, L)`` long on the CPU, how many columns are left of each.
         placed: The images, tiles or frames.
-
-    Raises:
-        ApETError: If a boundary cuts through one of these.
     """
     ends = torch.nn.functional.pad(weights.flatten().cumsum(0), (1, 0))
     for name, bounds in lengths.items():

@@ -19,11 +19,7 @@ from apet.methods import Method
 
 
 def around_of(base: Any, family: Family, modality: Modality, method: Method, lease: Lease) -> Around | None:
-    """The prompts that a running call of a feature method belongs to; None if they are not known, nor needed.
-
-    Raises:
-        ApETError: If they are needed, or images or videos cannot be taken whole.
-    """
+    """The prompts that a running call of a feature method belongs to; None if not known, nor needed."""
     if method.unit == "whole" and modality.no_whole is not None:
         wanted = f"unit='whole' with a {modality.name} for {family.title}: {modality.no_whole}"
         raise ApETError("forward", wanted, "unit='part'")
@@ -62,9 +58,6 @@ def joined_tiles(
 
     Returns:
         Per image the rows of its tiles.
-
-    Raises:
-        ApETError: If placeholders and features do not match.
     """
     tiles = [part for parts in images for part in parts]
     where = around.placeholders.nonzero()
