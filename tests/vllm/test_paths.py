@@ -66,7 +66,7 @@ def test_a_chunk_may_end_inside_an_image(checkpoint, once, name):
 @pytest.mark.parametrize("name", quick(NAMES, {"llava"}))
 def test_pieces_of_an_answer(checkpoint, once, name):
     got = compared(name, checkpoint, once, [list(requests_of(name).values())], stream=True)
-    assert all(one["pieces"] > 1 for one in got)
+    assert any(one["pieces"] > 1 for one in got)  # a reader who is late gets several in one
 
 
 @pytest.mark.parametrize("name", quick(NAMES, {"qwen2_5_vl"}))
