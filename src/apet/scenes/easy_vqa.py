@@ -16,8 +16,9 @@ from PIL import Image
 from apet.core.errors import ApETError
 from apet.installing import install
 from apet.scenes.questions import Question
-from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES
 
+EASY_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
+EASY_SHAPES = ("circle", "rectangle", "triangle")
 EASY_TASKS = ("easy_exist", "easy_colour", "easy_shape")
 """Its questions by what is answered: yes or no, one of 8 colours, one of 3 shapes."""
 _HELD_BACK = 500

@@ -34,6 +34,11 @@ class Shape:
     angle: float
 
     @property
+    def name(self) -> str:
+        """What questions call it: ``"red star"``."""
+        return f"{self.colour} {self.shape}"
+
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, right and bottom in pixels."""
         return self.x - self.radius, self.y - self.radius, self.x + self.radius, self.y + self.radius
