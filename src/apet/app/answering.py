@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
@@ -17,7 +16,7 @@ from transformers import TextStreamer
 from apet.app.command import typed
 from apet.app.context import check_context, context_of
 from apet.core.errors import ApETError
-from apet.hf.families import family_of, takes_videos
+from apet.hf.families import takes_videos
 from apet.hf.first_token import FirstToken
 
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
@@ -96,13 +95,6 @@ def question_inputs(
     length = inputs["input_ids"].shape[1]
     check_context(context_of(model.config), length, answer, typed(otherwise="ask"))
     return inputs.to(model.device, model.dtype)
-
-
-def visual_tokens(model: Any, ids: Tensor) -> int:
-    """Visual tokens of a prompt."""
-    kinds = family_of(model, typed(otherwise="ask")).modalities
-    placeholders = {getattr(model.config, modality.placeholder) for modality in kinds}
-    return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in placeholders)
 
 
 def prompt_of(processor: Any, question: str, pictures: int = 1, system: str | None = None) -> str:

@@ -20,7 +20,6 @@ from apet.app.answering import (
     generate_answer,
     median_answer,
     question_inputs,
-    visual_tokens,
 )
 from apet.app.command import typed
 from apet.app.console import hint_if_busy, load_with_spinner, output, progress
@@ -30,6 +29,7 @@ from apet.app.given import picture_files
 from apet.app.hints import hints_of
 from apet.core.errors import ApETError
 from apet.core.words import counted
+from apet.evaluation.plain import visual_tokens
 from apet.hf.choice.budgets import check_counts
 from apet.hf.families import takes_videos
 from apet.methods import Attended, Method

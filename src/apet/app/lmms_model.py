@@ -105,7 +105,7 @@ class ApETModel(lmms):  # type: ignore[misc]
             )
             left = [number for number, key in enumerate(keys) if key not in found]
             with (
-                applied(self.subject, self.compression),
+                applied(self.subject.model, self.compression),
                 tqdm(total=len(requests), initial=len(requests) - len(left), disable=self.rank != 0) as bar,
             ):
                 while left:

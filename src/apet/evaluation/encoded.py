@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map, tree_map_only
 
 from apet.methods import Attended, Method
 
@@ -42,8 +44,9 @@ def encoding_once(module: nn.Module, known: dict[tuple[Any, ...], Any]) -> Itera
         new = {key: row for row, key in enumerate(keys) if key not in known}
         if new:
             output = original(pixel_values[list(new.values())], **kwargs)
-            known.update((key, _row(output, at)) for at, key in enumerate(new))
-        return _stack([known[key] for key in keys])
+            for at, key in enumerate(new):
+                known[key] = tree_map_only(Tensor, operator.itemgetter(at), output)
+        return tree_map(_stacked, *(known[key] for key in keys))
 
     module.forward = forward
     try:
@@ -54,29 +57,10 @@ def encoding_once(module: nn.Module, known: dict[tuple[Any, ...], Any]) -> Itera
             module.forward = before
 
 
+def _stacked(*rows: Any) -> Any:
+    return torch.stack(rows) if isinstance(rows[0], Tensor) else rows[0]
+
+
 def _digest(row: Tensor) -> bytes:
     raw = row.detach().contiguous().cpu().view(torch.uint8).numpy()
     return hashlib.blake2b(raw.tobytes() + repr(tuple(row.shape)).encode(), digest_size=16).digest()
-
-
-def _row(output: Any, at: int) -> Any:
-    """The same container with one row of every tensor."""
-    if isinstance(output, Tensor):
-        return output[at]
-    if isinstance(output, dict):
-        return type(output)(**{name: _row(value, at) for name, value in output.items()})
-    if isinstance(output, tuple):
-        return tuple(_row(value, at) for value in output)
-    return output
-
-
-def _stack(outputs: list[Any]) -> Any:
-    """One container of rows as a batch."""
-    first = outputs[0]
-    if isinstance(first, Tensor):
-        return torch.stack(outputs)
-    if isinstance(first, dict):
-        return type(first)(**{name: _stack([one[name] for one in outputs]) for name in first})
-    if isinstance(first, tuple):
-        return tuple(_stack([one[at] for one in outputs]) for at in range(len(first)))
-    return first

@@ -14,8 +14,7 @@ from typing import Any
 from apet.evaluation.charts import COLOURS, MARKERS, Chart, Series, draw_chart
 from apet.evaluation.configurations import FULL, SEEDED, Stages
 from apet.evaluation.evaluate import Evaluation
-from apet.evaluation.markdown import notes, tables
-from apet.evaluation.methods_table import methods_table
+from apet.evaluation.markdown import methods_table, notes, tables
 from apet.evaluation.statistics import ALL, Summary
 from apet.installing import install
 

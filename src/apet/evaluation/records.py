@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from apet.evaluation.bands import BANDS
+from apet.evaluation.asking import BANDS
 from apet.evaluation.tasks import Case
 from apet.hf.results import Schedule
 

@@ -10,11 +10,11 @@ from typing import Any
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
 from apet.evaluation.machine import in_words
+from apet.evaluation.plain import time_one
 from apet.evaluation.records import Records
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
-from apet.evaluation.timing import time_one
 from apet.evaluation.workers import answer_in_processes, check_workers
 
 TIMED = 16
@@ -87,17 +87,8 @@ def run(
         for key, configuration, needed in zip(keys, configurations, missing, strict=True):
             progress(done, total, f"timing {_describe(configuration)}")
             if needed:
-                timing = time_one(subject, case, configuration.built)
-                line = {
-                    "kind": "time",
-                    "run": key,
-                    "case": case.key,
-                    "answer": timing.answer,
-                    "select": round(timing.select, 6),
-                    "first": round(timing.first, 6),
-                    "total": round(timing.total, 6),
-                    "machine": where,
-                }
+                line = {"kind": "time", "run": key, "case": case.key, "machine": where}
+                line |= time_one(subject, case, configuration.built)
                 store.add(line)
                 records.read(line)
             done += 1

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.evaluation.plain import LONGEST_ANSWER, applied
-from apet.evaluation.replies import Reply
+from apet.evaluation.plain import LONGEST_ANSWER, Reply, applied
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf.arguments import cache_name, cache_out
@@ -86,7 +85,7 @@ class Shared:
         """
         model, device = self.subject.model, self.subject.model.device
         found: dict[str, Reply] = {}
-        with applied(self.subject, method) as session:
+        with applied(model, method) as session:
             prefix = torch.tensor([self.prefix], device=device).expand(len(self.place), -1)
             cache = cache_out(
                 model(

@@ -80,7 +80,7 @@ def generate(
     from PIL import Image
     from rich.console import Console
 
-    from apet.app.answering import prompt_of, visual_tokens
+    from apet.app.answering import prompt_of
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
     from apet.app.bench.predicted import add_predictions, print_predictions
@@ -89,6 +89,7 @@ def generate(
     from apet.app.options import made, parse_stage2
     from apet.app.plan.here import measured
     from apet.core.errors import ApETError
+    from apet.evaluation.plain import visual_tokens
     from apet.hf.choice.budgets import check_counts
     from apet.methods import ApET, Stage2
 
