@@ -26,13 +26,13 @@ from PIL import Image
 from apet import embedded
 from apet.app.answering import question_inputs
 from apet.app.bench.generate import bench_generate
-from apet.app.bench.predicted import add_predictions, print_predictions
-from apet.app.bench.show import print_generate, refused, save_report
+from apet.app.bench.predicted import add_predictions
+from apet.app.bench.print import print_generate, print_predictions, refused, save_report
 from apet.app.bench.variants import variants
 from apet.app.known import KNOWN, build, inputs, shrunk, tiny
-from apet.app.plan.here import measured
+from apet.app.plan.devices import measured
 from apet.embedded.reference import NAME, is_fetched
-from apet.methods import Stage2
+from apet.methods import ApET, Stage2
 
 OTHERS = ("spread", "divprune", "greedy", "random")
 
@@ -122,11 +122,9 @@ def generate(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
         model,
         given,
         keep=keep,
-        stage2=stage2,
-        first=first,
         repeats=1 if options.tiny else options.repeats,
         new_tokens=new,
-        rows=variants(keep, stage2, first, OTHERS),
+        ways=variants(keep, ApET(first, stage2=stage2), OTHERS),
     )
     words = given["input_ids"].shape[1] - report["visual_tokens"]
     add_predictions(report, model.config, given, measured(model.device, model.dtype), words, (first, stage2))

@@ -13,7 +13,7 @@ from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.plain import check_applies
 from apet.evaluation.records import Records
 from apet.evaluation.runner import configuration_key, run
-from apet.evaluation.statistics import Tally, Row, Summary
+from apet.evaluation.statistics import Row, Summary, Tally
 from apet.evaluation.store import Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case, draw_cases, is_trained

@@ -16,6 +16,7 @@ from apet.app.plan.shapes import Text, Vision
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.words import counted
+from apet.methods import Stage2
 
 _BASIS = 10
 _RESERVED = 0.1
@@ -98,7 +99,7 @@ def plan(
     load: Load,
     device: Device,
     keep: int | float | None = None,
-    stage2: tuple[int, int | float] | None = None,
+    stage2: Stage2 | None = None,
 ) -> Plan:
     """Counts what a run costs; uncompressed if ``keep`` is None.
 
@@ -108,7 +109,7 @@ def plan(
         load: What is asked of them.
         device: What they run on.
         keep: Visual tokens of each picture, tile or frame that stage 1 keeps.
-        stage2: Decoder layer of stage 2, and what it keeps.
+        stage2: A second compression, or None.
 
     Raises:
         ApETError: If the budget does not fit the model.
@@ -120,10 +121,10 @@ def plan(
     if keep is not None:
         kept = late = tuple(resolve_keep(keep, n, typed("keep", "plan")) for n in vision.parts)
     if keep is not None and stage2 is not None:
-        split = stage2[0]
-        late = tuple(resolve_keep(stage2[1], n, typed("stage2", "plan")) for n in vision.parts)
+        split = stage2.layer
+        late = tuple(resolve_keep(stage2.keep, n, typed("stage2", "plan")) for n in vision.parts)
         if split >= len(text.layers) or any(b > a for a, b in zip(kept, late, strict=True)):
-            words = f"stage2={split}:{stage2[1]} ({sum(late)} of {counted(sum(vision.parts), 'token')})"
+            words = f"stage2={split}:{stage2.keep} ({sum(late)} of {counted(sum(vision.parts), 'token')})"
             expected = f"a layer below {len(text.layers)} and no more tokens than --keep's {sum(kept)}"
             raise ApETError(typed("stage2", "plan"), words, expected)
     first, then = (load.images * (sum(tokens) + vision.others) for tokens in (kept, late))

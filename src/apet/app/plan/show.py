@@ -14,7 +14,7 @@ from apet.app.console import output
 from apet.app.files import check_size
 from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.plan.costs import Load, Plan, plan
-from apet.app.plan.devices import DEVICES, Device, spelled
+from apet.app.plan.devices import DEVICES, here, spelled
 from apet.app.plan.shapes import Vision
 from apet.core.errors import ApETError
 from apet.core.words import counted, figure, one_of, read_number
@@ -66,7 +66,6 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     if known not in (*DEVICES, HERE):
         expected = one_of((*DEVICES, HERE), request.device)
         raise ApETError(typed("device", "plan"), repr(request.device), expected)
-    stage2 = None if request.stage2 is None else (request.stage2.layer, request.stage2.keep)
     if request.model in KNOWN:
         config = configuration_of(KNOWN[request.model])
     else:
@@ -78,9 +77,9 @@ def show_plan(request: PlanRequest, *, as_json: bool) -> None:
     model = skeleton(config)
     vision, pictures = _seen(model, request)
     text = text_of(model)
-    device = DEVICES[known] if known in DEVICES else _here()
+    device = DEVICES[known] if known in DEVICES else here()
     whole = plan(text, vision, request.load, device)
-    short = plan(text, vision, request.load, device, request.keep, stage2)
+    short = plan(text, vision, request.load, device, request.keep, request.stage2)
     if as_json:
         report = {
             "model": request.model or "embedded",
@@ -129,16 +128,6 @@ def _built_in(model: str) -> str:
     """The names that need no connection: the one that is meant, if that can be told, or all."""
     bare = model.rpartition("/")[2].lower()
     return next((name for name in KNOWN if bare.startswith(name)), one_of(KNOWN, bare))
-
-
-def _here() -> Device:
-    import torch
-
-    from apet.app.plan.here import measured
-
-    if torch.cuda.is_available():
-        return measured(torch.device("cuda"), torch.bfloat16)
-    return measured(torch.device("cpu"), torch.float32)
 
 
 def _rows(whole: Plan, short: Plan) -> list[tuple[str, str, str, float]]:

@@ -53,10 +53,9 @@ def cost_of(planned: Reproduction, questions: Mapping[str, int] | None) -> str:
 
 def _seconds(planned: Reproduction, method: Method | None) -> float:
     """The least time of an answer."""
-    stage2 = None if method is None or method.stage2 is None else (method.stage2.layer, method.stage2.keep)
     keep = None if method is None or callable(method.keep) else method.keep
     text, vision = _shapes(planned.table.known)
-    return plan(text, vision, _LOAD, DEVICES[_DEVICE], keep, stage2).answer_seconds
+    return plan(text, vision, _LOAD, DEVICES[_DEVICE], keep, getattr(method, "stage2", None)).answer_seconds
 
 
 @cache
