@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
@@ -188,28 +188,3 @@ def _numbers(written: Mapping[str, Any]) -> dict[str, float]:
         and not isinstance(value, bool)
         and math.isfinite(value)
     }
-
-
-def plan_runs(
-    model: str | None,
-    configurations: Sequence[Configuration],
-    tasks: Sequence[str | Measure],
-    limit: int | None,
-    folder: Path,
-    *,
-    trust_remote_code: bool = False,
-) -> list[LmmsRun]:
-    """One run per configuration.
-
-    Args:
-        model: As in `LmmsRun`, like the others.
-        configurations: What to compress with.
-        tasks: Tasks or groups; by name alone they are measured as `METRICS` says, or by their only metric.
-        limit: Questions per task.
-        folder: Where runs are written.
-        trust_remote_code: Let the model's repository run its own code.
-    """
-    measures = tuple(
-        Measure(task, METRICS.get(task, ())) if isinstance(task, str) else task for task in tasks
-    )
-    return [LmmsRun(model, one, measures, limit, folder, trust_remote_code) for one in configurations]

@@ -11,7 +11,7 @@ another ``_VERSION`` in `runner` asks everything anew.
 
 from apet.evaluation.configurations import Configuration, plan
 from apet.evaluation.evaluate import Evaluation, Wanted, evaluate
-from apet.evaluation.report import write_report
+from apet.evaluation.page import write_report
 from apet.evaluation.statistics import Row, Summary
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import TASKS, Case, default_tasks, draw_cases, resolve_tasks

@@ -12,7 +12,8 @@ from typing import Any
 from apet.app.command import typed
 from apet.app.context import check_context
 from apet.app.plan.devices import Device
-from apet.app.plan.shapes import Text, Vision
+from apet.app.plan.text import Text
+from apet.app.plan.vision import Vision
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.words import counted
@@ -47,15 +48,11 @@ class Plan:
     Attributes:
         tokens: Visual tokens of a request in the first decoder layers.
         tokens_late: Visual tokens of a request behind stage 2.
-        vision_flops: Operations of the encoder and the projector.
-        select_flops: Operations of the selection.
-        prefill_flops: Operations of the prefill.
+        vision_flops: Operations of the encoder and the projector; then those of the other steps.
         decode_flops: Operations per generated token.
         cache_bytes: KV cache of a request at the end of its answer.
         requests: Requests that fit the memory beside the weights.
-        vision_seconds: Time of the encoder and the projector.
-        select_seconds: Time of the selection.
-        prefill_seconds: Time of the prefill.
+        vision_seconds: Time of the encoder and the projector; then those of the other steps.
         decode_seconds: Time per generated token.
         answer: Generated tokens of a request, of which the prefill gives the first.
     """
@@ -86,10 +83,7 @@ class Plan:
 
     def report(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        times = {
-            "first_token_seconds": self.first_token_seconds,
-            "answer_seconds": self.answer_seconds,
-        }
+        times = {"first_token_seconds": self.first_token_seconds, "answer_seconds": self.answer_seconds}
         return {**asdict(self), **times}
 
 
@@ -101,19 +95,7 @@ def plan(
     keep: int | float | None = None,
     stage2: Stage2 | None = None,
 ) -> Plan:
-    """Counts what a run costs; uncompressed if ``keep`` is None.
-
-    Args:
-        text: The language model.
-        vision: The vision side.
-        load: What is asked of them.
-        device: What they run on.
-        keep: Visual tokens of each picture, tile or frame that stage 1 keeps.
-        stage2: A second compression, or None.
-
-    Raises:
-        ApETError: If the budget does not fit the model.
-    """
+    """Counts what a run costs; uncompressed if ``keep``, of each picture, tile or frame, is None."""
     operation = typed(otherwise="plan")
     check_context(text.context, load.words + load.images * vision.tokens, load.answer, operation)
     kept = late = vision.parts

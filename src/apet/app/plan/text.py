@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from apet.app.context import context_of
-from apet.app.plan.shapes import Layer, Text
 from apet.app.plan.skeleton import Products, refused, watching, weights_of
 from apet.hf.arguments import cache_name
 from apet.hf.families import FAMILIES
@@ -21,15 +21,62 @@ _KIND = "moe_mm_token_type_ids"
 """ERNIE's argument that tells visual tokens, which have experts of their own."""
 
 
-def text_of(model: Any) -> Text:
-    """Reads the language model's shape.
+@dataclass(frozen=True)
+class Layer:
+    """One decoder layer.
 
-    Args:
-        model: A `skeleton`.
-
-    Raises:
-        ApETError: If its own code refuses a text.
+    Attributes:
+        weights: Its weights.
+        per_token: Operations for a token of text, but for attention.
+        per_visual: Operations for a visual token, but for attention.
+        per_pair: Operations for a token that another sees.
+        held: Numbers in the KV cache for a token.
+        state: Numbers in the cache that do not depend on the length.
+        window: Most tokens that one sees; None for all.
     """
+
+    weights: int
+    per_token: float
+    per_visual: float
+    per_pair: float
+    held: int
+    state: int
+    window: int | None
+
+    def pairs(self, length: int) -> float:
+        """Pairs of tokens in a prompt of which one sees the other; causal attention needs half of all."""
+        if self.window is None or length <= self.window:
+            return length * length / 2
+        return self.window * (length - self.window / 2)
+
+    def seen(self, length: float) -> float:
+        """Tokens that stay in the KV cache."""
+        return length if self.window is None else min(length, self.window)
+
+
+@dataclass(frozen=True)
+class Text:
+    """The language model.
+
+    Attributes:
+        layers: Its decoder layers.
+        per_token: Operations for every token outside of them.
+        head: Weights of the output.
+        weights: All weights, embeddings included.
+        width: Hidden size.
+        context: Most tokens of a prompt and its answer; None where the configuration does not tell.
+    """
+
+    layers: tuple[Layer, ...]
+    per_token: float
+    head: int
+    weights: int
+    width: int
+    context: int | None
+
+
+def text_of(model: Any) -> Text:
+    """Reads the language model's shape off a `skeleton`."""
     text = FAMILIES[model.config.model_type].text_of(model.base_model)
     layers, head = list(text.layers), model.get_output_embeddings()
     lengths = (_CHUNK, 2 * _CHUNK)

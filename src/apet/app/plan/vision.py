@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from apet.app.plan.shapes import Vision
 from apet.app.plan.skeleton import Products, refused, watching, weights_of
 from apet.hf.arguments import Given
 from apet.hf.choice.features import Features
@@ -17,16 +17,34 @@ from apet.hf.families.family import Visual
 from apet.hf.families.layouts import entries
 
 
-def vision_of(model: Any, given: dict[str, Any]) -> Vision:
-    """Reads the vision side's shape.
+@dataclass(frozen=True)
+class Vision:
+    """The vision side, for one picture.
 
-    Args:
-        model: A `skeleton`.
-        given: Inputs of one picture or clip by name, as an image processor makes them.
-
-    Raises:
-        ApETError: If its own code refuses the picture.
+    Attributes:
+        parts: Visual tokens of every part (image, tile or frame) that has a budget of its own.
+        others: Tokens in no part, which always stay: newlines.
+        flops: Operations, but for those of an early projector.
+        per_token: Operations of an early projector on one of its tokens; 0 if it does not run on kept tokens.
+        weights: Weights of the encoder and the projector.
+        out: Width of the tokens that ApET compares.
     """
+
+    parts: tuple[int, ...]
+    others: int
+    flops: float
+    per_token: float
+    weights: int
+    out: int
+
+    @property
+    def tokens(self) -> int:
+        """Visual tokens of the picture."""
+        return sum(self.parts) + self.others
+
+
+def vision_of(model: Any, given: dict[str, Any]) -> Vision:
+    """Reads the vision side's shape off a `skeleton`, given a picture or clip as a processor makes it."""
     base = model.base_model
     family = FAMILIES[model.config.model_type]
     modality = next((one for one in family.modalities if one.pixels in given), family.modalities[0])
@@ -40,14 +58,9 @@ def vision_of(model: Any, given: dict[str, Any]) -> Vision:
     spent: dict[int, int] = {}
     inputs: list[Tensor] = []
     counted, watched = Products(), [projector] if projector is not None else []
-    with (
-        refused(model.config, "a picture"),
-        torch.no_grad(),
-        counted,
-        watching(watched, counted, spent, inputs),
-    ):
-        output = method(**arguments)
     with refused(model.config, "a picture"):
+        with torch.no_grad(), counted, watching(watched, counted, spent, inputs):
+            output = method(**arguments)
         features = Features.of(output)
         images = (modality.layout or entries)(Visual(base, arguments, features.entries))
     parts = tuple(len(rows) for image in images for rows in image)

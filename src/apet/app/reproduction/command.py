@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from apet.app.console import output as standard_output
-from apet.app.forward import layers_of
+from apet.app.eval_lmms import layers_of
 from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure, find
 from apet.app.lmms.check import is_installed, look_up
 from apet.app.reproduction.cost import cost_of
 from apet.app.reproduction.planned import Reproduction
-from apet.app.reproduction.show import print_results, print_runs
+from apet.app.reproduction.print import print_results, print_runs
 from apet.core.errors import ApETError
 from apet.core.words import counted, one_of
 from apet.evaluation.published import PUBLISHED, Published

@@ -10,10 +10,9 @@ from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.lmms.benchmarks import BENCHMARKS
 from apet.app.plan.costs import Load, plan
 from apet.app.plan.devices import DEVICES
-from apet.app.plan.shapes import Text, Vision
 from apet.app.plan.skeleton import skeleton
-from apet.app.plan.text import text_of
-from apet.app.plan.vision import vision_of
+from apet.app.plan.text import Text, text_of
+from apet.app.plan.vision import Vision, vision_of
 from apet.app.reproduction.planned import Reproduction
 from apet.core.words import counted, in_time
 from apet.methods import Method
