@@ -36,11 +36,7 @@ class Answer:
 
 
 def check_question(question: str) -> None:
-    """Checks a question as far as that goes without a model.
-
-    Raises:
-        ApETError: If it is empty.
-    """
+    """Checks a question as far as that goes without a model."""
     if not question.strip():
         raise ApETError(typed("question", "ask"), "an empty question", "a question in words")
 
@@ -63,10 +59,6 @@ def question_inputs(
         question: What to ask.
         system: A system prompt, or None.
         answer: Tokens that the answer may take.
-
-    Raises:
-        ApETError: If the question is empty or holds the model's image token, the chat template takes no
-            system prompt, or all together is more than the model's context.
     """
     check_question(question)
     placeholder = getattr(processor, "image_token", None)
@@ -98,11 +90,7 @@ def question_inputs(
 
 
 def prompt_of(processor: Any, question: str, pictures: int = 1, system: str | None = None) -> str:
-    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none.
-
-    Raises:
-        ApETError: If the chat template takes no system prompt, and there is one.
-    """
+    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none."""
     if getattr(processor, "chat_template", None):
         content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
         conversation = _conversation(processor, content, system)

@@ -24,9 +24,6 @@ def check_context(context: int | None, prompt: int, answer: int, operation: str)
         prompt: Tokens of the uncompressed prompt.
         answer: Tokens that the answer may take.
         operation: What to name in the error.
-
-    Raises:
-        ApETError: If both together are more than the context.
     """
     if context is not None and prompt + answer > context:
         got = f"a prompt of {counted(prompt, 'token')} and {answer:,} for the answer"

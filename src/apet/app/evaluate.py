@@ -114,11 +114,7 @@ def _list(text: str, option: str) -> list[str]:
 
 
 def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
-    """The model under evaluation; a folder that the project's training wrote is taken for the embedded model.
-
-    Raises:
-        ApETError: If it cannot be loaded, or its processor has no chat template.
-    """
+    """The model under evaluation; a folder that the training here wrote is taken for the embedded model."""
     from apet.app.loading import load_model
     from apet.evaluation.subject import Subject
 

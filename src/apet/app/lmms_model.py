@@ -160,19 +160,11 @@ class ApETModel(lmms):  # type: ignore[misc]
         return [_cut(text, stops) for text in texts]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Refuses: tasks that compare likelihoods are not supported.
-
-        Raises:
-            ApETError: Always.
-        """
+        """Refuses: tasks that compare likelihoods are not supported."""
         raise ApETError("lmms-eval", "a task that asks for likelihoods", "a task that generates text")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Refuses: tasks of several rounds are not supported.
-
-        Raises:
-            ApETError: Always.
-        """
+        """Refuses: tasks of several rounds are not supported."""
         raise ApETError("lmms-eval", "a task of several rounds", "a task that generates text once")
 
 

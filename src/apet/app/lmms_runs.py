@@ -87,11 +87,7 @@ class LmmsRun:
 
     @property
     def arguments(self) -> list[str]:
-        """The command's arguments, without the program.
-
-        Raises:
-            ApETError: If lmms-eval could not tell one from the next.
-        """
+        """The command's arguments, without the program."""
         given = {**self._given, "answers": self.output / "answers.jsonl"}
         for key, value in given.items():
             if set(str(value)) & set(",='\"{}[]"):
@@ -109,11 +105,7 @@ class LmmsRun:
         return shlex.join(["lmms-eval", *self.arguments])
 
     def scores(self) -> list[Score] | None:
-        """What a finished run wrote; None if it has not finished.
-
-        Raises:
-            ApETError: If the file cannot be understood.
-        """
+        """What a finished run wrote; None if it has not finished."""
         written = self.results
         if written is None:
             return None
@@ -130,9 +122,6 @@ class LmmsRun:
         """Runs lmms-eval, unless this very run has finished before, and reads what it counted.
 
         Answers are kept as they are given: one that ended early asks only for what is missing.
-
-        Raises:
-            ApETError: If it fails; the message has what it failed of.
         """
         found = self.scores()
         if found is not None:

@@ -28,9 +28,6 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
 
     Returns:
         The model in evaluation mode, and its processor.
-
-    Raises:
-        ApETError: If it cannot be found, fetched or read, or its type is not supported.
     """
     import torch
     from transformers.utils import logging
@@ -69,9 +66,6 @@ def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
     Args:
         name: As for `load_model`.
         trust_remote_code: As for `load_model`.
-
-    Raises:
-        ApETError: If it cannot be found, fetched or read, or its type is not supported.
     """
     from transformers import AutoConfig
 
@@ -100,11 +94,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_reachable(name: str) -> None:
-    """Asks once for a model that is not in the local cache; transformers would retry for most of a minute.
-
-    Raises:
-        ApETError: If there is no such model, or no way to the Hub.
-    """
+    """Asks once for a model that is not in the local cache; transformers would retry for most of a minute."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

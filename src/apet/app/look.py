@@ -27,11 +27,7 @@ from apet.methods import Attended, Method
 
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
-    """Checks that pictures can be drawn of what a model keeps, before work is done for one.
-
-    Raises:
-        ApETError: If the family does not tell where its visual tokens lie on that kind of input.
-    """
+    """Checks that pictures can be drawn of what a model keeps, before work is done for one."""
     if not any(one.name == kind and one.grids is not None for one in FAMILIES[model_type].modalities):
         told = [
             row.model_type
@@ -65,11 +61,7 @@ class Look:
         return min(len(tokens) for tokens in self.tokens)
 
     def decide(self, method: Method) -> tuple[ImageResult, ...]:
-        """What a method keeps of the picture in stage 1; the vision encoder does not run again.
-
-        Raises:
-            ApETError: If the budget does not fit the tokens.
-        """
+        """What a method keeps of the picture in stage 1; the vision encoder does not run again."""
         chosen = self.tokens if method.early or not self.projected else self.projected
         ends = list(accumulate(len(tokens) for tokens in chosen))
         segments = [
@@ -133,9 +125,6 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
         model: The model.
         processor: Its processor.
         pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
-
-    Raises:
-        ApETError: If the model is not supported, or its family does not tell where its tokens lie.
     """
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
     video = len(frames) > 1 and takes_videos(model, processor)
@@ -173,9 +162,6 @@ def look_inside(
         pictures: A picture, or the frames of a video.
         question: What is asked; such methods may look at it.
         method: The method.
-
-    Raises:
-        ApETError: As for `look_at`, or if the method refuses the model.
     """
     video = len(pictures) > 1 and takes_videos(model, processor)
     check_drawable(model.config.model_type, typed(otherwise="picture"), "video" if video else "image")

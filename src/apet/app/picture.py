@@ -41,9 +41,6 @@ def draw_picture(
         question: What is asked, for methods that look at it.
         frames: Most frames to take of a video.
         trust_remote_code: Let the model's repository run its own code.
-
-    Raises:
-        ApETError: If something in the request is not right; nothing is written then.
     """
     if methods[0].replaces:
         got = f"{type(methods[0]).__name__}, which replaces the picture"

@@ -31,9 +31,6 @@ def serve(
         rest: The model, if any, and vLLM's own options.
         budgets: Others that have model names of their own.
         method: Its name, with fields if any.
-
-    Raises:
-        ApETError: If vLLM is not installed, or the model is not one that it can serve compressed.
     """
     if util.find_spec("vllm") is None:
         raise ApETError("serve", "an environment without vLLM", install("vllm"))
@@ -52,10 +49,6 @@ def arguments_of(
         rest: The model, if any, and vLLM's own options.
         budgets: Others that have model names of their own: ``MODEL@0.25``.
         method: Its name, with fields if any: ``spread``, ``apet:merge=no``.
-
-    Raises:
-        ApETError: If the model's config cannot be read, its architecture is not supported, one of the
-            budgets is larger than the server's, or there is no such method for servers.
     """
     from apet.core import check_keep
     from apet.evaluation.configurations import parse_method

@@ -130,9 +130,6 @@ def build_method(
         stages: ``"off"`` or ``"paper"``.
         layers: Decoder layers of the model.
         fields: Further fields of the method.
-
-    Raises:
-        ApETError: If the method refuses them.
     """
     kind: Any = METHODS[name]
     fields = dict(fields or {})
@@ -160,9 +157,6 @@ def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dic
     Args:
         spec: What was written.
         operation: What to name in errors.
-
-    Raises:
-        ApETError: If there is no such method or field.
     """
     name, *parts = spec.split(":")
     if name == FULL and not parts:

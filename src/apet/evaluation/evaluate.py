@@ -165,11 +165,7 @@ def evaluate(
 def fitting(
     subject: Subject, configurations: Sequence[Configuration]
 ) -> tuple[list[Configuration], list[str]]:
-    """The configurations that fit the model, and one line for each that does not.
-
-    Raises:
-        ApETError: If a count is above the tokens of every picture.
-    """
+    """The configurations that fit the model, and one line for each that does not."""
     fitting, unfit = [], []
     for one in configurations:
         if subject.picture_tokens is not None and one.built is not None:

@@ -51,11 +51,7 @@ def applied(model: Any, method: Method | None) -> Iterator[Session | None]:
 
 
 def check_applies(subject: Subject, method: Method | None) -> None:
-    """Applies a method and takes it off again.
-
-    Raises:
-        ApETError: If it does not fit the model.
-    """
+    """Applies a method and takes it off again."""
     with applied(subject.model, method):
         pass
 

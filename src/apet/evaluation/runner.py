@@ -59,9 +59,6 @@ def run(
 
     Returns:
         The records of these configurations and cases.
-
-    Raises:
-        ApETError: If the number of processes does not fit, or one of them fails.
     """
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]

@@ -41,9 +41,6 @@ class Shared:
     Args:
         subject: The model.
         cases: Cases that `can_share`.
-
-    Raises:
-        ApETError: If the prompts do not begin alike up to the picture's last token.
     """
 
     def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:

@@ -20,9 +20,6 @@ class Store:
 
     Args:
         path: The file; made if it does not exist, with its folder.
-
-    Raises:
-        ApETError: If the file cannot be read, written or understood.
     """
 
     def __init__(self, path: Path) -> None:

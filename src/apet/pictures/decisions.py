@@ -51,11 +51,7 @@ class Decision:
 
 
 def read_pictures(picture: Picture) -> list[Image.Image]:
-    """The picture, or the frames of a video, as RGB.
-
-    Raises:
-        ApETError: If it is neither.
-    """
+    """The picture, or the frames of a video, as RGB."""
     single = isinstance(picture, Image.Image) or (isinstance(picture, np.ndarray) and picture.ndim == 3)
     return [_rgb(one) for one in ([picture] if single else _listed(picture))]
 
@@ -87,9 +83,6 @@ def read_decision(
         video: Whether the picture is a sequence of frames.
         square: Whether the picture is square.
         grid: ``(rows, columns)`` or ``(frames, rows, columns)`` of a plain selection.
-
-    Raises:
-        ApETError: If it cannot be drawn over the picture.
     """
     if isinstance(decision, Selection):
         return _of_selection(decision, _grids_of(decision, grid, square=square))

@@ -62,9 +62,6 @@ class TokenGrid:
             rows: ``(N,)`` the tokens' feature rows.
             aspect: Width of the picture over its height.
             side: Longest side of a panel with one view, in pixels; a panel of several is larger.
-
-        Raises:
-            ApETError: If a token lies in none of the grids.
         """
         across = _views_across(len(grids), aspect)
         room = side * min(math.sqrt(len(grids)), 2)

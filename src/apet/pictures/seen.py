@@ -29,9 +29,6 @@ def processed_picture(picture: Image.Image, processor: Any) -> Image.Image:
     Args:
         picture: As the caller has it.
         processor: The model's processor, or its image processor.
-
-    Raises:
-        ApETError: If the processor does not make one picture of it.
     """
     image_processor = getattr(processor, "image_processor", processor)
     pixels = image_processor(images=picture, return_tensors="pt")["pixel_values"]

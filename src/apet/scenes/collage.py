@@ -72,9 +72,6 @@ def draw_collage(collage: Collage) -> NDArray[np.uint8]:
     """Draws a collage, ``(336, 336, 3)``; the same one always gives the same pixels.
 
     Shapes have a rim, light around dark ones, since a photograph may have any colour behind them.
-
-    Raises:
-        ApETError: If scikit-image, whose photographs are used, is not installed.
     """
     rng = np.random.default_rng(collage.seed)
     assert collage.backdrop is not None

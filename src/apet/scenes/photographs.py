@@ -63,11 +63,7 @@ def sample_backdrop(rng: np.random.Generator, split: str) -> Backdrop:
 
 
 def draw_backdrop(backdrop: Backdrop) -> Pixels:
-    """The part as a whole picture, ``(336, 336, 3)`` in 0..255.
-
-    Raises:
-        ApETError: If scikit-image, whose photographs these are, is not installed.
-    """
+    """The part as a whole picture, ``(336, 336, 3)`` in 0..255."""
     whole = _photograph(backdrop.photograph)
     side = round(min(whole.size) * backdrop.side)
     left = round((whole.width - side) * backdrop.left)

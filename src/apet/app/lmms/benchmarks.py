@@ -82,11 +82,7 @@ BENCHMARKS = {
 
 
 def find(names: Sequence[str]) -> list[str]:
-    """Names out of `BENCHMARKS`, checked.
-
-    Raises:
-        ApETError: If there is no such benchmark.
-    """
+    """Names out of `BENCHMARKS`, checked."""
     for name in names:
         if name not in BENCHMARKS:
             raise ApETError("reproduce --tasks", repr(name), one_of(BENCHMARKS, name))

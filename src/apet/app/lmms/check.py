@@ -45,11 +45,7 @@ class Found:
 
 
 def parse_task(spec: str) -> Measure:
-    """A task and its metrics, if any: ``"pope"``, ``"pope:pope_f1_score"``, ``"task:metric+metric"``.
-
-    Raises:
-        ApETError: If it is something else.
-    """
+    """A task and its metrics, if any: ``"pope"``, ``"pope:pope_f1_score"``, ``"task:metric+metric"``."""
     task, colon, metrics = spec.partition(":")
     named = tuple(metrics.split("+")) if colon else ()
     if not task or not all(named) or (colon and not named):
@@ -67,9 +63,6 @@ def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -
 
     Returns:
         A line for each task; of a group one for each of its tasks.
-
-    Raises:
-        ApETError: If lmms-eval itself does not run.
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "asked.json"), Path(folder, "found.json")

@@ -36,11 +36,7 @@ class Models:
         self._lock = threading.Lock()
 
     def check(self, name: str) -> str:
-        """Checks a name that a visitor gave.
-
-        Raises:
-            ApETError: If it is neither offered nor an id on the Hub.
-        """
+        """Checks a name that a visitor gave."""
         name = name.strip()
         if name not in self.offered and (not _ID.fullmatch(name) or Path(name).exists()):
             raise ApETError("model", repr(name), "a model id such as llava-hf/llava-1.5-7b-hf")
@@ -48,11 +44,7 @@ class Models:
 
     @contextmanager
     def running(self, name: str) -> Iterator[tuple[Any, Any]]:
-        """A model and its processor for the caller alone, until the block ends.
-
-        Raises:
-            ApETError: If it cannot be loaded; see `apet.app.loading.load_model`.
-        """
+        """A model and its processor for the caller alone, until the block ends."""
         name = self.check(name)
         with self._lock:
             if name not in self._loaded:

@@ -71,11 +71,7 @@ def scene_visit(visit: Visit, models: Models) -> Visit:
 
 
 def upload_visit(visit: Visit, paths: Sequence[str], models: Models) -> Visit:
-    """Opens uploaded files and looks at them; several are the frames of a video, in the order of their names.
-
-    Raises:
-        ApETError: If one is no picture; the message has its name without its folder.
-    """
+    """Opens uploaded files and looks at them; several are frames of a video, in the order of their names."""
     try:
         pictures = open_frames([Path(path) for path in sorted(paths, key=natural)], operation="upload")
     except ApETError as error:
@@ -142,11 +138,7 @@ def _share(visit: Visit, method: Method) -> int | float:
 
 
 def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, Image.Image]:
-    """The overlays of all methods, and ApET's errors by rank; the vision encoder does not run.
-
-    Raises:
-        ApETError: If there is no picture yet, or a budget does not fit.
-    """
+    """The overlays of all methods, and ApET's errors by rank; the vision encoder does not run."""
     if visit.look is None:
         raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
     decided = [visit.look.decide(method) for method in methods.values()]
@@ -167,11 +159,7 @@ def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, I
 def answer_visit(
     visit: Visit, question: str, methods: dict[str, Method], models: Models, longest: int, tell: Tell
 ) -> list[Row]:
-    """Asks without compression and with each method, once each, after a run that is not counted.
-
-    Raises:
-        ApETError: If there is no picture, or the question cannot be asked.
-    """
+    """Asks without compression and with each method, once each, after a run that is not counted."""
     if not visit.pictures:
         raise ApETError("ask", "no picture", "a picture: upload one, or draw a scene")
     tell(0.0, "waiting for the model")

@@ -49,9 +49,6 @@ def pixels_of(
 
     Returns:
         The tensors by name, and in words whose settings were used.
-
-    Raises:
-        ApETError: If the type's image processor cannot be had, or refuses the picture.
     """
     import torch
     from transformers import AutoImageProcessor

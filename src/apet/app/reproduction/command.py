@@ -45,10 +45,6 @@ def reproduce(
         output: Folder of the runs and of ``results.json``; finished runs are not run again.
         run: Whether to run at all.
         as_json: Print one JSON object in place of text.
-
-    Raises:
-        ApETError: If there is no such table, benchmark or budget, nothing could be run though it was asked
-            for, or a run could not be read.
     """
     if name not in PUBLISHED:
         raise ApETError("reproduce", repr(name), one_of(PUBLISHED, name))
@@ -88,11 +84,7 @@ def reproduce(
 
 
 def _chosen(option: str, asked: Sequence[Any], known: Sequence[Any]) -> list[Any]:
-    """What is asked for of a table, in its order.
-
-    Raises:
-        ApETError: If the table has none such.
-    """
+    """What is asked for of a table, in its order."""
     for one in asked:
         if one not in known:
             raise ApETError(f"reproduce {option}", str(one), one_of(map(str, known), str(one)))

@@ -119,11 +119,7 @@ class Reproduction:
         }
 
     def write(self, folder: Path) -> None:
-        """Writes what there is so far to ``results.json``, whole or not at all.
-
-        Raises:
-            ApETError: If the folder cannot be written.
-        """
+        """Writes what there is so far to ``results.json``, whole or not at all."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             new = folder / "results.json.new"
