@@ -24,11 +24,7 @@ _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer.
-
-    ``seconds`` is the whole of ``generate``, ``first_token_seconds`` the part up to the first token (vision,
-    selection and prefill).
-    """
+    """A model's answer, the seconds of ``generate``, and those up to the first token (selection included)."""
 
     text: str
     seconds: float
@@ -52,13 +48,8 @@ def question_inputs(
 ) -> Any:
     """The model's inputs, by its own chat template, or LLaVA-1.5's wording where a processor carries none.
 
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
-        question: What to ask.
-        system: A system prompt, or None.
-        answer: Tokens that the answer may take.
+    Of a video's frames, models that take no videos get pictures. ``answer`` is how many tokens the answer may
+    take: all together has to fit the model's context.
     """
     check_question(question)
     placeholder = getattr(processor, "image_token", None)
@@ -124,15 +115,7 @@ def generate_answer(
     max_new_tokens: int,
     tell: Callable[[str], object] | None = None,
 ) -> Answer:
-    """Answers greedily.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        inputs: What `question_inputs` made.
-        max_new_tokens: Longest answer.
-        tell: Is given the answer piece by piece, whole words at a time.
-    """
+    """Answers greedily; ``tell`` is given the answer piece by piece, whole words at a time."""
     clock: Any = FirstToken() if tell is None else _Telling(processor, tell)
     start = time.perf_counter()
     output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=clock)

@@ -23,9 +23,7 @@ _BETWEEN_LINES = 10.0
 class Lines:
     """Tells progress in lines, so that a log shows that something happens, and how long it will take.
 
-    Args:
-        command: What the user called.
-        ahead: Says, given how much is done and how much there is, what is to be done before it begins.
+    ``ahead`` says, given how much is done and how much there is, what is to be done before it begins.
     """
 
     def __init__(self, command: str, ahead: Callable[[int, int], str] | None = None) -> None:
@@ -67,14 +65,7 @@ def progress(console: Console, words: str) -> Iterator[None]:
 def load_with_spinner(
     name: str | None, console: Console, *, quiet: bool = False, trust_remote_code: bool = False
 ) -> tuple[Any, Any]:
-    """Loads a model and its processor; arguments and errors of `apet.app.loading.load_model`.
-
-    Args:
-        name: Model id or folder; the embedded model if None.
-        console: Where the spinner turns.
-        quiet: Whether to hide transformers' own bars also on a terminal.
-        trust_remote_code: Let the repository's own code run.
-    """
+    """As `apet.app.loading.load_model`; quiet hides transformers' own bars also on a terminal."""
     with progress(console, f"Loading {name or 'the embedded model'}"):
         from apet.app.loading import load_model
 

@@ -15,15 +15,9 @@ def context_of(config: Any) -> int | None:
 
 
 def check_context(context: int | None, prompt: int, answer: int, operation: str) -> None:
-    """Refuses a prompt that a model was not made for.
+    """Refuses a prompt that a model, of whose `context_of` this is, was not made for.
 
     Kept tokens have the positions that they had in the whole prompt, so all of it has to fit.
-
-    Args:
-        context: What `context_of` says.
-        prompt: Tokens of the uncompressed prompt.
-        answer: Tokens that the answer may take.
-        operation: What to name in the error.
     """
     if context is not None and prompt + answer > context:
         got = f"a prompt of {counted(prompt, 'token')} and {answer:,} for the answer"

@@ -29,11 +29,7 @@ _FAR, _RAMP = 1.3, 512
 
 
 def is_drawn(picture: Image.Image) -> bool:
-    """Whether a picture looks like a drawing of a few colours, rather than like a photograph or in grey.
-
-    Args:
-        picture: Of any size; RGB.
-    """
+    """Whether a picture looks like a drawing of a few colours, rather than like a photograph or in grey."""
     pixels = np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.int16)
     red, green, blue = np.moveaxis(pixels // 16, -1, 0)
     counts = np.sort(np.bincount((red * 256 + green * 16 + blue).ravel()))
@@ -47,14 +43,9 @@ def has_real_eye() -> bool:
 
 
 def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -> str | None:
-    """What to tell of a picture that a model of the project was not made for.
+    """What to tell of a picture or frames that a model of the project, by its name, was not made for.
 
-    Args:
-        pictures: The picture, or the frames of a video.
-        model: Name of the model; None is the embedded one, as on the command line.
-
-    Returns:
-        A sentence or two; None for a picture that looks drawn, and for models that others trained.
+    None for a picture that looks drawn, and for models that others trained.
 
     Example:
         >>> photograph_hint([Image.effect_noise((64, 64), 90)])[:59]
@@ -72,19 +63,11 @@ def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -
 
 
 def shape_hint(picture: Image.Image, processor: Any) -> str | None:
-    """What to tell of a picture whose shape does not get through the model's image processor.
+    """What to tell of a picture whose shape does not get through the model's image processor; None: nothing.
 
     A picture of its shape is prepared whose red grows to the right, whose green grows downwards, and whose
     blue is one that nobody pads with: what comes out tells squeezing, a cut and padding apart, whatever the
-    processor's settings are called.
-
-    Args:
-        picture: The picture.
-        processor: The model's processor.
-
-    Returns:
-        A sentence or two; None where the model sees about the shape that the picture has, and all of it. That
-        is taken for granted of processors that make patches or tiles.
+    processor's settings are called. Processors that make patches or tiles are taken to show all of it.
     """
     scale = min(1, _RAMP / max(picture.size))
     wide, high = (max(1, round(side * scale)) for side in picture.size)
@@ -123,14 +106,7 @@ def shape_hint(picture: Image.Image, processor: Any) -> str | None:
 def hints_of(
     pictures: Sequence[Image.Image], model: Any, processor: Any, name: str | None = None
 ) -> str | None:
-    """All that there is to tell of a picture before its answer is believed; None if nothing is.
-
-    Args:
-        pictures: The picture, or the frames of a video.
-        model: The model.
-        processor: Its processor.
-        name: Name of the model, as for `photograph_hint`.
-    """
+    """All that there is to tell of a picture or frames before an answer is believed; None if nothing is."""
     video = len(pictures) > 1 and takes_videos(model, processor)  # its processor prepares frames otherwise
     told = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
     return " ".join(filter(None, told)) or None

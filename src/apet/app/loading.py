@@ -17,17 +17,10 @@ _EXPECTED = "a model id that can be reached or is in the local cache, or a folde
 
 
 def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """Loads a model and its processor.
+    """A model in evaluation mode, and its processor: by id, folder or ``"dinov2"``, or the embedded one.
 
     The configuration is read first, so an unsupported type is refused before any weights are fetched. Models
     go to the GPU in their own dtype where there is one, else to the CPU in float32.
-
-    Args:
-        name: Model id on the Hub, a local folder, or ``"dinov2"``; the embedded model if None.
-        trust_remote_code: Let the repository's own code run.
-
-    Returns:
-        The model in evaluation mode, and its processor.
     """
     import torch
     from transformers.utils import logging
@@ -61,12 +54,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
 
 
 def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
-    """Reads a model's configuration; no weights are fetched.
-
-    Args:
-        name: As for `load_model`.
-        trust_remote_code: As for `load_model`.
-    """
+    """The configuration of a model that `load_model` takes; no weights are fetched."""
     from transformers import AutoConfig
 
     if name is None or name == NAME:

@@ -119,13 +119,7 @@ class _Recorder(Method):
 
 @torch.no_grad()
 def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image]) -> Look:
-    """Runs the vision side of a model once.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
-    """
+    """Runs the vision side of a model once; models that take no videos get frames as pictures."""
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
     video = len(frames) > 1 and takes_videos(model, processor)
     operation = typed(otherwise="picture")
@@ -154,15 +148,7 @@ def _projected(model: Any, tokens: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def look_inside(
     model: Any, processor: Any, pictures: Sequence[Image.Image], question: str, method: Method
 ) -> tuple[ImageResult, ...]:
-    """What a method keeps that is told more than tokens and places: a pass of the whole model.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video.
-        question: What is asked; such methods may look at it.
-        method: The method.
-    """
+    """What a method keeps that is told more than tokens and places: a pass of the whole model."""
     video = len(pictures) > 1 and takes_videos(model, processor)
     check_drawable(model.config.model_type, typed(otherwise="picture"), "video" if video else "image")
     inputs = question_inputs(model, processor, pictures, question)

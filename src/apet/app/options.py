@@ -37,14 +37,10 @@ def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
 def parse_methods(
     spec: str, keep: str | None, tolerance: str | None, stage2: Stage2 | None = None, *, several: bool
 ) -> list[Method]:
-    """A method such as ``"greedy:rounds=4"`` at one budget or several, separated by commas.
+    """A method such as ``"greedy:rounds=4"`` at one budget, or at several if so, separated by commas.
 
-    Args:
-        spec: Name and fields, as ``apet eval`` takes them.
-        keep: Counts or shares; 64, or several, where nothing says how much is kept.
-        tolerance: Error bounds in place of them.
-        stage2: A second compression, or None.
-        several: Whether more than one budget is taken.
+    ``keep`` are counts or shares, ``tolerance`` error bounds in place of them; 64, or several, where nothing
+    says how much is kept.
     """
     name, fields = parse_method(spec, typed("method", "method"))
     if name == FULL:
@@ -69,11 +65,7 @@ def made(
 ) -> Method:
     """Makes a method; an error names the option that was typed: that of the field which it speaks of.
 
-    Args:
-        name: Its name.
-        keep: Its budget.
-        fields: Its other fields.
-        own: Fields that come from an option of their own; the others from ``--method``.
+    Fields out of ``own`` come from an option of their own, the others from ``--method``.
     """
     try:
         return named(name, keep, **fields)

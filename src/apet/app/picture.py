@@ -29,18 +29,10 @@ def draw_picture(
     frames: int = FRAMES,
     trust_remote_code: bool = False,
 ) -> None:
-    """Draws several budgets side by side, from one pass of the vision encoder where the method allows it.
+    """Draws one method at several budgets, from one pass of the vision encoder where it allows that.
 
-    Args:
-        given: Pictures as `apet.app.given.picture_files` takes them: one, or what
-            `apet.app.frames.open_frames` reads as a video.
-        methods: One method, at several budgets.
-        model_name: Model id or folder. If None the embedded model; for a photograph the real eye, whose
-            encoder knows photographs, where it is installed.
-        output: The file to write; ``-`` for standard output.
-        question: What is asked, for methods that look at it.
-        frames: Most frames to take of a video.
-        trust_remote_code: Let the model's repository run its own code.
+    Where no model is named, photographs are seen by the real eye, whose encoder knows them, if it is
+    installed; the question is for methods that look at it. Nothing is written where something is refused.
     """
     if methods[0].replaces:
         got = f"{type(methods[0]).__name__}, which replaces the picture"

@@ -24,14 +24,7 @@ _MIDDLEWARE = "apet.vllm.http.Middleware"
 def serve(
     keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = (), method: str = "apet"
 ) -> None:
-    """Becomes vLLM's server.
-
-    Args:
-        keep: The server's budget.
-        rest: The model, if any, and vLLM's own options.
-        budgets: Others that have model names of their own.
-        method: Its name, with fields if any.
-    """
+    """Becomes vLLM's server; arguments as for `arguments_of`."""
     if util.find_spec("vllm") is None:
         raise ApETError("serve", "an environment without vLLM", install("vllm"))
     command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest, budgets, method)]

@@ -25,13 +25,7 @@ _EAGER = 4  # prompts per call where attention weights are formed: more do not f
 
 @dataclass(frozen=True)
 class Piece:
-    """Cases about a few pictures, to be answered under one configuration.
-
-    Attributes:
-        key: The configuration's key in the store.
-        configuration: The configuration.
-        cases: The cases.
-    """
+    """Cases about a few pictures, to be answered under one configuration of that key in the store."""
 
     key: str
     configuration: Configuration
@@ -80,16 +74,10 @@ def _line(piece: Piece, replies: Sequence[Reply]) -> dict[str, Any]:
 
 
 def measure_bands(images: Sequence[ImageResult]) -> dict[str, list[float]] | None:
-    """Share of tokens kept to the end, and mean score, of each band, averaged over pictures.
+    """``kept``, the share of tokens kept to the end, and ``score``, the mean one, of each of `BANDS` bands.
 
-    A score is divided by its mean over the picture, so that methods can stand in one plot; a method without
-    scores has zeros. Pictures of fewer than `BANDS` tokens are left out.
-
-    Args:
-        images: What the session told about different pictures.
-
-    Returns:
-        ``kept`` and ``score``, each `BANDS` numbers; None without pictures.
+    Averaged over pictures; None without any. A score is divided by its mean over the picture, so that methods
+    can stand in one plot; a method without scores has zeros. Pictures of fewer tokens are left out.
     """
     kept, scores = [], []
     for image in images:

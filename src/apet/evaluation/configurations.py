@@ -121,15 +121,9 @@ def has_budget(name: str, fields: Mapping[str, Any]) -> bool:
 def build_method(
     name: str, keep: int | float, stages: Stages, layers: int, fields: dict[str, Any] | None = None
 ) -> Method:
-    """A method at a budget.
+    """A method at a budget; with ``"paper"`` that is the average over the decoder layers.
 
-    Args:
-        name: A name out of ``apet.methods.METHODS``.
-        keep: Tokens, or a share; with ``"paper"`` their average over the decoder layers. Not looked at for
-            a method that has no budget, or a tolerance among its fields.
-        stages: ``"off"`` or ``"paper"``.
-        layers: Decoder layers of the model.
-        fields: Further fields of the method.
+    The budget is not looked at for a method that has none, or a tolerance among its fields.
     """
     kind: Any = METHODS[name]
     fields = dict(fields or {})
@@ -152,12 +146,7 @@ def _built(kind: Any, keep: Any, fields: dict[str, Any]) -> Method:
 
 
 def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dict[str, Any]]:
-    """``"apet:merge=no:basis_size=5"``: the name and its fields.
-
-    Args:
-        spec: What was written.
-        operation: What to name in errors.
-    """
+    """``"apet:merge=no:basis_size=5"``: the name and its fields; errors name the operation."""
     name, *parts = spec.split(":")
     if name == FULL and not parts:
         return name, {}

@@ -62,16 +62,7 @@ def answer_plainly(
 ) -> list[Reply]:
     """Answers cases in order, in batches of cases that show as many pictures and have as many turns.
 
-    In a conversation the model sees its own earlier answers.
-
-    Args:
-        subject: The model.
-        cases: What to ask.
-        method: What to compress with, or None.
-        batch: Prompts per ``generate``.
-
-    Returns:
-        One reply per case.
+    In a conversation the model sees its own earlier answers. ``batch`` is prompts per ``generate``.
     """
     alike: dict[tuple[str, int], list[int]] = {}
     for number, case in enumerate(cases):

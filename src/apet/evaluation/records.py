@@ -14,11 +14,7 @@ from apet.hf.results import Schedule
 
 
 class Records:
-    """The finished work of a store, to look up.
-
-    Args:
-        lines: Lines of the store.
-    """
+    """The finished work of a store's lines, to look up."""
 
     def __init__(self, lines: Iterable[dict[str, Any]]) -> None:
         self._answers: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)

@@ -45,20 +45,9 @@ def run(
 ) -> Records:
     """Answers all cases under all configurations, as far as the store does not hold the answers yet.
 
-    Pictures come in groups, and every configuration sees a group before the next begins. At the end some
-    cases are also asked alone, under one configuration after another, and timed.
-
-    Args:
-        subject: The model.
-        configurations: The first is the uncompressed model.
-        cases: Cases about one content stand together.
-        store: Where finished pieces are, and go.
-        progress: Called before every piece of work.
-        workers: Processes that answer at once; timing is done by this one alone.
-        times: Whether questions are timed.
-
-    Returns:
-        The records of these configurations and cases.
+    Pictures come in groups, and every configuration, the uncompressed model first, sees a group before the
+    next begins; cases about one content stand together. At the end some cases are also asked alone, by this
+    process, and timed.
     """
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]

@@ -36,12 +36,7 @@ def can_share(subject: Subject, case: Case) -> bool:
 
 
 class Shared:
-    """Some pictures with their questions, ready to be asked under one method after another.
-
-    Args:
-        subject: The model.
-        cases: Cases that `can_share`.
-    """
+    """Some pictures with their questions, which `can_share`, to be asked under one method after another."""
 
     def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:
         self.subject = subject
@@ -74,12 +69,7 @@ class Shared:
 
     @torch.no_grad()
     def answer(self, cases: Sequence[Case], method: Method | None) -> list[Reply]:
-        """Answers some of the cases, in order.
-
-        Args:
-            cases: Some of those that this was made of.
-            method: A method that `is_blind`, or None.
-        """
+        """Answers some of the cases, in order, under a method that `is_blind`, or none."""
         model, device = self.subject.model, self.subject.model.device
         found: dict[str, Reply] = {}
         with applied(model, method) as session:

@@ -119,14 +119,9 @@ def bootstrap(values: Floats, groups: NDArray[Any], base: Floats | None = None) 
 
 
 class Tally:
-    """What came of every configuration on every case, counted.
+    """What came of every configuration, the uncompressed model first, on every case, counted.
 
-    Args:
-        configurations: The first is the uncompressed model.
-        keys: Their keys in the records.
-        cases: What was asked.
-        records: The answers.
-        layers: Decoder layers of the model.
+    ``keys`` are the configurations' keys in the records, ``layers`` the model's decoder layers.
     """
 
     def __init__(

@@ -17,9 +17,6 @@ class Store:
 
     A line is written whole and forced to the disk before the next piece begins. A last line without its end,
     left by a killed process, is cut off when the file is opened again; any other damage is an error.
-
-    Args:
-        path: The file; made if it does not exist, with its folder.
     """
 
     def __init__(self, path: Path) -> None:

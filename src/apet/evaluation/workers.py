@@ -36,12 +36,9 @@ def check_workers(workers: int, subject: Subject) -> None:
 def answer_in_processes(
     subject: Subject, groups: Sequence[Sequence[Piece]], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Answers groups of pieces in several processes; gives lines for the store as they come, until one fails.
+    """Answers groups of pieces as `answer_pieces` does, in so many processes that share the threads.
 
-    Args:
-        subject: The model, on the CPU, with ``reload``.
-        groups: Pieces about the same pictures each, as for `answer_pieces`.
-        workers: Processes, each with its share of the threads.
+    Lines for the store are given as they come, until a process fails or dies.
     """
     context = multiprocessing.get_context("spawn")
     todo, done = context.Queue(), context.Queue()

@@ -75,14 +75,9 @@ def _rgb(picture: object) -> Image.Image:
 def read_decision(
     decision: Decisions, *, image: int, video: bool, square: bool, grid: tuple[int, ...] | None
 ) -> Decision:
-    """Reads a decision of any form.
+    """Reads a decision of any form: the image's number where there are several, and what its picture is like.
 
-    Args:
-        decision: What the caller passed.
-        image: Number of the image or video among those of the call, where there are several.
-        video: Whether the picture is a sequence of frames.
-        square: Whether the picture is square.
-        grid: ``(rows, columns)`` or ``(frames, rows, columns)`` of a plain selection.
+    ``grid`` is ``(rows, columns)`` or ``(frames, rows, columns)`` of a plain selection.
     """
     if isinstance(decision, Selection):
         return _of_selection(decision, _grids_of(decision, grid, square=square))

@@ -28,12 +28,7 @@ def cut_of(decision: Decision) -> int | None:
 
 
 def draw_ranks(decision: Decision, size: tuple[int, int] = (480, 260)) -> Image.Image:
-    """Draws the errors from the largest to the smallest: kept ones bright, dropped ones grey.
-
-    Args:
-        decision: What was decided.
-        size: Width and height in pixels.
-    """
+    """Draws the errors from the largest to the smallest: kept ones bright, dropped ones grey."""
     image = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(image)
     left, right, top, bottom = _LEFT, size[0] - _RIGHT, _TOP, size[1] - _BOTTOM

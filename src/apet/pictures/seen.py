@@ -12,24 +12,14 @@ from apet.core.errors import ApETError
 
 
 def seen_picture(pixels: Tensor, image_processor: Any) -> Image.Image:
-    """The picture as the model saw it, after resizing and cropping.
-
-    Args:
-        pixels: ``(3, height, width)``, normalised as the image processor does it.
-        image_processor: Tells the mean and the standard deviation.
-    """
+    """The picture as the model saw it, from normalised pixels ``(3, height, width)``, resized and cropped."""
     values = pixels.detach().float().cpu().permute(1, 2, 0).numpy()
     values = values * np.asarray(image_processor.image_std) + np.asarray(image_processor.image_mean)
     return Image.fromarray(np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8))
 
 
 def processed_picture(picture: Image.Image, processor: Any) -> Image.Image:
-    """Runs a processor on a picture, and turns the pixels back into one.
-
-    Args:
-        picture: As the caller has it.
-        processor: The model's processor, or its image processor.
-    """
+    """Runs a processor, or an image processor, on a picture, and turns the pixels back into one."""
     image_processor = getattr(processor, "image_processor", processor)
     pixels = image_processor(images=picture, return_tensors="pt")["pixel_values"]
     if pixels.ndim != 4 or pixels.shape[0] != 1:

@@ -24,13 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Column:
-    """One compression on a sheet.
-
-    Attributes:
-        decision: What it decided.
-        grid: Where its tokens lie on a panel.
-        label: Its title; may be empty.
-    """
+    """One compression on a sheet: a decision, where its tokens lie on a panel, and its title, if any."""
 
     decision: Decision
     grid: TokenGrid

@@ -95,14 +95,7 @@ def finish(canvas: Pixels) -> NDArray[np.uint8]:
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
-    """Draws a scene.
-
-    Args:
-        scene: What to draw; the same scene always gives the same pixels.
-
-    Returns:
-        RGB pixels, ``(14 * rows, 14 * columns, 3)`` of the scene's region: 336 x 336 for a whole picture.
-    """
+    """Draws a scene's region as RGB pixels ``(14 * rows, 14 * columns, 3)``: 336 x 336 for a whole picture."""
     rng = np.random.default_rng(scene.seed)
     canvas = background(rng, scene.light, scene.region)
     for text in scene.texts:

@@ -29,15 +29,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=4096)
 def glyph_mask(char: str, size: int) -> NDArray[np.float32]:
-    """Coverage of one character, centred in its cell.
-
-    Args:
-        char: One capital letter or digit.
-        size: Font size in pixels.
-
-    Returns:
-        Coverage in [0, 1], shape ``(line_height(size), char_pitch(size))``.
-    """
+    """Coverage in [0, 1] of a capital or digit, centred in ``(line_height(size), char_pitch(size))``."""
     font = _font(size)
     left, top, right, bottom = (int(edge) for edge in font.getbbox(char))
     ink = Image.new("L", (right - left, bottom - top), 0)

@@ -105,17 +105,10 @@ OBJECT_SKILLS: dict[str, Callable[[np.random.Generator, Collage], Made]] = {
 def ask_collage(
     rng: np.random.Generator, collage: Collage, number: int, skills: dict[str, float] | None = None
 ) -> list[Question]:
-    """Asks about a collage.
+    """Asks so many different questions about a collage at most, in random order.
 
-    Args:
-        rng: Source of randomness.
-        collage: What the picture shows.
-        number: How many questions at most.
-        skills: Weight of each skill out of `OBJECT_SKILLS`, ``"photo_shapes"`` and ``"photo_read"``; all
-            alike if None.
-
-    Returns:
-        Different questions, in random order.
+    ``skills`` is the weight of each of `OBJECT_SKILLS`, ``"photo_shapes"`` and ``"photo_read"``; all alike if
+    None.
     """
     names = [*OBJECT_SKILLS, "photo_shapes", "photo_read"]
     weights = {name: 1.0 if skills is None else skills.get(name, 0.0) for name in names}

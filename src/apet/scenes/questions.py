@@ -184,16 +184,9 @@ SKILLS: dict[str, Callable[[np.random.Generator, Scene], Made]] = {
 def ask(
     rng: np.random.Generator, scene: Scene, number: int, skills: dict[str, float] | None = None
 ) -> list[Question]:
-    """Asks about a scene.
+    """Asks so many different questions about a scene at most, in random order; without shapes about text.
 
-    Args:
-        rng: Source of randomness.
-        scene: What the picture shows; a scene without shapes is asked about its text only.
-        number: How many questions at most. Fewer come back where the scene gives no more.
-        skills: Weight of each skill; all alike if None.
-
-    Returns:
-        Different questions, in random order.
+    ``skills`` is the weight of each skill; all alike if None.
     """
 
     def one(skill: str) -> Question | None:
@@ -218,13 +211,9 @@ def in_words(
 def different(
     rng: np.random.Generator, number: int, skills: dict[str, float], one: Callable[[str], Question | None]
 ) -> list[Question]:
-    """Draws different questions, in random order.
+    """Draws so many different questions at most, in random order, by the weights of the skills.
 
-    Args:
-        rng: Source of randomness.
-        number: How many at most.
-        skills: Weight of each skill.
-        one: Makes a question of a skill; None where the picture gives none.
+    ``one`` makes a question of a skill; None where the picture gives none.
     """
     weights = np.asarray(list(skills.values()))
     found: dict[str, Question] = {}

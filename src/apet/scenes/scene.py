@@ -193,14 +193,10 @@ def sample_shape(rng: np.random.Generator, layout: Layout) -> Shape | None:
 
 
 def sample_scene(rng: np.random.Generator, region: Region | None = None) -> Scene:
-    """Draws the content of a scene.
+    """Draws the content of a scene for a region, a whole picture if None.
 
     A whole picture holds up to 12 shapes and 3 printed texts; a window holds fewer, at about twice the
     density.
-
-    Args:
-        rng: Source of all randomness; see :func:`seeded`.
-        region: The part of the picture to fill; the whole picture if None.
     """
     region = region or Region()
     share = region.rows * region.columns / GRID**2

@@ -72,15 +72,9 @@ _DISTANCE: dict[str, Callable[[Plane, Plane], Plane]] = {
 
 
 def shape_mask(shape: str, radius: float, angle: float) -> Plane:
-    """Coverage of one shape on the smallest square of pixels that holds it.
+    """Coverage in [0, 1] of one of ``vocabulary.SHAPES``, on the smallest square that holds it.
 
-    Args:
-        shape: A name out of ``vocabulary.SHAPES``.
-        radius: Half the shape's extent, in pixels.
-        angle: Rotation in radians.
-
-    Returns:
-        Coverage in [0, 1], shape ``(2 * ceil(radius) + 1,) * 2``, centred.
+    ``radius`` is in pixels, ``angle`` in radians; the square has ``2 * ceil(radius) + 1`` pixels a side.
     """
     reach = int(np.ceil(radius))
     axis = np.arange(-reach, reach + 1, dtype=np.float32) / np.float32(radius)

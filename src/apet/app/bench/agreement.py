@@ -15,13 +15,7 @@ _ROWS = 2048
 
 
 def wrong_kept(errors: Tensor, indices: Tensor, expected: Tensor) -> str | None:
-    """In words, where two sets of kept tokens differ by more than ties; None where they do not.
-
-    Args:
-        errors: Errors of all tokens, ``(N,)``.
-        indices: Kept tokens, ``(K,)``.
-        expected: Kept tokens by the other, ``(K,)``.
-    """
+    """In words, where two sets of kept tokens ``(K,)`` differ by more than ties; None: nowhere."""
     ours, theirs = (
         torch.zeros(len(errors), dtype=torch.bool, device=errors.device).index_fill_(0, own, True)
         for own in (indices, expected)

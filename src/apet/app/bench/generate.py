@@ -29,16 +29,7 @@ _OWN = ("uncompressed", "apet", "apet, two stages", "oracle")
 
 @dataclass(frozen=True)
 class _Task:
-    """What all rows are asked.
-
-    Attributes:
-        model: The model.
-        given: Inputs of ``generate``.
-        modality: What the pictures are to the model.
-        placeholder: Id of the token that stands for a visual token.
-        new: Tokens to generate.
-        left: Visual tokens of a row that ApET leaves; 0 while that is not known.
-    """
+    """What all rows are asked, and the visual tokens of a row that ApET leaves (0: not known yet)."""
 
     model: Any
     given: dict[str, Tensor]

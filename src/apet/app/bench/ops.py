@@ -58,11 +58,7 @@ def pick_dtype(name: str) -> torch.dtype:
 def bench_ops(
     sizes: list[tuple[int, int, int, int]], repeats: int, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Checks, then times every size; milliseconds.
-
-    Returns:
-        The machine, and a row per size: times, or why there are none.
-    """
+    """Checks, then times every size: the machine, and a row per size: milliseconds, or why there are none."""
     about = machine(device) | {"keeps_freed_memory": keep_freed_memory()}
     with torch.inference_mode():
         rate = copy_rate(device)

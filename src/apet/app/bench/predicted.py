@@ -24,13 +24,8 @@ def add_predictions(
 ) -> None:
     """Adds ``"predicted"`` to a report: milliseconds by row and step, and measured by predicted.
 
-    Args:
-        report: What `bench_generate` returned.
-        config: The model's configuration.
-        given: The inputs of one row.
-        device: What it ran on, as measured.
-        words: Text tokens of a row.
-        stages: What the first stage of the two-stage row keeps, and its second stage.
+    ``given`` are the inputs of one row, and ``words`` its text tokens. ``stages`` are what the first stage of
+    the two-stage row keeps, and its second stage.
     """
     load = Load(report["batch"], 1, words, report["new_tokens"])
     ways: dict[str, tuple[int | None, Stage2 | None]] = {"uncompressed": (None, None)}

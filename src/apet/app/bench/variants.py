@@ -55,13 +55,7 @@ class Variant:
 
 
 def variants(keep: int, two: Method | None, others: Collection[str] = tuple(METHODS)) -> list[Variant]:
-    """The rows.
-
-    Args:
-        keep: Visual tokens of each picture, tile or frame in every decoder layer.
-        two: ApET in two stages; None leaves that row out.
-        others: Methods beside ApET, of which those that take pictures are run.
-    """
+    """The rows: ApET at ``keep`` and ``two``, if given, and of the others those that take pictures."""
     found = [name for name in METHODS if name in others and name != "apet" and "image" in METHODS[name].takes]
     return [
         Variant("uncompressed"),

@@ -126,11 +126,7 @@ def configuration_of(settings: dict[str, Any]) -> Any:
 def shrunk(settings: dict[str, Any], decoder: int, encoder: int, *, layers: bool = False) -> dict[str, Any]:
     """The same model with a share of the width, for a CPU; heads are fewer, not narrower.
 
-    Args:
-        settings: An entry of `KNOWN` that states every width.
-        decoder: What the decoder's width is divided by.
-        encoder: What the encoder's width is divided by.
-        layers: Whether the layers are divided as well.
+    Widths, and layers if these too, are divided by ``decoder`` and ``encoder``.
     """
     small = deepcopy(settings)
     for part, share in (("text_config", decoder), ("vision_config", encoder)):

@@ -54,12 +54,7 @@ def parse_task(spec: str) -> Measure:
 
 
 def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -> list[Found]:
-    """Asks lmms-eval about tasks: whether they exist, have data, and a metric that is a number.
-
-    Args:
-        asked: Tasks, groups or tags, with metrics where these are named.
-        limit: Questions per task, or None for all.
-        data: Whether to read their data, which fetches it.
+    """Asks lmms-eval about tasks: whether they exist, have data (if that is to be fetched), and a number.
 
     Returns:
         A line for each task; of a group one for each of its tasks.

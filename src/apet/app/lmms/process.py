@@ -15,11 +15,7 @@ _ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
 
 
 def run_command(arguments: Sequence[str], log: Path) -> tuple[int, str]:
-    """Runs lmms-eval's command in a process of its own.
-
-    Args:
-        arguments: Its arguments.
-        log: Where what it says goes.
+    """Runs lmms-eval's command in a process of its own, and writes what it says to the log.
 
     Returns:
         Its exit code, which lmms-eval leaves at 0 also where it fails, and its last error, or its last line.

@@ -68,12 +68,7 @@ def _hint(visit: Visit) -> Any:
 
 
 def build_page(models: Models, *, longest: int = 48) -> Any:
-    """Builds the page.
-
-    Args:
-        models: The models that visitors share.
-        longest: Longest answer in tokens.
-    """
+    """Builds the page around the models that visitors share; answers are that long in tokens."""
     page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
     with page:
         visit = gr.State(Visit(model=models.offered[0]), time_to_live=3600)

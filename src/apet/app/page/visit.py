@@ -115,11 +115,8 @@ def comparable() -> list[str]:
 def methods_of(visit: Visit, keep: int, tolerance: float | None, other: str) -> dict[str, Method]:
     """ApET and what it is compared with, by the names that the page shows.
 
-    Args:
-        visit: The visit; under a tolerance the other method gets as many tokens as ApET keeps of its picture.
-        keep: Tokens of each image or tile; more than there are keeps all.
-        tolerance: An error bound in place of it.
-        other: Name of the other method, or `NOTHING`.
+    Under a tolerance the other method gets as many tokens as ApET keeps of the visit's picture. A budget of
+    more tokens than there are keeps all.
     """
     first = ApET(min(keep, visit.most)) if tolerance is None else ApET(tolerance=tolerance)
     named: dict[str, Method] = {"apet": first}

@@ -26,14 +26,7 @@ _RESERVED = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of the model.
-
-    Attributes:
-        batch: Requests at a time.
-        images: Pictures (or clips) in each.
-        words: Text tokens in each.
-        answer: Tokens generated for each.
-    """
+    """What is asked of the model: requests, and in each pictures (or clips), text and answer tokens."""
 
     batch: int = 1
     images: int = 1

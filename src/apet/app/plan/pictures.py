@@ -40,15 +40,9 @@ def usual_size(config: Any) -> tuple[int, int]:
 def pixels_of(
     config: Any, picture: Image.Image, *, trust_remote_code: bool = False
 ) -> tuple[dict[str, Any], str]:
-    """Prepares one picture.
+    """One picture's tensors by name, and in words whose settings were used.
 
-    Args:
-        config: The model's configuration; where it was read from are the image processor's settings, if any.
-        picture: The picture.
-        trust_remote_code: Let the model's own code run.
-
-    Returns:
-        The tensors by name, and in words whose settings were used.
+    Beside the configuration, where that was read from, are the image processor's settings, if any.
     """
     import torch
     from transformers import AutoImageProcessor

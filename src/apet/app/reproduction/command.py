@@ -36,15 +36,8 @@ def reproduce(
 ) -> None:
     """Prints the runs behind a table, runs them if they can be, and sets both results side by side.
 
-    Args:
-        name: A name out of `PUBLISHED`.
-        model: Another checkpoint than the table's, such as a local copy; None for its own.
-        tasks: Benchmarks of the table; empty for all.
-        keeps: Budgets of the table; empty for all.
-        limit: Questions per task, or None for all.
-        output: Folder of the runs and of ``results.json``; finished runs are not run again.
-        run: Whether to run at all.
-        as_json: Print one JSON object in place of text.
+    Benchmarks and budgets are some of the table's, or all if there are none; ``model`` is another checkpoint
+    than its own. Runs that have finished in the folder ``output`` are not run again.
     """
     if name not in PUBLISHED:
         raise ApETError("reproduce", repr(name), one_of(PUBLISHED, name))

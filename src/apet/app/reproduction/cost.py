@@ -25,9 +25,7 @@ _LOAD = Load(words=96, answer=3)
 def cost_of(planned: Reproduction, questions: Mapping[str, int] | None) -> str:
     """The cost of the runs that have not finished, in three sentences.
 
-    Args:
-        planned: The runs.
-        questions: How many each benchmark asks; None if nobody has counted: what is known is taken.
+    ``questions`` is how many each benchmark asks; None if nobody has counted: what is known is taken.
     """
     answers: Counter[str] = Counter()
     seconds, runs = 0.0, 0
