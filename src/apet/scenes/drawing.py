@@ -95,7 +95,7 @@ def finish(canvas: Pixels) -> NDArray[np.uint8]:
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
-    """Draws a scene's region as RGB pixels ``(14 * rows, 14 * columns, 3)``: 336 x 336 for a whole picture."""
+    """Draws a region as RGB pixels, ``(14 * rows, 14 * columns, 3)``: 336 x 336 for a whole picture."""
     rng = np.random.default_rng(scene.seed)
     canvas = background(rng, scene.light, scene.region)
     for text in scene.texts:

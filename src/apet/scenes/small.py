@@ -37,7 +37,7 @@ def sample_small(rng: np.random.Generator) -> Scene:
 
 
 def ask_small(rng: np.random.Generator, scene: Scene, number: int) -> list[Question]:
-    """So many questions each at most: on single small objects (``small_objects``) and print (``small_text``)."""
+    """So many questions each at most: on single small objects (`small_objects`) and print (`small_text`)."""
     objects = ask(rng, scene, number, dict.fromkeys(_OBJECTS, 1.0))
     prints = ask(rng, scene, number, {"read": 1.0})
     return [replace(question, skill="small_objects") for question in objects] + [
