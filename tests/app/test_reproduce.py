@@ -17,7 +17,7 @@ from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, METRICS, Measure
 from apet.app.lmms.check import parse_task
 from apet.app.lmms.prompts import Prompts
-from apet.app.lmms_runs import LmmsRun, Score
+from apet.app.lmms.runs import LmmsRun, Score
 from apet.app.main import app
 from apet.app.reproduction.planned import Reproduction
 from apet.core.errors import ApETError

@@ -5,8 +5,8 @@ import pytest
 
 import apet
 from apet.evaluation import Configuration, draw_cases
-from apet.evaluation.records import Records
 from apet.evaluation.statistics import Tally, bootstrap, mean_tokens
+from apet.evaluation.store import Records
 
 CONFIGURATIONS = [
     Configuration("full", None, "off", None, None),

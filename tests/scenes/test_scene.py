@@ -18,8 +18,7 @@ from apet.scenes import (
     sample_scene,
     seeded,
 )
-from apet.scenes.glyphs import char_pitch, glyph_mask, line_height
-from apet.scenes.shapes import shape_mask
+from apet.scenes.masks import char_pitch, glyph_mask, line_height, shape_mask
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
 

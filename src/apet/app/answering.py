@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import TextStreamer
 
 from apet.app.command import typed
-from apet.app.context import check_context, context_of
+from apet.app.loading import check_context, context_of
 from apet.core.errors import ApETError
 from apet.hf.families import takes_videos
 from apet.hf.first_token import FirstToken

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apet.app.arguments import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
+from apet.app.command import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
 from apet.app.plan.devices import DEVICES
 
 _DEVICES = (*DEVICES, "here")

@@ -13,7 +13,7 @@ from rich.table import Table
 from apet.app.console import output
 from apet.app.lmms.benchmarks import Measure
 from apet.app.lmms.check import is_installed, look_up, parse_task
-from apet.app.lmms_runs import LmmsRun, Score
+from apet.app.lmms.runs import LmmsRun, Score
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 from apet.evaluation.configurations import Configuration, Stages, plan

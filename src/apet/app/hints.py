@@ -37,11 +37,6 @@ def is_drawn(picture: Image.Image) -> bool:
     return bool(counts[-_COMMON:].sum() >= _COVER * _SIDE**2 and vivid >= _VIVID)
 
 
-def has_real_eye() -> bool:
-    """Whether the real eye, ``"dinov2"``, can be loaded on this machine."""
-    return is_fetched()
-
-
 def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -> str | None:
     """What to tell of a picture or frames that a model of the project, by its name, was not made for.
 
@@ -57,7 +52,7 @@ def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -
     hint = (
         f'This does not look drawn, and the model "{name}" knows only {_KNOWN[name]}: it can say little here.'
     )
-    if name != NAME and has_real_eye():
+    if name != NAME and is_fetched():
         hint += f' The model "{NAME}" knows {_KNOWN[NAME]}.'
     return f"{hint} A pretrained model, such as llava-hf/llava-1.5-7b-hf, knows photographs."
 

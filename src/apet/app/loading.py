@@ -9,7 +9,7 @@ from typing import Any
 from apet.app.command import typed
 from apet.app.files import expanded
 from apet.core.errors import ApETError
-from apet.core.words import one_of
+from apet.core.words import counted, one_of
 from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
 
@@ -97,3 +97,19 @@ def _check_reachable(name: str) -> None:
         if get_close_matches(name.lower(), (NAME, "embedded"), 1):
             expected += f", or {NAME}; the embedded model is taken where none is named"
         raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", expected) from error
+
+
+def context_of(config: Any) -> int | None:
+    """Most tokens of a prompt and its answer that a model was made for; None where it does not tell."""
+    most = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return most if isinstance(most, int) else None
+
+
+def check_context(context: int | None, prompt: int, answer: int, operation: str) -> None:
+    """Refuses a prompt that a model, of whose `context_of` this is, was not made for.
+
+    Kept tokens have the positions that they had in the whole prompt, so all of it has to fit.
+    """
+    if context is not None and prompt + answer > context:
+        got = f"a prompt of {counted(prompt, 'token')} and {answer:,} for the answer"
+        raise ApETError(operation, got, f"at most {context:,} together, the model's context")

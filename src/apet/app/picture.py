@@ -13,9 +13,9 @@ from apet.app.console import load_with_spinner, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import FRAMES, open_frames
 from apet.app.given import picture_files
-from apet.app.hints import has_real_eye, is_drawn, shape_hint
+from apet.app.hints import is_drawn, shape_hint
 from apet.core.errors import ApETError
-from apet.embedded.reference import NAME
+from apet.embedded.reference import NAME, is_fetched
 from apet.methods import Method
 
 
@@ -41,7 +41,7 @@ def draw_picture(
     check_picture_path(output, written, given)
     with picture_files(given, operation) as paths:
         pictures = open_frames(paths, frames, operation)
-    if model_name is None and not all(is_drawn(picture) for picture in pictures) and has_real_eye():
+    if model_name is None and not all(is_drawn(picture) for picture in pictures) and is_fetched():
         model_name = NAME
         print(f'This does not look drawn: seen by the model "{NAME}".', file=sys.stderr)
     messages = Console(stderr=True)

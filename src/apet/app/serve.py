@@ -113,12 +113,8 @@ def _architectures(model: str, revision: str | None) -> list[str]:
 
 
 def _value(options: Sequence[str], name: str) -> str | None:
-    """The value of an option, written ``--name value`` or ``--name=value``; None if it is not there."""
-    for number, option in enumerate(options):
-        own, value = _split(option)
-        if own == name:
-            return value if value is not None else next(iter(options[number + 1 :]), None)
-    return None
+    """The value of an option; None if it is not there."""
+    return next(iter(_take(list(options), name)), None)
 
 
 def _split(option: str) -> tuple[str, str | None]:

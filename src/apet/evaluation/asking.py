@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from apet.evaluation.configurations import FULL, Configuration
-from apet.evaluation.encoded import encoding_once, looks_inside
 from apet.evaluation.plain import Reply, answer_plainly
-from apet.evaluation.shared import Shared, can_share, is_blind
+from apet.evaluation.shared import Shared, can_share, encoding_once, is_blind, looks_inside
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf.results import ImageResult

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from apet.core.errors import ApETError
 from apet.core.words import one_of, read_number
-from apet.methods import METHODS, ApET, Method, Stage2
+from apet.methods import METHODS, ApET, Method, Stage2, named
 
 Stages = Literal["off", "paper"]
 
@@ -125,24 +125,17 @@ def build_method(
 
     The budget is not looked at for a method that has none, or a tolerance among its fields.
     """
-    kind: Any = METHODS[name]
-    fields = dict(fields or {})
+    fields = fields or {}
     if not has_budget(name, fields):
-        bare: Method = kind(**fields)
-        return bare
+        return named(name, None, **fields)
     if stages == "off":
-        return _built(kind, keep, fields)
+        return named(name, keep, **fields)
     if isinstance(keep, int):
         paper = ApET.paper(keep, num_layers=layers, num_tokens=max(keep * 3, 1))
-        return _built(kind, paper.keep, {"stage2": paper.stage2, **fields})
+        return named(name, paper.keep, **{"stage2": paper.stage2, **fields})
     if layers % 2:
         raise ApETError("eval --stage2", f"paper for {layers} decoder layers", "an even number of layers")
-    return _built(kind, keep * 1.5, {"stage2": Stage2(layers // 2, keep / 2), **fields})
-
-
-def _built(kind: Any, keep: Any, fields: dict[str, Any]) -> Method:
-    method: Method = kind(keep, **fields)
-    return method
+    return named(name, keep * 1.5, **{"stage2": Stage2(layers // 2, keep / 2), **fields})
 
 
 def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dict[str, Any]]:

@@ -11,10 +11,9 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.plain import check_applies
-from apet.evaluation.records import Records
 from apet.evaluation.runner import configuration_key, run
 from apet.evaluation.statistics import Row, Summary, Tally
-from apet.evaluation.store import Store
+from apet.evaluation.store import Records, Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case, draw_cases, is_trained
 from apet.hf.choice.budgets import check_counts

@@ -11,8 +11,7 @@ from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
 from apet.evaluation.machine import in_words
 from apet.evaluation.plain import time_one
-from apet.evaluation.records import Records
-from apet.evaluation.store import Store
+from apet.evaluation.store import Records, Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.evaluation.workers import answer_in_processes, check_workers

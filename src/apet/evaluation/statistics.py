@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.evaluation.configurations import Configuration, Stages
-from apet.evaluation.records import Records
+from apet.evaluation.store import Records
 from apet.evaluation.tasks import TASKS, Case
 from apet.hf.results import Schedule
 

@@ -6,9 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from apet.core.words import figure
-from apet.pictures.colours import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER
 from apet.pictures.decisions import Decision
-from apet.pictures.words import font, text_width
+from apet.pictures.style import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER, font, text_width
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 30, 54
 

@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
-from apet.pictures.colours import FAINT, INK, PAPER
 from apet.pictures.decisions import Decision
 from apet.pictures.geometry import TokenGrid
 from apet.pictures.panels import PANELS
-from apet.pictures.words import LEGEND_HEIGHT, draw_legend, font, text_width
+from apet.pictures.style import FAINT, INK, LEGEND_HEIGHT, PAPER, draw_legend, font, text_width
 
 _EDGE, _GAP = 16, 18
 _TITLE, _CAPTION = 26, 22

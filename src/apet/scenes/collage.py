@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.scenes.drawing import blend, draw_shape, draw_text, finish
+from apet.scenes.masks import shape_mask
 from apet.scenes.objects import OBJECTS, Thing, draw_thing, drawings
 from apet.scenes.photographs import Backdrop, draw_backdrop, sample_backdrop
 from apet.scenes.scene import Layout, Region, Scene, sample_shape, sample_text
-from apet.scenes.shapes import shape_mask
 
 _DARK = ("black", "blue", "purple", "red", "green")
 _RIM = 2.5

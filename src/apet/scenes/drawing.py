@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from apet.scenes.glyphs import char_pitch, glyph_mask, line_height
+from apet.scenes.masks import char_pitch, glyph_mask, line_height, shape_mask
 from apet.scenes.scene import Region, Scene, Shape, Text
-from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS
 
 Pixels = NDArray[np.float32]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from apet.scenes.glyphs import char_pitch, line_height
+from apet.scenes.masks import char_pitch, line_height
 from apet.scenes.vocabulary import COLOURS, LETTERS, REGIONS, SHAPES, WORDS
 
 PATCH = 14

@@ -8,8 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from apet.app.arguments import Second, Trust
-from apet.app.command import Command, help_without_command, typed
+from apet.app.command import Command, Second, Trust, help_without_command, typed
 
 bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
 bench.callback(invoke_without_command=True)(help_without_command)

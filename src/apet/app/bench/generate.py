@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apet.app.bench.agreement import other_choice
 from apet.app.bench.ops import without_kernels
+from apet.app.bench.steps import other_choice
 from apet.app.bench.timing import spread, turns, watched
 from apet.app.bench.variants import Variant
 from apet.core.errors import ApETError

@@ -13,8 +13,16 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
-from apet.app.bench.steps import BASIS_SIZE, naive, naive_bytes, plain, steps
+from apet.app.bench.steps import (
+    BASIS_SIZE,
+    naive,
+    naive_bytes,
+    plain,
+    steps,
+    wrong_choice,
+    wrong_kept,
+    wrong_means,
+)
 from apet.app.bench.timing import captured, copy_rate, interleaved, keep_freed_memory
 from apet.app.command import typed
 from apet.core import compress
@@ -112,7 +120,7 @@ def _measure(
 def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | None:
     """In words, where `apet.compress` and the other disagree on ``(B, N, d)``; None where they do not.
 
-    A choice between tokens that float32 cannot tell apart may differ; see `apet.app.bench.agreement`.
+    A choice between tokens that float32 cannot tell apart may differ; see `apet.app.bench.steps`.
     """
     bound = _TOLERANCE[x.dtype]
     for image in x:

@@ -7,9 +7,8 @@ from typing import Any
 
 from apet.app.plan.costs import Load, plan
 from apet.app.plan.devices import Device
+from apet.app.plan.shapes import text_of, vision_of
 from apet.app.plan.skeleton import skeleton
-from apet.app.plan.text import text_of
-from apet.app.plan.vision import vision_of
 from apet.core.errors import ApETError
 from apet.methods import Stage2
 

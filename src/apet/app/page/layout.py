@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from apet.app.page.models import Models
-from apet.app.page.slider import TypedSlider
+from apet.app.page.style import TypedSlider
 from apet.app.page.visit import (
     NOTHING,
     Visit,

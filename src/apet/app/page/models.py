@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apet.app.hints import has_real_eye
 from apet.core.errors import ApETError
-from apet.embedded.reference import NAME
+from apet.embedded.reference import NAME, is_fetched
 
 EMBEDDED = "embedded"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -30,7 +29,7 @@ class Models:
     """
 
     def __init__(self, offered: tuple[str, ...] = (), *, trust_remote_code: bool = False) -> None:
-        self.offered = (*dict.fromkeys((*offered, EMBEDDED, *([NAME] if has_real_eye() else []))),)
+        self.offered = (*dict.fromkeys((*offered, EMBEDDED, *([NAME] if is_fetched() else []))),)
         self._trust = trust_remote_code
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from apet.app.command import typed
-from apet.app.context import check_context
+from apet.app.loading import check_context
 from apet.app.plan.devices import Device
-from apet.app.plan.text import Text
-from apet.app.plan.vision import Vision
+from apet.app.plan.shapes import Text, Vision
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.words import counted

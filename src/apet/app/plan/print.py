@@ -47,9 +47,8 @@ def print_plan(
     """Plans and prints, as text or as one JSON object; nothing is printed where something is refused."""
     from apet.app.loading import load_config
     from apet.app.plan.pictures import pixels_of, usual_size
+    from apet.app.plan.shapes import text_of, vision_of
     from apet.app.plan.skeleton import skeleton
-    from apet.app.plan.text import text_of
-    from apet.app.plan.vision import vision_of
 
     known = spelled(device)
     if known not in (*DEVICES, HERE):

@@ -14,8 +14,7 @@ from apet.app.eval_lmms import layers_of
 from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure, find
 from apet.app.lmms.check import is_installed, look_up
-from apet.app.reproduction.cost import cost_of
-from apet.app.reproduction.planned import Reproduction
+from apet.app.reproduction.planned import Reproduction, cost_of
 from apet.app.reproduction.print import print_results, print_runs
 from apet.core.errors import ApETError
 from apet.core.words import counted, one_of

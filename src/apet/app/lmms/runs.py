@@ -1,19 +1,22 @@
-"""Runs of lmms-eval: their exact commands, and what they wrote."""
+"""Runs of lmms-eval: their exact commands, each in a process of its own, and what they wrote."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import multiprocessing
+import os
+import re
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from apet.app.lmms.benchmarks import METRICS, TASKS, Measure
-from apet.app.lmms.process import run_command
+from apet.app.lmms.benchmarks import TASKS, Measure
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, parse_method
 
@@ -111,8 +114,7 @@ class LmmsRun:
             return None
         try:
             read = json.loads(written.read_text())
-            alone = len(self.measures) == 1
-            return [score for measure in self.measures for score in _scores(measure, read, alone)]
+            return [_score(measure, read) for measure in self.measures]
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             why = error.args[0] if isinstance(error, LookupError) else error
             expected = "a file that lmms-eval wrote; delete its folder to run again"
@@ -135,35 +137,14 @@ class LmmsRun:
         return found
 
 
-def _scores(measure: Measure, read: Mapping[str, Any], alone: bool) -> list[Score]:
-    """The score of a task; of a group those of its tasks, but for what only writes a file for a server."""
-    found = []
-    for task in _tasks(measure.task, read, alone):
-        numbers = _numbers(read["results"].get(task, {}))
-        if task != measure.task and not numbers:
-            continue
-        metrics = measure.metrics or METRICS.get(task) or tuple(numbers)
-        missing = [name for name in metrics if name not in numbers]
-        if missing or not numbers:
-            there = ", ".join(numbers) or "no number"
-            raise LookupError(f"{task} has no {missing[0] if missing else 'metric'} but {there}")
-        if not measure.metrics and task not in METRICS and len(metrics) > 1:
-            raise LookupError(f"{task} has several metrics and none is named: {', '.join(metrics)}")
-        counted = read.get("n-samples", {}).get(task, {}).get("effective", 0)
-        named = Measure(task, metrics)
-        found.append(Score(task, named.metric, sum(numbers[name] for name in metrics), int(counted)))
-    if not found:
-        raise LookupError(f"{measure.task} has no task with a number")
-    return found
-
-
-def _tasks(name: str, read: Mapping[str, Any], alone: bool) -> list[str]:
-    """The task itself if it has a number, else those below it."""
-    results = read["results"]
-    if _numbers(results.get(name, {})):
-        return [name]
-    below = read.get("group_subtasks", {}).get(name) or [task for task in results if alone and task != name]
-    return [task for one in below for task in _tasks(one, read, False)] or [name]
+def _score(measure: Measure, read: Mapping[str, Any]) -> Score:
+    numbers = _numbers(read["results"].get(measure.task, {}))
+    missing = [name for name in measure.metrics if name not in numbers]
+    if missing:
+        raise LookupError(f"{measure.task} has no {missing[0]} but {', '.join(numbers) or 'no number'}")
+    counted = read.get("n-samples", {}).get(measure.task, {}).get("effective", 0)
+    total = sum(numbers[name] for name in measure.metrics)
+    return Score(measure.task, measure.metric, total, int(counted))
 
 
 def _numbers(written: Mapping[str, Any]) -> dict[str, float]:
@@ -177,3 +158,41 @@ def _numbers(written: Mapping[str, Any]) -> dict[str, float]:
         and not isinstance(value, bool)
         and math.isfinite(value)
     }
+
+
+_ERROR = re.compile(r"[\w.]+(Error|Exception|Interrupt)\b.*")
+"""The last line of a traceback."""
+
+
+def run_command(arguments: Sequence[str], log: Path) -> tuple[int, str]:
+    """Runs lmms-eval's command in a process of its own, and writes what it says to the log.
+
+    Returns:
+        Its exit code, which lmms-eval leaves at 0 also where it fails, and its last error, or its last line.
+    """
+    import torch
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    # Small models take less time than imports, which a fork server does once; beside a GPU no fork is safe.
+    forks = sys.platform == "linux" and not torch.cuda.is_available()
+    context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload(["lmms_eval.__main__", "lmms_eval.evaluator", "apet.app.lmms.model"])
+    process = context.Process(target=_main, args=(list(arguments), str(log)))
+    process.start()
+    process.join()
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    raised = [line for line in lines if _ERROR.match(line)]
+    return process.exitcode or 0, (raised or lines or ["no output"])[-1]
+
+
+def _main(arguments: list[str], log: str) -> None:
+    """What the process does: ``lmms-eval ARGUMENTS > LOG 2>&1``."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = ["lmms-eval", *arguments]
+    from lmms_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
