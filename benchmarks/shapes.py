@@ -15,6 +15,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,28 @@ from apet.app.bench.generate import bench_generate
 from apet.app.bench.predicted import add_predictions
 from apet.app.bench.print import print_generate, print_predictions, refused, save_report
 from apet.app.bench.variants import variants
-from apet.app.known import KNOWN, build, inputs, shrunk, tiny
+from apet.app.known import KNOWN, build, inputs, tiny
 from apet.app.plan.devices import measured
 from apet.embedded.reference import NAME, is_fetched
 from apet.methods import ApET, Stage2
 
+_WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "num_heads")
 OTHERS = ("spread", "divprune", "greedy", "random")
+
+
+def shrunk(settings: dict[str, Any], decoder: int, encoder: int, *, layers: bool = False) -> dict[str, Any]:
+    """The same model with a share of the width, for a CPU; heads are fewer, not narrower.
+
+    Widths, and layers if these too, are divided by ``decoder`` and ``encoder``.
+    """
+    small = deepcopy(settings)
+    for part, share in (("text_config", decoder), ("vision_config", encoder)):
+        for name in (*_WIDTHS, *(("num_hidden_layers",) if layers else ())):
+            if name in small[part]:
+                small[part][name] //= share
+    if "out_hidden_size" in small["vision_config"]:
+        small["vision_config"]["out_hidden_size"] = small["text_config"]["hidden_size"]
+    return small
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from apet.core.words import counted, in_time
@@ -50,6 +51,17 @@ class Lines:
 def output() -> Console:
     """Standard output: as wide as the terminal, and in a pipe as wide as what is written: nothing is cut."""
     return Console(width=None if sys.stdout.isatty() else _NO_EDGE)
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table on standard output: its first column is whole, the others wrap where they must."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(head[0], no_wrap=True, min_width=max((len(row[0]) for row in rows), default=0))
+    for title in head[1:]:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    output().print(table)
 
 
 @contextmanager

@@ -8,9 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rich.table import Table
-
-from apet.app.console import output
+from apet.app.console import print_table
 from apet.app.lmms.benchmarks import Measure
 from apet.app.lmms.check import is_installed, look_up, parse_task
 from apet.app.lmms.runs import LmmsRun, Score
@@ -50,21 +48,21 @@ def run_lmms(
     refused += unfit + left_out
     if not as_json:
         for line in refused:
-            output().print(f"Not run: {line}", soft_wrap=True, markup=False, highlight=False)
+            print(f"Not run: {line}")
     runs = [LmmsRun(model, one, measures, limit, folder, trust_remote_code) for one in configurations]
     counted = [(run.configuration, run.run()) for run in runs]
     rows = rows_of_runs(counted)
     if as_json:
         print(json.dumps({"rows": rows, "not_run": refused}))
         return
-    table = Table("method", "budget", "stage 2", "task", "metric", "n", "score", "retention %", box=None)
+    cells = []
     for row in rows:
         kept = "" if row["retention"] is None else f"{row['retention']:.1f}"
         score = "" if row["accuracy"] is None else f"{row['accuracy']:.4g}"
         budget = "" if row["keep"] is None else str(row["keep"])
-        cells = (row["method"], budget, row["stage2"], row["task"], row["metric"] or "", str(row["n"]))
-        table.add_row(*cells, score, kept)
-    output().print(table)
+        told = (row["method"], budget, row["stage2"], row["task"], row["metric"] or "", str(row["n"]))
+        cells.append((*told, score, kept))
+    print_table(("method", "budget", "stage 2", "task", "metric", "n", "score", "retention %"), cells)
 
 
 def _measures(named: list[Measure], limit: int | None) -> tuple[tuple[Measure, ...], list[str]]:

@@ -12,11 +12,10 @@ from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from apet.app.command import typed
-from apet.app.console import Lines
+from apet.app.console import Lines, print_table
 from apet.app.console import output as standard_output
 from apet.app.files import expanded
 from apet.core.errors import ApETError
@@ -69,6 +68,7 @@ def run_evaluation(
         )
         return
     from apet.evaluation.evaluate import QUESTIONS, Wanted, evaluate
+    from apet.evaluation.markdown import brief
     from apet.evaluation.page import write_report
 
     wanted = Wanted(
@@ -92,7 +92,7 @@ def run_evaluation(
     if as_json:
         print(json.dumps({"rows": [row.as_json() for row in result.rows]}))
         return
-    _print(result)
+    print_table(*brief(result))
     standard_output().print(Text(", ".join(map(str, written)), style="dim"), soft_wrap=True)
 
 
@@ -157,16 +157,3 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done, total=total, description=what)
 
         yield tell
-
-
-def _print(result: Any) -> None:
-    from apet.evaluation.markdown import brief
-
-    head, rows = brief(result)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column(head[0], no_wrap=True, min_width=max(len(row[0]) for row in rows))
-    for name in head[1:]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    standard_output().print(table)

@@ -6,10 +6,9 @@ import json
 from dataclasses import asdict
 
 from PIL import Image
-from rich.table import Table
 
 from apet.app.command import typed
-from apet.app.console import output
+from apet.app.console import output, print_table
 from apet.app.files import check_size
 from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.plan.costs import Load, Plan, plan
@@ -84,14 +83,11 @@ def print_plan(
         }
         print(json.dumps(report))
         return
-    table = Table("", "uncompressed", "compressed", "ratio", box=None, header_style="bold")
-    for name, before, after, ratio in _rows(whole, short):
-        table.add_row(name, before, after, f"{ratio:.2f}" if ratio else "")
-    console = output()
-    console.print(table)
+    rows = [(*cells, f"{ratio:.2f}" if ratio else "") for *cells, ratio in _rows(whole, short)]
+    print_table(("", "uncompressed", "compressed", "ratio"), rows)
     words, answer = counted(load.words, "text token"), counted(load.answer, "answer token")
     images = counted(load.images, "picture or clip" if load.images == 1 else "pictures or clip")
-    console.print(
+    output().print(
         f"[dim]{about.title}; {counted(load.batch, 'request')} of {images}, {words}, {answer}; {pictures}. "
         "Times are a roofline's: no run is faster, and ratios shrink where the host is the limit.[/dim]",
         highlight=False,

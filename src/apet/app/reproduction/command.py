@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apet.app.console import output as standard_output
 from apet.app.eval_lmms import layers_of
 from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure, find
@@ -49,13 +48,11 @@ def reproduce(
     planned.not_run = reason if run else "not asked for"
     if planned.not_run is None and not is_installed():
         planned.not_run = f"lmms-eval is not installed: {install('eval')}"
-    console = standard_output()
     if not as_json:
-        print_runs(planned, console)
+        print_runs(planned)
     questions = _questions(planned, limit) if planned.not_run is None else None
     if not as_json:
-        console.print(cost_of(planned, questions), soft_wrap=True, markup=False, highlight=False)
-        console.print()
+        print(cost_of(planned, questions), end="\n\n")
     if planned.not_run is None:
         _run(planned, output)
     else:
@@ -63,9 +60,9 @@ def reproduce(
     if as_json:
         print(json.dumps(planned.as_json()))
     else:
-        print_results(planned, console)
+        print_results(planned)
         if planned.not_run is not None and not run:
-            console.print(f"Not run: {planned.not_run}.", soft_wrap=True, markup=False, highlight=False)
+            print(f"Not run: {planned.not_run}.")
     if run and planned.not_run is not None:
         raise ApETError("reproduce", planned.not_run, "what the runs need, or --no-run to see them")
     if planned.failed:
