@@ -9,7 +9,7 @@ from typing import Any
 
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
-from apet.evaluation.machine import in_words
+from apet.evaluation.machine import machine
 from apet.evaluation.plain import time_one
 from apet.evaluation.store import Records, Store
 from apet.evaluation.subject import Subject
@@ -64,7 +64,8 @@ def run(
         records.read(line)
         done += 1
         progress(done, total, names[line["run"]])
-    where = in_words(subject.model.device)
+    about = machine(subject.model.device)
+    place = about.get("gpu") or f"{about['threads']} threads on {about['cores']} cores of {about['cpu']}"
     for number, case in enumerate(timed):
         missing = [not records.is_timed(key, case) for key in keys]
         if number == 0 and any(missing):
@@ -72,7 +73,12 @@ def run(
         for key, configuration, needed in zip(keys, configurations, missing, strict=True):
             progress(done, total, f"timing {_describe(configuration)}")
             if needed:
-                line = {"kind": "time", "run": key, "case": case.key, "machine": where}
+                line = {
+                    "kind": "time",
+                    "run": key,
+                    "case": case.key,
+                    "machine": f"{place}, torch {about['torch']}",
+                }
                 line |= time_one(subject, case, configuration.built)
                 store.add(line)
                 records.read(line)

@@ -52,14 +52,11 @@ class Decision:
 
 def read_pictures(picture: Picture) -> list[Image.Image]:
     """The picture, or the frames of a video, as RGB."""
-    single = isinstance(picture, Image.Image) or (isinstance(picture, np.ndarray) and picture.ndim == 3)
-    return [_rgb(one) for one in ([picture] if single else _listed(picture))]
-
-
-def _listed(pictures: object) -> list[object]:
-    if not isinstance(pictures, list | tuple | np.ndarray) or len(pictures) == 0:
-        raise ApETError("plot", f"a picture of type {type(pictures).__name__}", _SHAPE)
-    return list(pictures)
+    if isinstance(picture, Image.Image) or (isinstance(picture, np.ndarray) and picture.ndim == 3):
+        return [_rgb(picture)]
+    if not isinstance(picture, list | tuple | np.ndarray) or len(picture) == 0:
+        raise ApETError("plot", f"a picture of type {type(picture).__name__}", _SHAPE)
+    return [_rgb(one) for one in picture]
 
 
 def _rgb(picture: object) -> Image.Image:

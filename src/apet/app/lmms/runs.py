@@ -66,26 +66,13 @@ class LmmsRun:
         return given | dict(self.prompts)
 
     @property
-    def _rest(self) -> list[str]:
-        tasks = ["--tasks", ",".join(one.task for one in self.measures)]
-        own = (
-            ["--include_path", str(TASKS)]
-            if any((TASKS / f"{t.task}.yaml").exists() for t in self.measures)
-            else []
-        )
-        longest = [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
-        limit = [] if self.limit is None else ["--limit", str(self.limit)]
-        return [*tasks, *own, *longest, *limit]
+    def _tasks(self) -> list[str]:
+        return [one.task for one in self.measures]
 
     @property
     def output(self) -> Path:
         """The run's own folder; another configuration, limit or task never has the same."""
-        known = (
-            sorted(self._given.items(), key=str),
-            [one.task for one in self.measures],
-            self.longest,
-            self.limit,
-        )
+        known = (sorted(self._given.items(), key=str), self._tasks, self.longest, self.limit)
         return self.folder / hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
     @property
@@ -95,8 +82,18 @@ class LmmsRun:
         for key, value in given.items():
             if set(str(value)) & set(",='\"{}[]"):
                 raise ApETError("lmms-eval", f"{key}={value}", "a name without commas, quotes, brackets or =")
-        joined = ",".join(f"{key}={value}" for key, value in given.items())
-        return ["--model", "apet", "--model_args", joined, *self._rest, "--output_path", str(self.output)]
+        found = [
+            "--model",
+            "apet",
+            "--model_args",
+            ",".join(f"{key}={value}" for key, value in given.items()),
+        ]
+        found += ["--tasks", ",".join(self._tasks)]
+        if any((TASKS / f"{task}.yaml").exists() for task in self._tasks):
+            found += ["--include_path", str(TASKS)]
+        found += [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
+        found += [] if self.limit is None else ["--limit", str(self.limit)]
+        return [*found, "--output_path", str(self.output)]
 
     @property
     def results(self) -> Path | None:
@@ -107,11 +104,19 @@ class LmmsRun:
         """The command as it is typed."""
         return shlex.join(["lmms-eval", *self.arguments])
 
-    def scores(self) -> list[Score] | None:
-        """What a finished run wrote; None if it has not finished."""
+    def run(self) -> list[Score]:
+        """Runs lmms-eval, unless this very run has finished before, and reads what it counted.
+
+        Answers are kept as they are given: one that ended early asks only for what is missing.
+        """
         written = self.results
         if written is None:
-            return None
+            log = self.output / "log.txt"
+            code, last = run_command(self.arguments, log)
+            written = self.results
+            if code or written is None:
+                expected = f"a run that finishes; {log} has all that it said"
+                raise ApETError("lmms-eval", f"a failed `{self.as_text()}` ({last})", expected)
         try:
             read = json.loads(written.read_text())
             return [_score(measure, read) for measure in self.measures]
@@ -119,22 +124,6 @@ class LmmsRun:
             why = error.args[0] if isinstance(error, LookupError) else error
             expected = "a file that lmms-eval wrote; delete its folder to run again"
             raise ApETError("lmms-eval", f"{written} ({why})", expected) from error
-
-    def run(self) -> list[Score]:
-        """Runs lmms-eval, unless this very run has finished before, and reads what it counted.
-
-        Answers are kept as they are given: one that ended early asks only for what is missing.
-        """
-        found = self.scores()
-        if found is not None:
-            return found
-        log = self.output / "log.txt"
-        code, last = run_command(self.arguments, log)
-        found = self.scores()
-        if code or found is None:
-            expected = f"a run that finishes; {log} has all that it said"
-            raise ApETError("lmms-eval", f"a failed `{self.as_text()}` ({last})", expected)
-        return found
 
 
 def _score(measure: Measure, read: Mapping[str, Any]) -> Score:

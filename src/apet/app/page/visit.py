@@ -16,6 +16,7 @@ from apet.app.hints import hints_of
 from apet.app.look import Look, look_at, panels_of
 from apet.app.page.models import EMBEDDED, Models
 from apet.core.errors import ApETError
+from apet.evaluation.plain import applied
 from apet.methods import METHODS, ApET, Method
 from apet.pictures import plot
 from apet.pictures.plot import read
@@ -162,21 +163,18 @@ def answer_visit(
     tell(0.0, "waiting for the model")
     rows: list[Row] = []
     with models.running(visit.model) as (net, processor):
-        from apet.hf import compressing
-
         inputs = question_inputs(net, processor, visit.pictures, question)
         steps: Sequence[tuple[str, Method | None]] = [("uncompressed", None), *methods.items()]
         tell(0.1, "warming up")
         generate_answer(net, processor, inputs, 1)
         for number, (name, method) in enumerate(steps):
             tell(0.2 + 0.8 * number / len(steps), name)
-            if method is None:
+            with applied(net, method) as session:
                 answer = generate_answer(net, processor, inputs, longest)
-                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
-            else:
-                with compressing(net, method) as session:
-                    answer = generate_answer(net, processor, inputs, longest)
+            if session is not None:
                 tokens = f"{session.kept_stage1:,} of {session.visual_tokens:,}"
+            else:
+                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
             first, whole = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
             rows.append((name, answer.text, tokens, first, whole))
     return rows
