@@ -135,13 +135,9 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
             raise ApETError(operation, "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
     results = as_frames(session.images) if len(frames) > 1 else session.images
-    return Look(results, tuple(tokens), _projected(model, tokens))
-
-
-def _projected(model: Any, tokens: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What the projector makes of tokens that were taken before it, where it takes them one by one."""
-    name = family_of(model, typed(otherwise="picture")).projector
-    return () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
+    name = family_of(model, operation).projector  # if any, they were taken before it
+    later = () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
+    return Look(results, tuple(tokens), later)
 
 
 @torch.no_grad()

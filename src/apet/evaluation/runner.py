@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
@@ -59,13 +58,18 @@ def run(
     names = {key: _describe(configuration) for key, configuration in zip(keys, configurations, strict=True)}
     if groups:
         progress(done, total, "answering")
-    for line in _answers(subject, groups, workers):
+    if min(workers, len(groups)) > 1:
+        lines = answer_in_processes(subject, groups, min(workers, len(groups)))
+    else:
+        lines = (line for group in groups for line in answer_pieces(subject, group))
+    for line in lines:
         store.add(line)
         records.read(line)
         done += 1
         progress(done, total, names[line["run"]])
     about = machine(subject.model.device)
-    place = about.get("gpu") or f"{about['threads']} threads on {about['cores']} cores of {about['cpu']}"
+    where = about.get("gpu") or f"{about['threads']} threads on {about['cores']} cores of {about['cpu']}"
+    where = f"{where}, torch {about['torch']}"
     for number, case in enumerate(timed):
         missing = [not records.is_timed(key, case) for key in keys]
         if number == 0 and any(missing):
@@ -73,12 +77,7 @@ def run(
         for key, configuration, needed in zip(keys, configurations, missing, strict=True):
             progress(done, total, f"timing {_describe(configuration)}")
             if needed:
-                line = {
-                    "kind": "time",
-                    "run": key,
-                    "case": case.key,
-                    "machine": f"{place}, torch {about['torch']}",
-                }
+                line = {"kind": "time", "run": key, "case": case.key, "machine": where}
                 line |= time_one(subject, case, configuration.built)
                 store.add(line)
                 records.read(line)
@@ -101,13 +100,6 @@ def _missing(
         if pieces:
             groups.append(pieces)
     return groups
-
-
-def _answers(subject: Subject, groups: Sequence[Sequence[Piece]], workers: int) -> Iterable[dict[str, Any]]:
-    workers = min(workers, len(groups))
-    if workers > 1:
-        return answer_in_processes(subject, groups, workers)
-    return (line for group in groups for line in answer_pieces(subject, group))
 
 
 def _describe(configuration: Configuration) -> str:

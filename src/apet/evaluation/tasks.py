@@ -12,7 +12,6 @@ from PIL import Image
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 from apet.embedded.reference import NAME
-from apet.scenes import Question
 from apet.scenes.sources import SOURCES, Drawn, Kind, Source
 
 _MOST_PICTURES_PER_CASE = 60
@@ -135,13 +134,11 @@ def draw_cases(tasks: Sequence[str], limit: int, split: str = "test") -> list[Ca
                 task = dialogue[0].skill
                 if task in wanted and count[task] < limit:
                     count[task] += 1
-                    found.append(_case(task, f"{name}/{split}/{index}", drawn, dialogue))
+                    turns = tuple(question.text for question in dialogue)
+                    answers = tuple(question.answer for question in dialogue)
+                    group = f"{name}/{split}/{index}"
+                    shown = repr((group, drawn.content, turns, answers))
+                    key = hashlib.sha256(shown.encode()).hexdigest()[:16]
+                    found.append(Case(task, group, turns, answers, key, drawn))
             index += 1
     return found
-
-
-def _case(task: str, group: str, drawn: Drawn, dialogue: Sequence[Question]) -> Case:
-    turns = tuple(question.text for question in dialogue)
-    answers = tuple(question.answer for question in dialogue)
-    shown = repr((group, drawn.content, turns, answers))
-    return Case(task, group, turns, answers, hashlib.sha256(shown.encode()).hexdigest()[:16], drawn)

@@ -63,10 +63,6 @@ def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
     return methods_of(visit, int(keep), float(bound) if bounded else None, other)
 
 
-def _hint(visit: Visit) -> Any:
-    return gr.Markdown(visit.hint, visible=visit.hint is not None)
-
-
 def build_page(models: Models, *, longest: int = 48) -> Any:
     """Builds the page around the models that visitors share; answers are that long in tokens."""
     page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
@@ -162,7 +158,8 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
             slider = TypedSlider(maximum=new.most, value=min(int(chosen[0]), new.most))
             asked = new.questions[0] if new.questions else "What is this?"
             listed = gr.Dataset(samples=[[one] for one in new.questions], visible=bool(new.questions))
-            return new, slider, *pictures, asked, listed, [], _hint(new)
+            warned = gr.Markdown(new.hint, visible=new.hint is not None)
+            return new, slider, *pictures, asked, listed, [], warned
 
         @told
         def draw_scene(old: Visit, *chosen: Any) -> tuple[Any, ...]:
