@@ -12,7 +12,7 @@ from apet.core.errors import ApETError
 from apet.core.words import figure
 from apet.embedded.reference import NAME, is_fetched
 from apet.hf.families import takes_videos
-from apet.pictures.seen import processed_picture
+from apet.pictures.decisions import processed_picture
 
 _KNOWN = {
     "embedded": "drawn scenes of coloured shapes and printed words",
