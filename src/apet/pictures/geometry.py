@@ -55,9 +55,16 @@ class TokenGrid:
 
     @classmethod
     def over(cls, grids: Sequence[Grid], rows: NDArray[np.int64], aspect: float, side: int) -> TokenGrid:
-        """Lays tokens of these feature rows out: one view per grid, as large as fits, in one or several rows.
+        """Lays tokens out: one view per grid, as large as fits, in one or several rows.
 
-        ``side`` is the longest side of a panel with one view, in pixels; a panel of several is larger.
+        Args:
+            grids: Where the feature rows lie on the picture or its frames.
+            rows: ``(N,)`` the tokens' feature rows.
+            aspect: Width of the picture over its height.
+            side: Longest side of a panel with one view, in pixels; a panel of several is larger.
+
+        Raises:
+            ApETError: If a token lies in none of the grids.
         """
         across = _views_across(len(grids), aspect)
         room = side * min(math.sqrt(len(grids)), 2)
