@@ -48,10 +48,10 @@ class Configuration:
     """
 
     method: str
-    keep: int | float | None
-    stage2: Stages
-    seed: int | None
-    built: Method | None
+    keep: int | float | None = None
+    stage2: Stages = "off"
+    seed: int | None = None
+    built: Method | None = None
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ def plan(
     """
     if seeds < 1:
         raise ApETError("eval --seeds", str(seeds), "an int of at least 1")
-    found = [Configuration(FULL, None, "off", None, None)]
+    found = [Configuration(FULL)]
     refused: dict[tuple[str, Stages, str], list[str]] = {}
     for spec in dict.fromkeys(methods):
         if spec == FULL:

@@ -25,13 +25,9 @@ LONGEST_ANSWER = 12
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for a case.
+    """The answers to a case, one per turn, and the visual tokens per layer, over everything that it shows.
 
-    Attributes:
-        case: What was asked.
-        answers: One per turn.
-        schedule: Visual tokens per layer, over everything that the case shows.
-        images: What the session told about each picture, tile or frame; empty without a method.
+    ``images`` is what the session told about each picture, tile or frame; empty without a method.
     """
 
     case: Case

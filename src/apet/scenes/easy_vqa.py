@@ -6,15 +6,13 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from apet.core.errors import ApETError
-from apet.installing import install
+from apet.scenes.photographs import data_of
 from apet.scenes.questions import Question
 
 EASY_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
@@ -68,7 +66,4 @@ def _questions(folder: str) -> dict[int, list[tuple[str, str]]]:
 
 
 def _data() -> Path:
-    package = find_spec("easy_vqa")  # only its files are used, so it is not imported
-    if package is None or package.origin is None:
-        raise ApETError("the easy_vqa tasks", "no easy-vqa", install("reference"))
-    return Path(package.origin).parent / "data"
+    return data_of("easy_vqa", "easy-vqa", "the easy_vqa tasks")

@@ -43,13 +43,9 @@ class Measure:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A column of a published table: the mean over its tasks.
+    """A column of a published table, by its title there: the mean over its tasks, out of `METRICS`.
 
-    Attributes:
-        title: As tables call it.
-        tasks: Tasks of lmms-eval, out of `METRICS`.
-        questions: About how many there are in all.
-        scale: From the tasks' unit to that of tables.
+    It has about so many questions in all; ``scale`` leads from the tasks' unit to that of tables.
     """
 
     title: str

@@ -22,14 +22,9 @@ def is_installed() -> bool:
 
 @dataclass(frozen=True)
 class Found:
-    """A task of lmms-eval that stands for itself, or belongs to a group that was asked for.
+    """A task of lmms-eval, asked for by its name or a group's, and the metrics whose sum is its score.
 
-    Attributes:
-        asked: The name that was asked for.
-        task: The task.
-        metrics: Those whose sum is its score; none where there is a problem.
-        questions: How many will be asked; 0 where there is a problem, or data was not looked at.
-        problem: Why it cannot be run, or None.
+    It has no metrics where there is a problem, and no questions then, or where data was not looked at.
     """
 
     asked: str

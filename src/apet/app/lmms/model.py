@@ -134,7 +134,7 @@ class ApETModel(lmms):  # type: ignore[misc]
     def _key(self, request: Any) -> str:
         """Hash of everything that an answer depends on."""
         text, _, settings, number, task, split = request.args
-        one = Configuration("", None, "off", None, self.compression)
+        one = Configuration("", built=self.compression)
         parts = (configuration_key(self.subject, one), self.prompts, text, settings, number, task, split)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 

@@ -33,17 +33,10 @@ class Score:
 
 @dataclass(frozen=True)
 class LmmsRun:
-    """One run of lmms-eval: a configuration on some of its tasks.
+    """One run of lmms-eval: a configuration of a model (None: the embedded one) on some of its tasks.
 
-    Attributes:
-        model: Model id or folder, or None for the embedded model.
-        configuration: What to compress with.
-        measures: Tasks of lmms-eval, and the metrics that make their scores.
-        limit: Questions per task, or None for all.
-        folder: Where runs are written; each has a folder of its own in it.
-        trust_remote_code: Let the model's repository run its own code.
-        prompts: Fields of `apet.app.lmms.prompts.Prompts`.
-        longest: Most tokens of an answer, or None for what each task says.
+    In ``folder`` each run has a folder of its own. ``prompts`` are fields of `apet.app.lmms.prompts.Prompts`;
+    ``limit``, of questions per task, is None for all, ``longest``, of an answer's tokens, for what tasks say.
     """
 
     model: str | None

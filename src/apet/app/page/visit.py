@@ -37,14 +37,9 @@ Tell = Callable[[float, str], Any]
 class Visit:
     """Everything of one visitor; a new picture or model makes a new one.
 
-    Attributes:
-        pictures: The picture, or the frames of a video; none before there is one.
-        seen: The same as the model saw them, for drawing.
-        look: Its visual tokens.
-        model: Name of the model that looks; it stays the same where another cannot be loaded.
-        scenes: Scenes drawn so far.
-        questions: What can be asked about a drawn scene.
-        hint: What to know of the picture before an answer is believed; None for nothing.
+    The picture, or the frames of a video, as they are and as the model saw them, with its visual tokens; the
+    model stays the same where another cannot be loaded. ``scenes`` counts drawn ones, ``questions`` can be
+    asked about the last, and ``hint`` is what to know of the picture before an answer is believed.
     """
 
     pictures: tuple[Image.Image, ...] = ()

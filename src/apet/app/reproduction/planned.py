@@ -26,17 +26,10 @@ from apet.methods import Method
 
 @dataclass
 class Reproduction:
-    """A table, what is run of it, and what came of that so far.
+    """A table, what is run of it, and what came of that so far, by budget and benchmark.
 
-    Attributes:
-        name: Its name.
-        table: The table, with the model that is run.
-        benchmarks: Those that are run.
-        budgets: ``"full"``, and the columns of the table that are run.
-        runs: By budget and benchmark.
-        values: Figures as tables have them, by budget and benchmark; of what has finished.
-        failed: Why a run could not be read, by budget and benchmark.
-        not_run: Why nothing is run at all, or None.
+    ``values`` are figures as tables have them, of runs that have finished; ``failed`` is why one could not be
+    read, ``not_run`` why nothing is run at all. Budgets are ``"full"`` and columns of the table.
     """
 
     name: str
@@ -143,7 +136,7 @@ class Reproduction:
 def _configuration(table: Published, budget: Budget, layers: int) -> Configuration:
     """What is run for a column of the table."""
     if budget == FULL:
-        return Configuration(FULL, None, "off", None, None)
+        return Configuration(FULL)
     keep, stages = table.runs[budget]
     name, fields = parse_method(table.method)
     built = build_method(name, keep, stages, layers, fields)
