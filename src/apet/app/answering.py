@@ -37,6 +37,11 @@ def check_question(question: str) -> None:
         raise ApETError(typed("question", "ask"), "an empty question", "a question in words")
 
 
+def kind_of(model: Any, processor: Any, frames: Sequence[Image.Image]) -> str:
+    """``"video"`` where frames go in as one, else ``"image"``: some models get them as pictures, in order."""
+    return "video" if len(frames) > 1 and takes_videos(model, processor) else "image"
+
+
 def question_inputs(
     model: Any,
     processor: Any,
@@ -48,8 +53,7 @@ def question_inputs(
 ) -> Any:
     """The model's inputs, by its own chat template, or LLaVA-1.5's wording where a processor carries none.
 
-    Of a video's frames, models that take no videos get pictures. ``answer`` is how many tokens the answer may
-    take: all together has to fit the model's context.
+    ``answer`` is how many tokens the answer may take: all together has to fit the model's context.
     """
     check_question(question)
     placeholder = getattr(processor, "image_token", None)
@@ -62,7 +66,7 @@ def question_inputs(
     # A prompt that is too long is refused here, in one line.
     getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
-    if len(frames) > 1 and takes_videos(model, processor):
+    if kind_of(model, processor, frames) == "video":
         content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
         inputs = processor.apply_chat_template(
             _conversation(processor, content, system),

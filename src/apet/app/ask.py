@@ -16,6 +16,7 @@ from apet.app.answering import (
     Answer,
     check_question,
     generate_answer,
+    kind_of,
     median_of,
     question_inputs,
 )
@@ -30,7 +31,6 @@ from apet.core.words import counted
 from apet.evaluation.plain import visual_tokens
 from apet.hf import Session, compressing
 from apet.hf.choice.budgets import check_counts
-from apet.hf.families import takes_videos
 from apet.methods import Attended, Method
 
 
@@ -74,8 +74,7 @@ def answer_question(
     if picture_out is not None:
         from apet.app.look import check_drawable
 
-        video = len(pictures) > 1 and takes_videos(model, processor)
-        check_drawable(model.config.model_type, written, "video" if video else "image")
+        check_drawable(model.config.model_type, written, kind_of(model, processor, pictures))
     if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
         model.set_attn_implementation("eager")
     inputs = question_inputs(model, processor, pictures, question, system=system, answer=max_new_tokens)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from apet.app.answering import kind_of
 from apet.core.errors import ApETError
 from apet.core.words import figure
 from apet.embedded.reference import NAME, is_fetched
-from apet.hf.families import takes_videos
 from apet.pictures.decisions import processed_picture
 
 _KNOWN = {
@@ -102,6 +102,6 @@ def hints_of(
     pictures: Sequence[Image.Image], model: Any, processor: Any, name: str | None = None
 ) -> str | None:
     """All that there is to tell of a picture or frames before an answer is believed; None if nothing is."""
-    video = len(pictures) > 1 and takes_videos(model, processor)  # its processor prepares frames otherwise
+    video = kind_of(model, processor, pictures) == "video"  # its processor prepares frames otherwise
     told = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
     return " ".join(filter(None, told)) or None

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apet.app.answering import question_inputs
+from apet.app.answering import kind_of, question_inputs
 from apet.app.command import typed
 from apet.core import Segment, Selection
 from apet.core.errors import ApETError
@@ -21,7 +21,7 @@ from apet.hf import compressing
 from apet.hf.api import on_its_attention
 from apet.hf.choice.context import Told, places_of
 from apet.hf.choice.stage1 import compress_segments
-from apet.hf.families import FAMILIES, family_of, takes_videos
+from apet.hf.families import FAMILIES, family_of
 from apet.hf.results import ImageResult
 from apet.methods import Attended, Method
 
@@ -121,9 +121,8 @@ class _Recorder(Method):
 def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image]) -> Look:
     """Runs the vision side of a model once; models that take no videos get frames as pictures."""
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
-    video = len(frames) > 1 and takes_videos(model, processor)
     operation = typed(otherwise="picture")
-    check_drawable(model.config.model_type, operation, "video" if video else "image")
+    check_drawable(model.config.model_type, operation, kind_of(model, processor, frames))
     inputs = question_inputs(model, processor, frames, "what is this?")
     recorder = _Recorder(1)
     with compressing(model, recorder) as session:
@@ -145,8 +144,8 @@ def look_inside(
     model: Any, processor: Any, pictures: Sequence[Image.Image], question: str, method: Method
 ) -> tuple[ImageResult, ...]:
     """What a method keeps that is told more than tokens and places: a pass of the whole model."""
-    video = len(pictures) > 1 and takes_videos(model, processor)
-    check_drawable(model.config.model_type, typed(otherwise="picture"), "video" if video else "image")
+    kind = kind_of(model, processor, pictures)
+    check_drawable(model.config.model_type, typed(otherwise="picture"), kind)
     inputs = question_inputs(model, processor, pictures, question)
     with on_its_attention(model, method), compressing(model, method) as session:
         model(**inputs, logits_to_keep=1)
