@@ -27,7 +27,7 @@ from benchmarks.growth_curves import Curve, Run, curves
 from benchmarks.growth_plot import draw
 from torch.profiler import ProfilerActivity, profile
 
-from apet.app.bench.show import save_report
+from apet.app.bench.print import save_report
 from apet.app.bench.timing import keep_freed_memory, milliseconds
 from apet.core.words import figure
 from apet.evaluation.machine import machine

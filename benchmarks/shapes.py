@@ -15,6 +15,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,31 @@ from PIL import Image
 from apet import embedded
 from apet.app.answering import question_inputs
 from apet.app.bench.generate import bench_generate
-from apet.app.bench.predicted import add_predictions, print_predictions
-from apet.app.bench.show import print_generate, refused, save_report
+from apet.app.bench.predicted import add_predictions
+from apet.app.bench.print import print_generate, print_predictions, refused, save_report
 from apet.app.bench.variants import variants
-from apet.app.known import KNOWN, build, inputs, shrunk, tiny
-from apet.app.plan.here import measured
+from apet.app.known import KNOWN, build, inputs, tiny
+from apet.app.plan.devices import measured
 from apet.embedded.reference import NAME, is_fetched
-from apet.methods import Stage2
+from apet.methods import ApET, Stage2
 
+_WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "num_heads")
 OTHERS = ("spread", "divprune", "greedy", "random")
+
+
+def shrunk(settings: dict[str, Any], decoder: int, encoder: int, *, layers: bool = False) -> dict[str, Any]:
+    """The same model with a share of the width, for a CPU; heads are fewer, not narrower.
+
+    Widths, and layers if these too, are divided by ``decoder`` and ``encoder``.
+    """
+    small = deepcopy(settings)
+    for part, share in (("text_config", decoder), ("vision_config", encoder)):
+        for name in (*_WIDTHS, *(("num_hidden_layers",) if layers else ())):
+            if name in small[part]:
+                small[part][name] //= share
+    if "out_hidden_size" in small["vision_config"]:
+        small["vision_config"]["out_hidden_size"] = small["text_config"]["hidden_size"]
+    return small
 
 
 @dataclass(frozen=True)
@@ -122,11 +139,9 @@ def generate(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
         model,
         given,
         keep=keep,
-        stage2=stage2,
-        first=first,
         repeats=1 if options.tiny else options.repeats,
         new_tokens=new,
-        rows=variants(keep, stage2, first, OTHERS),
+        ways=variants(keep, ApET(first, stage2=stage2), OTHERS),
     )
     words = given["input_ids"].shape[1] - report["visual_tokens"]
     add_predictions(report, model.config, given, measured(model.device, model.dtype), words, (first, stage2))

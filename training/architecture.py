@@ -16,10 +16,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from apet.scenes.labels import CHARS
 from apet.scenes.questions import TEMPLATES
 from apet.scenes.scene import PATCH, SIZE
 from apet.scenes.vocabulary import COLOURS, REGIONS, SHAPES
+from training.labels import CHARS
 
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>", "<image>")
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerFast
 
-from apet.scenes import GRID, SIZE, Question, Region, ask, draw, patch_labels, sample_scene, seeded
-from apet.scenes.labels import IGNORE, PatchLabels
+from apet.scenes import GRID, SIZE, Question, Region, ask, draw, sample_scene, seeded
+from training.labels import IGNORE, PatchLabels, patch_labels
 
 FIELDS = tuple(PatchLabels.__dataclass_fields__)
 

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from transformers import LlavaForConditionalGeneration
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from apet.scenes.labels import CHARS, IGNORE
 from apet.scenes.scene import GRID
 from apet.scenes.vocabulary import COLOURS, SHAPES
+from training.labels import CHARS, IGNORE
 
 CLASSES = {
     "kind": 3,

@@ -18,7 +18,7 @@ from benchmarks.on_gpu.items import Part
 import apet
 from apet.app.bench.generate import bench_generate
 from apet.app.bench.ops import without_kernels
-from apet.app.bench.show import print_generate
+from apet.app.bench.print import print_generate
 from apet.app.bench.variants import Variant, variants
 from apet.app.known import KNOWN, build, inputs, tiny
 from apet.hf.sessions import Session
@@ -60,17 +60,15 @@ def end_to_end(part: Part, name: str, small: bool) -> None:
 def _generate(model: Any, batch: int, side: int, keep: int, small: bool) -> dict[str, Any]:
     words, new, keep, side = (6, 2, 8, 6) if small else (64, 16, keep, side)
     first, second = keep * 3 // 2, Stage2(model.config.get_text_config().num_hidden_layers // 2, keep // 2)
-    rows = variants(keep, second, first, OTHERS)
+    rows = variants(keep, apet.ApET(first, stage2=second), OTHERS)
     own = next(row for row in rows if row.name == "apet")
     report = bench_generate(
         model,
         inputs(model, batch, words, side),
         keep=keep,
-        stage2=second,
-        first=first,
         repeats=1 if small else 7 if batch == 1 else 3,
         new_tokens=new,
-        rows=[*rows, ByCore("apet by the core", own.method)],
+        ways=[*rows, ByCore("apet by the core", own.method)],
     )
     print_generate(report)
     return report

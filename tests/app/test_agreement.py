@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 
-from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
+from apet.app.bench.steps import wrong_choice, wrong_kept, wrong_means
 from apet.core import compress
 
 

@@ -12,17 +12,17 @@ from tests.hf.tiny import prompts, tiny_llava
 from typer.testing import CliRunner
 
 from apet.app.bench import generate, ops
-from apet.app.bench.naive import naive, plain
 from apet.app.bench.plots import draw_first_tokens, draw_ops
-from apet.app.bench.show import machine_in_words, print_generate
-from apet.app.bench.steps import STEPS
+from apet.app.bench.print import machine_in_words, print_generate
+from apet.app.bench.steps import STEPS, naive, plain
 from apet.app.bench.timing import interleaved, spread
+from apet.app.bench.variants import variants
 from apet.app.known import KNOWN, build, inputs, tiny
 from apet.app.main import app
 from apet.core import compress
 from apet.core.errors import ApETError
 from apet.installing import install
-from apet.methods import Stage2
+from apet.methods import ApET, Stage2
 
 
 def run(*arguments):
@@ -95,8 +95,9 @@ def test_a_missing_folder_is_one_error():
 
 
 def _bench(**changes):
-    options = {"keep": 8, "stage2": Stage2(2, 4), "first": 12, "repeats": 2, "new_tokens": 3} | changes
-    return generate.bench_generate(tiny_llava(), prompts([("i", 5), ("i", 5)]), **options)
+    options = {"keep": 8, "two": ApET(12, stage2=Stage2(2, 4)), "repeats": 2, "new_tokens": 3} | changes
+    ways = variants(options["keep"], options.pop("two"))
+    return generate.bench_generate(tiny_llava(), prompts([("i", 5), ("i", 5)]), ways=ways, **options)
 
 
 def test_generate_has_a_row_for_every_way(tmp_path, capsys):
@@ -123,7 +124,7 @@ def test_generate_has_a_row_for_every_way(tmp_path, capsys):
 
 def test_generate_tells_how_far_it_is():
     told = []
-    report = _bench(stage2=None, tell=lambda *now: told.append(now))
+    report = _bench(two=None, tell=lambda *now: told.append(now))
     done, totals, names = zip(*told, strict=True)
     assert list(done) == sorted(done)
     assert done[-1] == totals[-1]
@@ -139,7 +140,7 @@ def test_generate_gives_no_times_for_another_length(monkeypatch):
         return {**taken, "lengths": [n + 1 for n in taken["lengths"]]}
 
     monkeypatch.setattr(generate, "_run", longer)
-    report = _bench(stage2=None, repeats=1)
+    report = _bench(two=None, repeats=1)
     assert not any("first_token" in row for row in report["rows"])
     assert all("KV cache" in row["refused"] for row in report["rows"] if row["name"] != "oracle")
 
@@ -168,7 +169,8 @@ def test_a_large_budget_is_kept_on_average(monkeypatch):
     given = {}
     monkeypatch.setattr(generate, "bench_generate", lambda *_, **more: given.update(more) or 1 / 0)
     run("generate", "--keep", "500")
-    assert (given["first"], given["stage2"]) == (576, Stage2(4, 424))
+    (two,) = (way.method() for way in given["ways"] if way.name == "apet, two stages")
+    assert two == ApET(576, stage2=Stage2(4, 424))
 
 
 def test_the_machine_is_told_in_words():
@@ -192,8 +194,9 @@ def test_plots_without_matplotlib_say_what_to_install(monkeypatch, tmp_path):
 def test_known_models_run_from_picture_to_answer(name):
     """With four small layers each."""
     model = build(tiny(KNOWN[name]), "cpu", torch.float32)
+    ways = variants(8, ApET(12, stage2=Stage2(2, 4)))
     report = generate.bench_generate(
-        model, inputs(model, 2, 6, 6), keep=8, stage2=Stage2(2, 4), first=12, repeats=1, new_tokens=2
+        model, inputs(model, 2, 6, 6), keep=8, ways=ways, repeats=1, new_tokens=2
     )
     rows = {row["name"]: row for row in report["rows"]}
     times = {"first_token", "vision", "selection", "prefill", "decode", "cache_bytes", "images_per_second"}

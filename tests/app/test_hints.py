@@ -50,13 +50,13 @@ def test_photographs_are_told_apart(name):
 def test_a_model_is_told_of_by_what_it_knows(monkeypatch):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8))
     scene = Image.fromarray(draw(sample_scene(seeded("validation", 0))))
-    monkeypatch.setattr(hints, "has_real_eye", lambda: False)
+    monkeypatch.setattr(hints, "is_fetched", lambda: False)
     assert photograph_hint([scene]) is None
     assert photograph_hint([noise], "llava-hf/llava-1.5-7b-hf") is None
     assert "dinov2" not in photograph_hint([noise])
     assert photograph_hint([scene, noise]) == photograph_hint([noise], "embedded")
     assert "28 kinds of objects" in photograph_hint([noise], "dinov2")
-    monkeypatch.setattr(hints, "has_real_eye", lambda: True)
+    monkeypatch.setattr(hints, "is_fetched", lambda: True)
     assert "dinov2" in photograph_hint([noise])
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apet.app import forward, loading
+from apet.app import eval_lmms, loading
 from apet.app.known import KNOWN, configuration_of
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import DEFAULT_METHODS, plan
@@ -17,8 +17,8 @@ def known(monkeypatch):
 
 
 def _fitting(name, methods, keep=64):
-    configurations, _ = plan(methods, [keep], ["off"], 1, forward.layers_of(name))
-    fitting, unfit = forward._fitting(name, configurations, trust_remote_code=False)
+    configurations, _ = plan(methods, [keep], ["off"], 1, eval_lmms.layers_of(name))
+    fitting, unfit = eval_lmms._fitting(name, configurations, trust_remote_code=False)
     return {one.method for one in fitting}, unfit
 
 

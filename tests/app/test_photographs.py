@@ -34,7 +34,7 @@ def test_picture_takes_the_real_eye_for_photographs(photograph, tmp_path, monkey
         asked.append(name)
         raise SystemExit(0)
 
-    monkeypatch.setattr(drawing, "has_real_eye", lambda: installed)
+    monkeypatch.setattr(drawing, "is_fetched", lambda: installed)
     monkeypatch.setattr(drawing, "load_with_spinner", load)
     for path in (photograph, "examples/scene.png"):
         CliRunner().invoke(app, ["picture", path, "--keep", "64", "--output", str(tmp_path / "out.png")])

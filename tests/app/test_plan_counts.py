@@ -13,9 +13,8 @@ from tests.hf.families.recipe import batch
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from transformers import DynamicCache
 
+from apet.app.plan.shapes import text_of, vision_of
 from apet.app.plan.skeleton import hollow, skeleton
-from apet.app.plan.text import text_of
-from apet.app.plan.vision import vision_of
 from apet.hf.arguments import cache_name
 from apet.hf.choice.features import Features
 from apet.hf.families import FAMILIES

@@ -12,12 +12,12 @@ from transformers import Qwen2VLImageProcessor
 from typer.testing import CliRunner
 
 from apet import ApET
-from apet.app.forward import rows_of_runs
+from apet.app.eval_lmms import rows_of_runs
 from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, METRICS, Measure
 from apet.app.lmms.check import parse_task
 from apet.app.lmms.prompts import Prompts
-from apet.app.lmms_runs import LmmsRun, Score
+from apet.app.lmms.runs import LmmsRun, Score
 from apet.app.main import app
 from apet.app.reproduction.planned import Reproduction
 from apet.core.errors import ApETError

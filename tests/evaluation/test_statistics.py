@@ -5,9 +5,8 @@ import pytest
 
 import apet
 from apet.evaluation import Configuration, draw_cases
-from apet.evaluation.records import Records
-from apet.evaluation.replies import mean_tokens
-from apet.evaluation.statistics import bootstrap, rows_of, summaries_of
+from apet.evaluation.statistics import Tally, bootstrap, mean_tokens
+from apet.evaluation.store import Records
 
 CONFIGURATIONS = [
     Configuration("full", None, "off", None, None),
@@ -35,7 +34,7 @@ def counted():
 
 def test_rows(counted):
     cases, records = counted
-    rows = rows_of(CONFIGURATIONS, KEYS, cases, records, 8)
+    rows = Tally(CONFIGURATIONS, KEYS, cases, records, 8).rows()
     assert [(row.task, row.seed) for row in rows[::3]] == [("all", None), ("all", 0), ("all", 1)]
     whole, one, other = rows[::3]
     assert (whole.accuracy, whole.retention, whole.changed, whole.kept_tokens) == (1, 100, 0, 576)
@@ -50,7 +49,7 @@ def test_rows(counted):
 
 def test_summaries_join_seeds(counted):
     cases, records = counted
-    joined = [s for s in summaries_of(CONFIGURATIONS, KEYS, cases, records, 8) if s.row.task == "all"]
+    joined = [s for s in Tally(CONFIGURATIONS, KEYS, cases, records, 8).summaries() if s.row.task == "all"]
     assert [(s.row.method, s.seeds) for s in joined] == [("full", 1), ("random", 2)]
     assert (joined[1].row.accuracy, joined[1].spread) == (0.5, (0.25, 0.75))
     low, high = joined[1].retention_interval

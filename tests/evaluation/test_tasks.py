@@ -5,6 +5,7 @@ import pytest
 from apet.core.errors import ApETError
 from apet.evaluation import TASKS, default_tasks, draw_cases, resolve_tasks
 from apet.scenes import SKILLS
+from apet.scenes.sources import SOURCES
 
 
 def test_every_task_gets_its_number():
@@ -39,9 +40,8 @@ def test_the_embedded_model_is_asked_what_it_was_trained_for():
 def test_the_real_eye_is_asked_about_photographs_and_by_others():
     tasks = default_tasks(embedded=True, name="dinov2")
     assert tasks[:9] == default_tasks(embedded=True, name="some/folder")
-    added = [
-        name for name, task in TASKS.items() if task.source in ("collages", "easy_vqa") and task.available
-    ]
+    held = [SOURCES[name] for name in ("collages", "easy_vqa")]
+    added = [name for source in held if source.available for name in source.tasks]
     assert tasks[9:] == added
 
 

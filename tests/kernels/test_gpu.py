@@ -6,7 +6,7 @@ import pytest
 import torch
 from kernel_oracle import by_core, same_bits
 
-from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
+from apet.app.bench.steps import wrong_choice, wrong_kept, wrong_means
 from apet.core import compress
 
 pytestmark = pytest.mark.gpu

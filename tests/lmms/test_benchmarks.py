@@ -13,7 +13,7 @@ from tables import TABLE
 import apet.embedded
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure
 from apet.app.lmms.check import look_up
-from apet.app.lmms_runs import LmmsRun
+from apet.app.lmms.runs import LmmsRun
 from apet.core import ApETError
 from apet.evaluation import plan
 

@@ -6,8 +6,8 @@ from lmms_eval.utils import simple_parse_args_string
 from PIL import Image
 
 from apet.app.lmms.benchmarks import Measure
-from apet.app.lmms_model import ApETModel
-from apet.app.lmms_runs import LmmsRun
+from apet.app.lmms.model import ApETModel
+from apet.app.lmms.runs import LmmsRun
 from apet.core import ApETError
 from apet.evaluation.configurations import DEFAULT_METHODS, plan
 from apet.evaluation.plain import LONGEST_ANSWER

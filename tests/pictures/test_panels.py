@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from apet.pictures.colours import BASIS, heat_colours
 from apet.pictures.panels import error_panel, kept_panel, merged_panel
 from apet.pictures.plot import grid_over, read
 from apet.pictures.ranks import cut_of, draw_ranks
+from apet.pictures.style import BASIS, heat_colours
 
 COLOUR = (200, 120, 40)
 SIZES = [(4, 4), (3, 8), (7, 2)]

@@ -9,8 +9,8 @@ from PIL import Image
 import apet
 from apet import ApETError, plot
 from apet.hf.grid import Grid
+from apet.pictures.decisions import processed_picture, seen_picture
 from apet.pictures.plot import grid_over, read
-from apet.pictures.seen import processed_picture, seen_picture
 
 SQUARE = Image.new("RGB", (56, 56), (90, 120, 200))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training.labels import CHARS, IGNORE, patch_labels
 
 from apet.scenes import (
     GRID,
@@ -14,13 +15,10 @@ from apet.scenes import (
     Shape,
     Text,
     draw,
-    patch_labels,
     sample_scene,
     seeded,
 )
-from apet.scenes.glyphs import char_pitch, glyph_mask, line_height
-from apet.scenes.labels import CHARS, IGNORE
-from apet.scenes.shapes import shape_mask
+from apet.scenes.masks import char_pitch, glyph_mask, line_height, shape_mask
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from training.architecture import build_tokenizer
 from training.data import SLOTS, BatchShape, Scenes, lay_out
+from training.labels import IGNORE
 from training.objective import Heads, unlikeness
 
 from apet.scenes import Question, Shape
-from apet.scenes.labels import IGNORE
 
 
 def test_a_question_is_laid_out():

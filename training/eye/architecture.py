@@ -10,10 +10,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from apet.scenes.easy_vqa import EASY_COLOURS, EASY_SHAPES
 from apet.scenes.object_questions import OBJECT_TEMPLATES
 from apet.scenes.objects import GROUPS, OBJECTS, plural
 from apet.scenes.scene import PATCH, SIZE
-from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES, EASY_WORDS
 from training.architecture import build_tokenizer, llava_around
 
 WIDTH = 384
@@ -21,6 +21,8 @@ WIDTH = 384
 LAYER = 9
 """The layer, out of 12, whose patches the decoder sees: linear readings of held-out drawings, colours and
 characters are better there than at the last."""
+_EASY_WORDS = "what which is are there not no a the of in does image contain present shape color"
+"""The words of easy-vqa's questions beside its colours and shapes."""
 
 
 def image_processor() -> CLIPImageProcessorPil:
@@ -40,7 +42,7 @@ def eye_tokenizer() -> PreTrainedTokenizerFast:
         text.replace("{a}", "").replace("{b}", "") for own in OBJECT_TEMPLATES.values() for text in own
     ]
     names = [*OBJECTS, *map(plural, OBJECTS), *GROUPS, "a an"]
-    return build_tokenizer(" ".join([*wordings, *names, EASY_WORDS, *EASY_COLOURS, *EASY_SHAPES]))
+    return build_tokenizer(" ".join([*wordings, *names, _EASY_WORDS, *EASY_COLOURS, *EASY_SHAPES]))
 
 
 def build_eye(tokenizer: PreTrainedTokenizerFast, layers: int = 12) -> LlavaForConditionalGeneration:

@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from apet.core.errors import ApETError
-from apet.scenes import GRID, PATCH, patch_labels, sample_scene, seeded
+from apet.scenes import GRID, PATCH, sample_scene, seeded
 from apet.scenes.collage import Collage, sample_collage
-from apet.scenes.labels import IGNORE
 from apet.scenes.objects import OBJECTS
 from apet.scenes.scene import Scene
 from training.data import lay_out
 from training.eye.pictures import COLLAGES, KINDS
+from training.labels import IGNORE, patch_labels
 
 SHOWN = ("colour", "shape", "char", "place")
 """What a patch that shows a shape or a character is asked for; empty patches are asked for nothing."""

@@ -21,11 +21,11 @@ from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from apet import embedded
 from apet.scenes import draw, sample_scene, seeded
-from apet.scenes.labels import IGNORE
 from apet.scenes.objects import OBJECTS
 from training.architecture import build_tokenizer
 from training.eye.architecture import WIDTH, build_eye, eye_tokenizer
 from training.eye.batches import SHOWN, Batches
+from training.labels import IGNORE
 from training.objective import MEAN, STD, Heads, answer_loss
 
 SAVE_EVERY = 180

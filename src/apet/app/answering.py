@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
 from transformers import TextStreamer
 
 from apet.app.command import typed
-from apet.app.context import check_context, context_of
+from apet.app.loading import check_context, context_of
 from apet.core.errors import ApETError
-from apet.hf.families import family_of, takes_videos
+from apet.hf.families import takes_videos
 from apet.hf.first_token import FirstToken
 
 _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
@@ -25,11 +24,7 @@ _TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's answer.
-
-    ``seconds`` is the whole of ``generate``, ``first_token_seconds`` the part up to the first token (vision,
-    selection and prefill).
-    """
+    """A model's answer, the seconds of ``generate``, and those up to the first token (selection included)."""
 
     text: str
     seconds: float
@@ -37,13 +32,14 @@ class Answer:
 
 
 def check_question(question: str) -> None:
-    """Checks a question as far as that goes without a model.
-
-    Raises:
-        ApETError: If it is empty.
-    """
+    """Checks a question as far as that goes without a model."""
     if not question.strip():
         raise ApETError(typed("question", "ask"), "an empty question", "a question in words")
+
+
+def kind_of(model: Any, processor: Any, frames: Sequence[Image.Image]) -> str:
+    """``"video"`` where frames go in as one, else ``"image"``: some models get them as pictures, in order."""
+    return "video" if len(frames) > 1 and takes_videos(model, processor) else "image"
 
 
 def question_inputs(
@@ -57,17 +53,7 @@ def question_inputs(
 ) -> Any:
     """The model's inputs, by its own chat template, or LLaVA-1.5's wording where a processor carries none.
 
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
-        question: What to ask.
-        system: A system prompt, or None.
-        answer: Tokens that the answer may take.
-
-    Raises:
-        ApETError: If the question is empty or holds the model's image token, the chat template takes no
-            system prompt, or all together is more than the model's context.
+    ``answer`` is how many tokens the answer may take: all together has to fit the model's context.
     """
     check_question(question)
     placeholder = getattr(processor, "image_token", None)
@@ -80,7 +66,7 @@ def question_inputs(
     # A prompt that is too long is refused here, in one line.
     getattr(tokenizer, "deprecation_warnings", {})[_TOO_LONG] = True
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
-    if len(frames) > 1 and takes_videos(model, processor):
+    if kind_of(model, processor, frames) == "video":
         content = [{"type": "video", "video": frames}, {"type": "text", "text": question}]
         inputs = processor.apply_chat_template(
             _conversation(processor, content, system),
@@ -98,19 +84,8 @@ def question_inputs(
     return inputs.to(model.device, model.dtype)
 
 
-def visual_tokens(model: Any, ids: Tensor) -> int:
-    """Visual tokens of a prompt."""
-    kinds = family_of(model, typed(otherwise="ask")).modalities
-    placeholders = {getattr(model.config, modality.placeholder) for modality in kinds}
-    return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in placeholders)
-
-
 def prompt_of(processor: Any, question: str, pictures: int = 1, system: str | None = None) -> str:
-    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none.
-
-    Raises:
-        ApETError: If the chat template takes no system prompt, and there is one.
-    """
+    """The model's own chat template, or LLaVA-1.5's wording where a processor carries none."""
     if getattr(processor, "chat_template", None):
         content = [*[{"type": "image"}] * pictures, {"type": "text", "text": question}]
         conversation = _conversation(processor, content, system)
@@ -144,15 +119,7 @@ def generate_answer(
     max_new_tokens: int,
     tell: Callable[[str], object] | None = None,
 ) -> Answer:
-    """Answers greedily.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        inputs: What `question_inputs` made.
-        max_new_tokens: Longest answer.
-        tell: Is given the answer piece by piece, whole words at a time.
-    """
+    """Answers greedily; ``tell`` is given the answer piece by piece, whole words at a time."""
     clock: Any = FirstToken() if tell is None else _Telling(processor, tell)
     start = time.perf_counter()
     output = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=clock)
@@ -183,10 +150,10 @@ class _Telling(TextStreamer):
         self.tell(text)
 
 
-def median_answer(answers: list[Answer]) -> Answer:
-    """The answer (the same every time: decoding is greedy) with the median times."""
-    return Answer(
-        answers[0].text,
-        statistics.median(a.seconds for a in answers),
-        statistics.median(a.first_token_seconds for a in answers),
-    )
+def median_of(answers: list[Answer]) -> dict[str, Any]:
+    """The answer (the same every time: decoding is greedy) with the median times, for a report."""
+    return {
+        "answer": answers[0].text,
+        "seconds": round(statistics.median(a.seconds for a in answers), 4),
+        "first_token_seconds": round(statistics.median(a.first_token_seconds for a in answers), 4),
+    }

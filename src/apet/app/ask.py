@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,9 +16,9 @@ from apet.app.answering import (
     Answer,
     check_question,
     generate_answer,
-    median_answer,
+    kind_of,
+    median_of,
     question_inputs,
-    visual_tokens,
 )
 from apet.app.command import typed
 from apet.app.console import hint_if_busy, load_with_spinner, output, progress
@@ -30,77 +28,70 @@ from apet.app.given import picture_files
 from apet.app.hints import hints_of
 from apet.core.errors import ApETError
 from apet.core.words import counted
+from apet.evaluation.plain import visual_tokens
+from apet.hf import Session, compressing
 from apet.hf.choice.budgets import check_counts
-from apet.hf.families import takes_videos
 from apet.methods import Attended, Method
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line.
+def answer_question(
+    picture: str,
+    question: str,
+    *,
+    model_name: str | None,
+    method: Method,
+    spec: str,
+    system: str | None,
+    repeats: int,
+    picture_out: Path | None,
+    max_new_tokens: int,
+    trust_remote_code: bool,
+    as_json: bool,
+) -> None:
+    """Answers and prints, as text or as one JSON object; nothing is printed where something is refused.
 
-    ``name`` is the method as it was written; ``repeats`` is 0 without ``--compare``.
+    ``spec`` is the method as it was written; ``repeats`` is 0 without a comparison.
     """
-
-    picture: str
-    question: str
-    model: str | None
-    name: str
-    method: Method
-    system: str | None
-    repeats: int
-    picture_out: Path | None
-    max_new_tokens: int
-    trust_remote_code: bool = False
-
-
-def answer_request(request: Request, *, as_json: bool) -> None:
-    """Answers and prints, as text or as one JSON object.
-
-    Raises:
-        ApETError: If something in the request is not right; nothing is printed then.
-    """
-    check_question(request.question)
-    method, written = request.method, typed("picture_out", "ask")
-    if request.picture_out is not None:
-        if method.replaces:
-            got = f"--method {request.name}, which replaces the picture"
-            raise ApETError(written, got, "a method that keeps tokens of the picture")
-        if request.picture_out == STDOUT:
-            raise ApETError(written, "-, where the answer goes", "a path ending in .png or .jpg")
-        check_picture_path(request.picture_out, written, [request.picture])
+    check_question(question)
+    written = typed("picture_out", "ask")
+    if picture_out is not None and method.replaces:
+        got = f"--method {spec}, which replaces the picture"
+        raise ApETError(written, got, "a method that keeps tokens of the picture")
+    if picture_out == STDOUT:
+        raise ApETError(written, "-, where the answer goes", "a path ending in .png or .jpg")
+    if picture_out is not None:
+        check_picture_path(picture_out, written, [picture])
     operation = typed("picture", "ask")
-    with picture_files([request.picture], operation) as paths:
+    with picture_files([picture], operation) as paths:
         pictures = open_frames(paths, operation=operation)
     messages = Console(stderr=True)
     model, processor = load_with_spinner(
-        request.model, messages, quiet=as_json, trust_remote_code=request.trust_remote_code
+        model_name, messages, quiet=as_json, trust_remote_code=trust_remote_code
     )
-    hint = hints_of(pictures, model, processor, request.model)
-    if request.repeats and not as_json:
+    hint = hints_of(pictures, model, processor, model_name)
+    if repeats and not as_json:
         hint_if_busy()
-    if request.picture_out is not None:
+    if picture_out is not None:
         from apet.app.look import check_drawable
 
-        video = len(pictures) > 1 and takes_videos(model, processor)
-        check_drawable(model.config.model_type, written, "video" if video else "image")
+        check_drawable(model.config.model_type, written, kind_of(model, processor, pictures))
     if isinstance(method, Attended):  # the uncompressed run, too, so that the two compare
         model.set_attn_implementation("eager")
-    inputs = question_inputs(
-        model,
-        processor,
-        pictures,
-        request.question,
-        system=request.system,
-        answer=request.max_new_tokens,
-    )
+    inputs = question_inputs(model, processor, pictures, question, system=system, answer=max_new_tokens)
     check_counts(method, visual_tokens(model, inputs["input_ids"]), typed("keep", "ask"))
-    telling = None if as_json or request.repeats or not sys.stdout.isatty() else _Words()
+    telling = None if as_json or repeats or not sys.stdout.isatty() else _Words()
     with nullcontext() if telling else progress(messages, "Answering"):
-        report, overlay = _run(request, model, processor, inputs, pictures, telling)
-    if overlay is not None and request.picture_out is not None:
-        save_picture(overlay, request.picture_out, written)
-        report["picture"] = str(request.picture_out)
+        report, session = _run(model, processor, inputs, method, repeats, max_new_tokens, telling)
+        if picture_out is not None:
+            from apet.app.look import as_frames, panels_of
+            from apet.pictures import plot
+
+            results = as_frames(session.images) if len(pictures) > 1 else session.images
+            overlay = plot(pictures, results, panels=panels_of(method, results), processor=processor)
+    report |= {"model": model_name or "embedded", "method": spec}
+    if picture_out is not None:
+        save_picture(overlay, picture_out, written)
+        report["picture"] = str(picture_out)
     if as_json:
         print(json.dumps(report | ({"hint": hint} if hint else {})))
     else:
@@ -121,57 +112,29 @@ class _Words:
 
 
 def _run(
-    request: Request,
-    model: Any,
-    processor: Any,
-    inputs: Any,
-    pictures: list[Image.Image],
-    tell: _Words | None,
-) -> tuple[dict[str, Any], Any]:
-    """Runs with and, in a comparison, without compression; returns the report and the overlay."""
-    from apet.hf import compressing
-
+    model: Any, processor: Any, inputs: Any, method: Method, repeats: int, longest: int, tell: _Words | None
+) -> tuple[dict[str, Any], Session]:
+    """Runs with and, in a comparison, without compression: what is reported, and the last session."""
     full: list[Answer] = []
     short: list[Answer] = []
-    if request.repeats:
-        # The first run pays for memory and threads; it is not counted.
+    if repeats:  # the first run pays for memory and threads; it is not counted
         generate_answer(model, processor, inputs, 1)
-    for _ in range(max(request.repeats, 1)):
-        if request.repeats:
-            full.append(generate_answer(model, processor, inputs, request.max_new_tokens))
-        with compressing(model, request.method) as session:
-            short.append(generate_answer(model, processor, inputs, request.max_new_tokens, tell))
-    answer = median_answer(short)
-    report: dict[str, Any] = {
-        "answer": answer.text,
+    for _ in range(max(repeats, 1)):
+        if repeats:
+            full.append(generate_answer(model, processor, inputs, longest))
+        with compressing(model, method) as session:
+            short.append(generate_answer(model, processor, inputs, longest, tell))
+    report = median_of(short) | {
         "visual_tokens": session.visual_tokens,
         "kept_tokens": session.kept_stage1,
-        "seconds": round(answer.seconds, 4),
-        "first_token_seconds": round(answer.first_token_seconds, 4),
         "select_seconds": round(session.seconds, 5),
-        "model": request.model or "embedded",
-        "method": request.name,
     }
-    later = session.method.later
-    if later:
+    if later := session.method.later:
         report["stage2"] = {"layer": later[-1].layer, "kept_tokens": session.kept_stage2}
     if full:
-        whole = median_answer(full)
-        report["uncompressed"] = {
-            "answer": whole.text,
-            "kept_tokens": session.visual_tokens,
-            "seconds": round(whole.seconds, 4),
-            "first_token_seconds": round(whole.first_token_seconds, 4),
-        }
-        report["repeats"] = request.repeats
-    overlay = None
-    if request.picture_out is not None:
-        from apet.app.look import as_frames, panels_of
-        from apet.pictures import plot
-
-        results = as_frames(session.images) if len(pictures) > 1 else session.images
-        overlay = plot(pictures, results, panels=panels_of(request.method, results), processor=processor)
-    return report, overlay
+        report["uncompressed"] = median_of(full) | {"kept_tokens": session.visual_tokens}
+        report["repeats"] = repeats
+    return report, session
 
 
 def _print_text(report: dict[str, Any], console: Console, *, told: bool = False) -> None:

@@ -1,11 +1,12 @@
-"""The command that a user typed: what it refuses in all of them alike, and its name for errors."""
+"""The command that a user typed: options that several have, what all refuse, and its name for errors."""
 
 from __future__ import annotations
 
 import re
 import sys
 from contextvars import ContextVar
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -85,3 +86,32 @@ def help_without_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), nl=False)
         raise typer.Exit()
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="Model id or folder; the embedded model if not given.", show_default=False),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Let the model's repository run its own code.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How to choose: apet, spread, greedy, random, ..., with fields if any: greedy:rounds=4; any "
+        "other word lists all."
+    ),
+]
+Second = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYER:KEEP",
+        help="Compress again before a decoder layer, e.g. 16:32.",
+        show_default=False,
+    ),
+]
+Keep = Annotated[str, typer.Option(help="Visual tokens to keep in stage 1: a count (64) or a share (0.11).")]
+Output = Annotated[Path, typer.Option(metavar="OUT.png", help="File to write; - is standard output.")]
+MOST = 1_000_000
+"""No count on the command line is larger: it would be a slip of the finger."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from apet.app.arguments import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
+from apet.app.command import MOST, AsJson, Keep, Method, Model, Output, Second, Trust
 from apet.app.plan.devices import DEVICES
 
 _DEVICES = (*DEVICES, "here")
@@ -62,23 +62,23 @@ def ask(
     trust_remote_code: Trust = False,
 ) -> None:
     """Answer a question about a picture from a few of its visual tokens."""
-    from apet.app.ask import Request, answer_request
+    from apet.app.ask import answer_question
     from apet.app.options import parse_methods, parse_stage2
 
     (chosen,) = parse_methods(method, keep, tolerance, parse_stage2(stage2), several=False)
-    request = Request(
-        picture=picture,
-        question=question,
-        model=model,
-        name=method,
+    answer_question(
+        picture,
+        question,
+        model_name=model,
         method=chosen,
+        spec=method,
         system=system,
         repeats=repeats if compare else 0,
         picture_out=picture_out,
         max_new_tokens=max_new_tokens,
         trust_remote_code=trust_remote_code,
+        as_json=as_json,
     )
-    answer_request(request, as_json=as_json)
 
 
 def picture(
@@ -156,18 +156,18 @@ def plan(
     """Say what a budget saves, from a model's configuration alone; no weights are loaded."""
     from apet.app.options import parse_keep, parse_stage2
     from apet.app.plan.costs import Load
-    from apet.app.plan.show import PlanRequest, parse_size, show_plan
+    from apet.app.plan.print import parse_size, print_plan
 
-    request = PlanRequest(
-        model=model,
-        keep=parse_keep(keep),
-        stage2=parse_stage2(stage2),
-        load=Load(batch=batch, images=images, words=words, answer=answer),
+    print_plan(
+        model,
+        parse_keep(keep),
+        parse_stage2(stage2),
+        Load(batch=batch, images=images, words=words, answer=answer),
         device=device,
         size=parse_size(size),
         trust_remote_code=trust_remote_code,
+        as_json=as_json,
     )
-    show_plan(request, as_json=as_json)
 
 
 def evaluate(
@@ -217,9 +217,19 @@ def evaluate(
     trust_remote_code: Trust = False,
 ) -> None:
     """Compare methods and budgets: accuracy, retention, changed answers and times, with a report."""
-    from apet.app.evaluate import EvalRequest, evaluate_request
+    from apet.app.evaluate import run_evaluation
 
-    request = EvalRequest(
-        model, methods, keep, stage2, tasks, seeds, limit, output, workers, trust_remote_code, times
+    run_evaluation(
+        model=model,
+        methods=methods,
+        keep=keep,
+        stage2=stage2,
+        tasks=tasks,
+        seeds=seeds,
+        limit=limit,
+        output=output,
+        workers=workers,
+        times=times,
+        as_json=as_json,
+        trust_remote_code=trust_remote_code,
     )
-    evaluate_request(request, as_json=as_json)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from apet.core.words import counted, in_time
@@ -23,9 +24,7 @@ _BETWEEN_LINES = 10.0
 class Lines:
     """Tells progress in lines, so that a log shows that something happens, and how long it will take.
 
-    Args:
-        command: What the user called.
-        ahead: Says, given how much is done and how much there is, what is to be done before it begins.
+    ``ahead`` says, given how much is done and how much there is, what is to be done before it begins.
     """
 
     def __init__(self, command: str, ahead: Callable[[int, int], str] | None = None) -> None:
@@ -54,6 +53,17 @@ def output() -> Console:
     return Console(width=None if sys.stdout.isatty() else _NO_EDGE)
 
 
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table on standard output: its first column is whole, the others wrap where they must."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(head[0], no_wrap=True, min_width=max((len(row[0]) for row in rows), default=0))
+    for title in head[1:]:
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    output().print(table)
+
+
 @contextmanager
 def progress(console: Console, words: str) -> Iterator[None]:
     """A spinner on a terminal, nothing in a pipe."""
@@ -67,14 +77,7 @@ def progress(console: Console, words: str) -> Iterator[None]:
 def load_with_spinner(
     name: str | None, console: Console, *, quiet: bool = False, trust_remote_code: bool = False
 ) -> tuple[Any, Any]:
-    """Loads a model and its processor; arguments and errors of `apet.app.loading.load_model`.
-
-    Args:
-        name: Model id or folder; the embedded model if None.
-        console: Where the spinner turns.
-        quiet: Whether to hide transformers' own bars also on a terminal.
-        trust_remote_code: Let the repository's own code run.
-    """
+    """As `apet.app.loading.load_model`; quiet hides transformers' own bars also on a terminal."""
     with progress(console, f"Loading {name or 'the embedded model'}"):
         from apet.app.loading import load_model
 

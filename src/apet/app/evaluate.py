@@ -6,18 +6,17 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from apet.app.command import typed
-from apet.app.console import Lines, output
+from apet.app.console import Lines, print_table
+from apet.app.console import output as standard_output
 from apet.app.files import expanded
 from apet.core.errors import ApETError
 from apet.core.words import counted
@@ -27,85 +26,78 @@ from apet.evaluation.configurations import DEFAULT_METHODS, Stages
 _MOST_WORKERS = 8
 
 
-@dataclass(frozen=True)
-class EvalRequest:
-    """What was asked for on the command line, as text; empty ``methods`` and ``tasks``: the defaults."""
+def run_evaluation(
+    *,
+    model: str | None,
+    methods: str,
+    keep: str,
+    stage2: str,
+    tasks: str,
+    seeds: int,
+    limit: int | None,
+    output: Path,
+    workers: int | None,
+    times: bool,
+    as_json: bool,
+    trust_remote_code: bool,
+) -> None:
+    """Evaluates, writes the report and prints the rows; nothing is printed where something is refused.
 
-    model: str | None
-    methods: str
-    keep: str
-    stage2: str
-    tasks: str
-    seeds: int
-    limit: int | None
-    output: Path
-    workers: int | None = None
-    trust_remote_code: bool = False
-    times: bool = True
-
-
-def evaluate_request(request: EvalRequest, *, as_json: bool) -> None:
-    """Evaluates, writes the report and prints the rows, as a table or as one JSON object.
-
-    Raises:
-        ApETError: If something in the request is not right; nothing is printed then.
+    Methods, budgets, stages and tasks are those of the command line as text; empty ones are the defaults.
     """
     from apet.app.options import parse_keeps
-    from apet.evaluation.tasks import is_drawn, resolve_tasks
+    from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
 
-    tasks = _list(request.tasks, "--tasks") if request.tasks else []
-    methods = _list(request.methods, "--methods") if request.methods else list(DEFAULT_METHODS)
-    keeps, stages = parse_keeps(request.keep), parse_stages(request.stage2)
-    if tasks and not any(is_drawn(name) for name in tasks):
-        from apet.app.forward import forward_tasks
+    asked = _list(tasks, "--tasks") if tasks else []
+    named = _list(methods, "--methods") if methods else list(DEFAULT_METHODS)
+    keeps, stages = parse_keeps(keep), parse_stages(stage2)
+    if asked and not any(is_drawn(name) for name in asked):
+        from apet.app.eval_lmms import run_lmms
 
-        runs = {"limit": request.limit, "folder": request.output / "lmms"}
-        runs["trust_remote_code"] = request.trust_remote_code
-        forward_tasks(request.model, methods, keeps, stages, request.seeds, tasks, runs, as_json=as_json)
+        run_lmms(
+            model,
+            named,
+            keeps,
+            stages,
+            seeds,
+            asked,
+            limit=limit,
+            folder=output / "lmms",
+            trust_remote_code=trust_remote_code,
+            as_json=as_json,
+        )
         return
     from apet.evaluation.evaluate import QUESTIONS, Wanted, evaluate
-    from apet.evaluation.report import write_report
+    from apet.evaluation.markdown import brief
+    from apet.evaluation.page import write_report
 
     wanted = Wanted(
-        methods=methods,
+        methods=named,
         keeps=keeps,
         stages=stages,
-        tasks=resolve_tasks(tasks) if tasks else _default_tasks(request.model),
-        seeds=request.seeds,
-        limit=QUESTIONS if request.limit is None else request.limit,
-        times=request.times,
+        tasks=resolve_tasks(asked)
+        if asked
+        else default_tasks(embedded=_is_own(model), name=model or "embedded"),
+        seeds=seeds,
+        limit=QUESTIONS if limit is None else limit,
+        times=times,
     )
     wanted.check()
-    subject = load_subject(request.model, trust_remote_code=request.trust_remote_code)
+    subject = load_subject(model, trust_remote_code=trust_remote_code)
+    if workers is None:  # a core each for the project's models, which are too small to keep two busy
+        workers = min(os.cpu_count() or 1, _MOST_WORKERS) if model in (None, NAME) else 1
     with _progress() as progress:
-        result = evaluate(subject, wanted, request.output, progress, _workers(request))
-    written = write_report(result, request.output)
+        result = evaluate(subject, wanted, output, progress, workers)
+    written = write_report(result, output)
     if as_json:
         print(json.dumps({"rows": [row.as_json() for row in result.rows]}))
         return
-    _print(result)
-    output().print(Text(", ".join(map(str, written)), style="dim"), soft_wrap=True)
-
-
-def _workers(request: EvalRequest) -> int:
-    """Processes: as asked, or a core each for the project's models, which are too small to keep two busy."""
-    if request.workers is not None:
-        return request.workers
-    return min(os.cpu_count() or 1, _MOST_WORKERS) if request.model in (None, NAME) else 1
-
-
-def _default_tasks(model: str | None) -> list[str]:
-    from apet.evaluation.tasks import default_tasks
-
-    return default_tasks(embedded=_is_own(model), name=model or "embedded")
+    print_table(*brief(result))
+    standard_output().print(Text(", ".join(map(str, written)), style="dim"), soft_wrap=True)
 
 
 def parse_stages(text: str) -> list[Stages]:
-    """``"off"``, ``"paper"`` or both.
-
-    Raises:
-        ApETError: If one is something else.
-    """
+    """``"off"``, ``"paper"`` or both."""
     found: list[Stages] = []
     for part in _list(text, "--stage2"):
         if part not in get_args(Stages):
@@ -122,11 +114,7 @@ def _list(text: str, option: str) -> list[str]:
 
 
 def load_subject(name: str | None, *, trust_remote_code: bool = False) -> Any:
-    """The model under evaluation; a folder that the project's training wrote is taken for the embedded model.
-
-    Raises:
-        ApETError: If it cannot be loaded, or its processor has no chat template.
-    """
+    """The model under evaluation; a folder that the training here wrote is taken for the embedded model."""
     from apet.app.loading import load_model
     from apet.evaluation.subject import Subject
 
@@ -169,16 +157,3 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done, total=total, description=what)
 
         yield tell
-
-
-def _print(result: Any) -> None:
-    from apet.evaluation.markdown import brief
-
-    head, rows = brief(result)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column(head[0], no_wrap=True, min_width=max(len(row[0]) for row in rows))
-    for name in head[1:]:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    output().print(table)

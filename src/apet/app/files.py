@@ -23,22 +23,14 @@ LONGEST_SHAPE = 50
 
 
 def open_picture(path: Path, operation: str = "ask") -> Image.Image:
-    """Reads a picture file as RGB, turned upright, transparency on white, 16 bits a channel brought to 8.
-
-    Raises:
-        ApETError: If the file is missing, no picture, damaged, too large, too thin, or of 32 bits a channel.
-    """
+    """Reads a picture file as RGB, turned upright, transparency on white, 16 bits a channel brought to 8."""
     with opened(path, operation) as image:
         return as_rgb(ImageOps.exif_transpose(image), path, operation)
 
 
 @contextmanager
 def opened(path: Path, operation: str) -> Iterator[Image.Image]:
-    """A picture file whose size is acceptable; what goes wrong in the block with it is told of the file.
-
-    Raises:
-        ApETError: As for `open_picture`.
-    """
+    """A picture file whose size is acceptable; what goes wrong in the block with it is told of the file."""
     try:
         if not path.is_file():
             what = "a folder" if path.is_dir() else "no such file"
@@ -62,11 +54,7 @@ def opened(path: Path, operation: str) -> Iterator[Image.Image]:
 
 
 def check_size(size: tuple[int, int], got: str, operation: str) -> None:
-    """Refuses pictures that are too large or too thin, before work is done for one.
-
-    Raises:
-        ApETError: If it is one.
-    """
+    """Refuses pictures that are too large or too thin, before work is done for one."""
     width, height = size
     if width * height > MOST_PIXELS:
         raise ApETError(operation, got, f"at most {MOST_PIXELS:,} pixels")
@@ -75,11 +63,7 @@ def check_size(size: tuple[int, int], got: str, operation: str) -> None:
 
 
 def as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
-    """A picture of any mode as RGB, transparency on white, 16 bits a channel brought to 8.
-
-    Raises:
-        ApETError: If it has 32 bits a channel.
-    """
+    """A picture of any mode as RGB, transparency on white, 16 bits a channel brought to 8."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
@@ -92,12 +76,7 @@ def as_rgb(image: Image.Image, path: Path, operation: str) -> Image.Image:
 
 
 def check_picture_path(path: Path, operation: str, given: Sequence[object] = ()) -> None:
-    """Checks that a picture can be written there, over none of those given, before work is done for it.
-
-    Raises:
-        ApETError: If the ending names no format that can be written, the folder does not exist, standard
-            output is a terminal, or it is one of the pictures that are read.
-    """
+    """Checks that a picture can be written there, over none of those given, before work is done for it."""
     if path == STDOUT:
         if sys.stdout.isatty():
             raise ApETError(operation, "- on a terminal", "a pipe, or a path ending in .png or .jpg")
@@ -113,11 +92,7 @@ def check_picture_path(path: Path, operation: str, given: Sequence[object] = ())
 
 
 def save_picture(image: Image.Image, path: Path, operation: str) -> None:
-    """Writes a picture; to standard output as PNG.
-
-    Raises:
-        ApETError: If it cannot be written.
-    """
+    """Writes a picture; to standard output as PNG."""
     if path == STDOUT:  # what goes wrong there goes wrong for every command alike
         data = BytesIO()
         image.save(data, "PNG")
@@ -130,11 +105,7 @@ def save_picture(image: Image.Image, path: Path, operation: str) -> None:
 
 
 def expanded(name: str, operation: str) -> Path:
-    """A path with ``~`` in it as the folder that it means.
-
-    Raises:
-        ApETError: If it is the home of nobody known.
-    """
+    """A path with ``~`` in it as the folder that it means."""
     try:
         return Path(name).expanduser()
     except RuntimeError as error:

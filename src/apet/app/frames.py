@@ -32,10 +32,6 @@ def open_frames(paths: Sequence[Path], most: int = FRAMES, operation: str = "pic
     Returns:
         One picture, or at least two of one size. Of frames ``info["frame"]`` tells the number, from 1 on, and
         how many there are.
-
-    Raises:
-        ApETError: If a file cannot be read, see `apet.app.files.open_picture`; if frames differ in size, or
-            there are none.
     """
     if most < 1:
         raise ApETError(operation, f"{most} frames", "at least 1")

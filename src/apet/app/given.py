@@ -42,10 +42,7 @@ def picture_files(names: Sequence[str], operation: str) -> Iterator[list[Path]]:
 
     Args:
         names: Paths, of pipes as well, ``http://`` and ``https://`` addresses, or ``-`` for standard input.
-        operation: What the user called, for errors.
-
-    Raises:
-        ApETError: If one cannot be had. Errors about a file name what was given, not the copy.
+        operation: What the user called, for errors; those about a file name what was given, not the copy.
     """
     with tempfile.TemporaryDirectory(prefix="apet-") as folder:
         paths, told = [], {}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from apet.app.answering import kind_of
 from apet.core.errors import ApETError
 from apet.core.words import figure
 from apet.embedded.reference import NAME, is_fetched
-from apet.hf.families import takes_videos
-from apet.pictures.seen import processed_picture
+from apet.pictures.decisions import processed_picture
 
 _KNOWN = {
     "embedded": "drawn scenes of coloured shapes and printed words",
@@ -29,11 +29,7 @@ _FAR, _RAMP = 1.3, 512
 
 
 def is_drawn(picture: Image.Image) -> bool:
-    """Whether a picture looks like a drawing of a few colours, rather than like a photograph or in grey.
-
-    Args:
-        picture: Of any size; RGB.
-    """
+    """Whether a picture looks like a drawing of a few colours, rather than like a photograph or in grey."""
     pixels = np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.int16)
     red, green, blue = np.moveaxis(pixels // 16, -1, 0)
     counts = np.sort(np.bincount((red * 256 + green * 16 + blue).ravel()))
@@ -41,20 +37,10 @@ def is_drawn(picture: Image.Image) -> bool:
     return bool(counts[-_COMMON:].sum() >= _COVER * _SIDE**2 and vivid >= _VIVID)
 
 
-def has_real_eye() -> bool:
-    """Whether the real eye, ``"dinov2"``, can be loaded on this machine."""
-    return is_fetched()
-
-
 def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -> str | None:
-    """What to tell of a picture that a model of the project was not made for.
+    """What to tell of a picture or frames that a model of the project, by its name, was not made for.
 
-    Args:
-        pictures: The picture, or the frames of a video.
-        model: Name of the model; None is the embedded one, as on the command line.
-
-    Returns:
-        A sentence or two; None for a picture that looks drawn, and for models that others trained.
+    None for a picture that looks drawn, and for models that others trained.
 
     Example:
         >>> photograph_hint([Image.effect_noise((64, 64), 90)])[:59]
@@ -66,25 +52,17 @@ def photograph_hint(pictures: Sequence[Image.Image], model: str | None = None) -
     hint = (
         f'This does not look drawn, and the model "{name}" knows only {_KNOWN[name]}: it can say little here.'
     )
-    if name != NAME and has_real_eye():
+    if name != NAME and is_fetched():
         hint += f' The model "{NAME}" knows {_KNOWN[NAME]}.'
     return f"{hint} A pretrained model, such as llava-hf/llava-1.5-7b-hf, knows photographs."
 
 
 def shape_hint(picture: Image.Image, processor: Any) -> str | None:
-    """What to tell of a picture whose shape does not get through the model's image processor.
+    """What to tell of a picture whose shape does not get through the model's image processor; None: nothing.
 
     A picture of its shape is prepared whose red grows to the right, whose green grows downwards, and whose
     blue is one that nobody pads with: what comes out tells squeezing, a cut and padding apart, whatever the
-    processor's settings are called.
-
-    Args:
-        picture: The picture.
-        processor: The model's processor.
-
-    Returns:
-        A sentence or two; None where the model sees about the shape that the picture has, and all of it. That
-        is taken for granted of processors that make patches or tiles.
+    processor's settings are called. Processors that make patches or tiles are taken to show all of it.
     """
     scale = min(1, _RAMP / max(picture.size))
     wide, high = (max(1, round(side * scale)) for side in picture.size)
@@ -123,14 +101,7 @@ def shape_hint(picture: Image.Image, processor: Any) -> str | None:
 def hints_of(
     pictures: Sequence[Image.Image], model: Any, processor: Any, name: str | None = None
 ) -> str | None:
-    """All that there is to tell of a picture before its answer is believed; None if nothing is.
-
-    Args:
-        pictures: The picture, or the frames of a video.
-        model: The model.
-        processor: Its processor.
-        name: Name of the model, as for `photograph_hint`.
-    """
-    video = len(pictures) > 1 and takes_videos(model, processor)  # its processor prepares frames otherwise
+    """All that there is to tell of a picture or frames before an answer is believed; None if nothing is."""
+    video = kind_of(model, processor, pictures) == "video"  # its processor prepares frames otherwise
     told = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
     return " ".join(filter(None, told)) or None

@@ -9,7 +9,7 @@ from typing import Any
 from apet.app.command import typed
 from apet.app.files import expanded
 from apet.core.errors import ApETError
-from apet.core.words import one_of
+from apet.core.words import counted, one_of
 from apet.embedded.reference import NAME, locate
 from apet.hf.families import FAMILIES
 
@@ -17,20 +17,10 @@ _EXPECTED = "a model id that can be reached or is in the local cache, or a folde
 
 
 def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[Any, Any]:
-    """Loads a model and its processor.
+    """A model in evaluation mode, and its processor: by id, folder or ``"dinov2"``, or the embedded one.
 
     The configuration is read first, so an unsupported type is refused before any weights are fetched. Models
     go to the GPU in their own dtype where there is one, else to the CPU in float32.
-
-    Args:
-        name: Model id on the Hub, a local folder, or ``"dinov2"``; the embedded model if None.
-        trust_remote_code: Let the repository's own code run.
-
-    Returns:
-        The model in evaluation mode, and its processor.
-
-    Raises:
-        ApETError: If it cannot be found, fetched or read, or its type is not supported.
     """
     import torch
     from transformers.utils import logging
@@ -64,15 +54,7 @@ def load_model(name: str | None, *, trust_remote_code: bool = False) -> tuple[An
 
 
 def load_config(name: str | None, *, trust_remote_code: bool = False) -> Any:
-    """Reads a model's configuration; no weights are fetched.
-
-    Args:
-        name: As for `load_model`.
-        trust_remote_code: As for `load_model`.
-
-    Raises:
-        ApETError: If it cannot be found, fetched or read, or its type is not supported.
-    """
+    """The configuration of a model that `load_model` takes; no weights are fetched."""
     from transformers import AutoConfig
 
     if name is None or name == NAME:
@@ -100,11 +82,7 @@ def _reason(error: Exception) -> str:
 
 
 def _check_reachable(name: str) -> None:
-    """Asks once for a model that is not in the local cache; transformers would retry for most of a minute.
-
-    Raises:
-        ApETError: If there is no such model, or no way to the Hub.
-    """
+    """Asks once for a model that is not in the local cache; transformers would retry for most of a minute."""
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -119,3 +97,19 @@ def _check_reachable(name: str) -> None:
         if get_close_matches(name.lower(), (NAME, "embedded"), 1):
             expected += f", or {NAME}; the embedded model is taken where none is named"
         raise ApETError(typed("model", "model"), f"{name} ({_reason(error)})", expected) from error
+
+
+def context_of(config: Any) -> int | None:
+    """Most tokens of a prompt and its answer that a model was made for; None where it does not tell."""
+    most = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return most if isinstance(most, int) else None
+
+
+def check_context(context: int | None, prompt: int, answer: int, operation: str) -> None:
+    """Refuses a prompt that a model, of whose `context_of` this is, was not made for.
+
+    Kept tokens have the positions that they had in the whole prompt, so all of it has to fit.
+    """
+    if context is not None and prompt + answer > context:
+        got = f"a prompt of {counted(prompt, 'token')} and {answer:,} for the answer"
+        raise ApETError(operation, got, f"at most {context:,} together, the model's context")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from apet.app.answering import question_inputs
+from apet.app.answering import kind_of, question_inputs
 from apet.app.command import typed
 from apet.core import Segment, Selection
 from apet.core.errors import ApETError
@@ -21,17 +21,13 @@ from apet.hf import compressing
 from apet.hf.api import on_its_attention
 from apet.hf.choice.context import Told, places_of
 from apet.hf.choice.stage1 import compress_segments
-from apet.hf.families import FAMILIES, family_of, takes_videos
+from apet.hf.families import FAMILIES, family_of
 from apet.hf.results import ImageResult
 from apet.methods import Attended, Method
 
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
-    """Checks that pictures can be drawn of what a model keeps, before work is done for one.
-
-    Raises:
-        ApETError: If the family does not tell where its visual tokens lie on that kind of input.
-    """
+    """Checks that pictures can be drawn of what a model keeps, before work is done for one."""
     if not any(one.name == kind and one.grids is not None for one in FAMILIES[model_type].modalities):
         told = [
             row.model_type
@@ -65,11 +61,7 @@ class Look:
         return min(len(tokens) for tokens in self.tokens)
 
     def decide(self, method: Method) -> tuple[ImageResult, ...]:
-        """What a method keeps of the picture in stage 1; the vision encoder does not run again.
-
-        Raises:
-            ApETError: If the budget does not fit the tokens.
-        """
+        """What a method keeps of the picture in stage 1; the vision encoder does not run again."""
         chosen = self.tokens if method.early or not self.projected else self.projected
         ends = list(accumulate(len(tokens) for tokens in chosen))
         segments = [
@@ -127,20 +119,10 @@ class _Recorder(Method):
 
 @torch.no_grad()
 def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.Image]) -> Look:
-    """Runs the vision side of a model once.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video: models that take no videos get them as pictures.
-
-    Raises:
-        ApETError: If the model is not supported, or its family does not tell where its tokens lie.
-    """
+    """Runs the vision side of a model once; models that take no videos get frames as pictures."""
     frames = [pictures] if isinstance(pictures, Image.Image) else list(pictures)
-    video = len(frames) > 1 and takes_videos(model, processor)
     operation = typed(otherwise="picture")
-    check_drawable(model.config.model_type, operation, "video" if video else "image")
+    check_drawable(model.config.model_type, operation, kind_of(model, processor, frames))
     inputs = question_inputs(model, processor, frames, "what is this?")
     recorder = _Recorder(1)
     with compressing(model, recorder) as session:
@@ -152,33 +134,18 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
             raise ApETError(operation, "an image of one visual token", "a larger picture")
         tokens.append(waiting.popleft())
     results = as_frames(session.images) if len(frames) > 1 else session.images
-    return Look(results, tuple(tokens), _projected(model, tokens))
-
-
-def _projected(model: Any, tokens: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What the projector makes of tokens that were taken before it, where it takes them one by one."""
-    name = family_of(model, typed(otherwise="picture")).projector
-    return () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
+    name = family_of(model, operation).projector  # if any, they were taken before it
+    later = () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
+    return Look(results, tuple(tokens), later)
 
 
 @torch.no_grad()
 def look_inside(
     model: Any, processor: Any, pictures: Sequence[Image.Image], question: str, method: Method
 ) -> tuple[ImageResult, ...]:
-    """What a method keeps that is told more than tokens and places: a pass of the whole model.
-
-    Args:
-        model: The model.
-        processor: Its processor.
-        pictures: A picture, or the frames of a video.
-        question: What is asked; such methods may look at it.
-        method: The method.
-
-    Raises:
-        ApETError: As for `look_at`, or if the method refuses the model.
-    """
-    video = len(pictures) > 1 and takes_videos(model, processor)
-    check_drawable(model.config.model_type, typed(otherwise="picture"), "video" if video else "image")
+    """What a method keeps that is told more than tokens and places: a pass of the whole model."""
+    kind = kind_of(model, processor, pictures)
+    check_drawable(model.config.model_type, typed(otherwise="picture"), kind)
     inputs = question_inputs(model, processor, pictures, question)
     with on_its_attention(model, method), compressing(model, method) as session:
         model(**inputs, logits_to_keep=1)

@@ -10,9 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from apet.app.arguments import AsJson, Model
 from apet.app.bench.commands import bench
-from apet.app.command import Command, help_without_command
+from apet.app.command import AsJson, Command, Model, help_without_command
 from apet.app.commands import ask, evaluate, picture, plan
 
 _USAGE: Any = typer.BadParameter.__bases__[0]  # click's UsageError, which typer carries with it or imports

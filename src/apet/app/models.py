@@ -6,9 +6,8 @@ import json
 
 import transformers
 import typer
-from rich.table import Table
 
-from apet.app.console import output
+from apet.app.console import print_table
 from apet.hf.families import FAMILIES, UNSUPPORTED, Family, supported_models
 
 _HEAD = """\
@@ -51,36 +50,7 @@ It touches these files:
 """
 
 
-def _print_models() -> None:
-    """Print the supported model types, one row each."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("model type", no_wrap=True)
-    for column in ("family", "inputs", "stages", "for example"):
-        table.add_column(column, overflow="fold")
-    for family in supported_models():
-        table.add_row(
-            family.model_type,
-            family.title,
-            ", ".join(family.inputs),
-            _stages(family),
-            (family.checkpoints or ("",))[0],
-        )
-    console = output()
-    console.print(table)
-    console.print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
-
-
-def _print_unsupported() -> None:
-    """Print the model types that cannot be compressed, and why not."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("model type", no_wrap=True)
-    table.add_column("why not")
-    for name in sorted(UNSUPPORTED):
-        table.add_row(name, UNSUPPORTED[name])
-    output().print(table)
-
-
-def as_json() -> str:
+def _as_json() -> str:
     """Both lists as one JSON object."""
     supported = [
         {
@@ -100,7 +70,7 @@ def as_json() -> str:
     return json.dumps({"supported": supported, "unsupported": UNSUPPORTED}, indent=2)
 
 
-def as_markdown() -> str:
+def _as_markdown() -> str:
     """The documentation's page."""
     videos = sum("video" in family.inputs for family in supported_models())
     lines = [
@@ -150,15 +120,20 @@ def as_markdown() -> str:
 
 
 def write(*, unsupported: bool, json_wanted: bool, markdown: bool) -> None:
-    """Answer ``apet models`` with its options."""
+    """Answers ``apet models`` with its options."""
     if json_wanted:
-        typer.echo(as_json())
+        typer.echo(_as_json())
     elif markdown:
-        typer.echo(as_markdown(), nl=False)
+        typer.echo(_as_markdown(), nl=False)
     elif unsupported:
-        _print_unsupported()
+        print_table(("model type", "why not"), sorted(UNSUPPORTED.items()))
     else:
-        _print_models()
+        rows = [
+            (one.model_type, one.title, ", ".join(one.inputs), _stages(one), (one.checkpoints or ("",))[0])
+            for one in supported_models()
+        ]
+        print_table(("model type", "family", "inputs", "stages", "for example"), rows)
+        print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
 
 
 def _stages(family: Family) -> str:

@@ -18,11 +18,7 @@ _KEPT = {False: "64", True: "64,128,192"}
 
 
 def parse_keep(text: str, option: str | None = None) -> int | float:
-    """A budget: ``"64"`` is 64 tokens, ``"0.11"`` and ``"1.0"`` are shares.
-
-    Raises:
-        ApETError: If the text is no number; the number's range is checked where it is used.
-    """
+    """A budget: ``"64"`` is 64 tokens, ``"0.11"`` and ``"1.0"`` are shares."""
     number = read_number(text)
     if number is None:
         expected = "a number of tokens such as 64, or a share such as 0.11"
@@ -31,11 +27,7 @@ def parse_keep(text: str, option: str | None = None) -> int | float:
 
 
 def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
-    """``"64,128,0.5"``: several budgets, each once.
-
-    Raises:
-        ApETError: If one of them is none.
-    """
+    """``"64,128,0.5"``: several budgets, each once."""
     option = option or typed("keep", "keep")
     found = [parse_keep(part, option) for part in text.split(",")]
     checked = (check_keep(keep, option) for keep in found)
@@ -45,17 +37,10 @@ def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
 def parse_methods(
     spec: str, keep: str | None, tolerance: str | None, stage2: Stage2 | None = None, *, several: bool
 ) -> list[Method]:
-    """A method such as ``"greedy:rounds=4"`` at one budget or several, separated by commas.
+    """A method such as ``"greedy:rounds=4"`` at one budget, or at several if so, separated by commas.
 
-    Args:
-        spec: Name and fields, as ``apet eval`` takes them.
-        keep: Counts or shares; 64, or several, where nothing says how much is kept.
-        tolerance: Error bounds in place of them.
-        stage2: A second compression, or None.
-        several: Whether more than one budget is taken.
-
-    Raises:
-        ApETError: If one of them is not of that form, or the method refuses it.
+    ``keep`` are counts or shares, ``tolerance`` error bounds in place of them; 64, or several, where nothing
+    says how much is kept.
     """
     name, fields = parse_method(spec, typed("method", "method"))
     if name == FULL:
@@ -80,14 +65,7 @@ def made(
 ) -> Method:
     """Makes a method; an error names the option that was typed: that of the field which it speaks of.
 
-    Args:
-        name: Its name.
-        keep: Its budget.
-        fields: Its other fields.
-        own: Fields that come from an option of their own; the others from ``--method``.
-
-    Raises:
-        ApETError: If the method refuses a field.
+    Fields out of ``own`` come from an option of their own, the others from ``--method``.
     """
     try:
         return named(name, keep, **fields)
@@ -106,11 +84,7 @@ def _share(text: str) -> float:
 
 
 def parse_stage2(text: str | None) -> Stage2 | None:
-    """``"16:32"``: before decoder layer 16, keep 32 tokens.
-
-    Raises:
-        ApETError: If the text is not of that form.
-    """
+    """``"16:32"``: before decoder layer 16, keep 32 tokens."""
     if text is None:
         return None
     layer, colon, keep = text.partition(":")

@@ -13,9 +13,9 @@ from apet.app.console import load_with_spinner, progress
 from apet.app.files import STDOUT, check_picture_path, save_picture
 from apet.app.frames import FRAMES, open_frames
 from apet.app.given import picture_files
-from apet.app.hints import has_real_eye, is_drawn, shape_hint
+from apet.app.hints import is_drawn, shape_hint
 from apet.core.errors import ApETError
-from apet.embedded.reference import NAME
+from apet.embedded.reference import NAME, is_fetched
 from apet.methods import Method
 
 
@@ -29,21 +29,10 @@ def draw_picture(
     frames: int = FRAMES,
     trust_remote_code: bool = False,
 ) -> None:
-    """Draws several budgets side by side, from one pass of the vision encoder where the method allows it.
+    """Draws one method at several budgets, from one pass of the vision encoder where it allows that.
 
-    Args:
-        given: Pictures as `apet.app.given.picture_files` takes them: one, or what
-            `apet.app.frames.open_frames` reads as a video.
-        methods: One method, at several budgets.
-        model_name: Model id or folder. If None the embedded model; for a photograph the real eye, whose
-            encoder knows photographs, where it is installed.
-        output: The file to write; ``-`` for standard output.
-        question: What is asked, for methods that look at it.
-        frames: Most frames to take of a video.
-        trust_remote_code: Let the model's repository run its own code.
-
-    Raises:
-        ApETError: If something in the request is not right; nothing is written then.
+    Where no model is named, photographs are seen by the real eye, whose encoder knows them, if it is
+    installed; the question is for methods that look at it. Nothing is written where something is refused.
     """
     if methods[0].replaces:
         got = f"{type(methods[0]).__name__}, which replaces the picture"
@@ -52,7 +41,7 @@ def draw_picture(
     check_picture_path(output, written, given)
     with picture_files(given, operation) as paths:
         pictures = open_frames(paths, frames, operation)
-    if model_name is None and not all(is_drawn(picture) for picture in pictures) and has_real_eye():
+    if model_name is None and not all(is_drawn(picture) for picture in pictures) and is_fetched():
         model_name = NAME
         print(f'This does not look drawn: seen by the model "{NAME}".', file=sys.stderr)
     messages = Console(stderr=True)

@@ -24,17 +24,7 @@ _MIDDLEWARE = "apet.vllm.http.Middleware"
 def serve(
     keep: int | float, rest: Sequence[str], budgets: Sequence[int | float] = (), method: str = "apet"
 ) -> None:
-    """Becomes vLLM's server.
-
-    Args:
-        keep: The server's budget.
-        rest: The model, if any, and vLLM's own options.
-        budgets: Others that have model names of their own.
-        method: Its name, with fields if any.
-
-    Raises:
-        ApETError: If vLLM is not installed, or the model is not one that it can serve compressed.
-    """
+    """Becomes vLLM's server; arguments as for `arguments_of`."""
     if util.find_spec("vllm") is None:
         raise ApETError("serve", "an environment without vLLM", install("vllm"))
     command = [sys.executable, "-m", *_server(), *arguments_of(keep, rest, budgets, method)]
@@ -52,10 +42,6 @@ def arguments_of(
         rest: The model, if any, and vLLM's own options.
         budgets: Others that have model names of their own: ``MODEL@0.25``.
         method: Its name, with fields if any: ``spread``, ``apet:merge=no``.
-
-    Raises:
-        ApETError: If the model's config cannot be read, its architecture is not supported, one of the
-            budgets is larger than the server's, or there is no such method for servers.
     """
     from apet.core import check_keep
     from apet.evaluation.configurations import parse_method
@@ -127,12 +113,8 @@ def _architectures(model: str, revision: str | None) -> list[str]:
 
 
 def _value(options: Sequence[str], name: str) -> str | None:
-    """The value of an option, written ``--name value`` or ``--name=value``; None if it is not there."""
-    for number, option in enumerate(options):
-        own, value = _split(option)
-        if own == name:
-            return value if value is not None else next(iter(options[number + 1 :]), None)
-    return None
+    """The value of an option; None if it is not there."""
+    return next(iter(_take(list(options), name)), None)
 
 
 def _split(option: str) -> tuple[str, str | None]:

@@ -105,11 +105,7 @@ def _on_the_end(do: Any) -> None:
 
 
 def _bindable(host: str, port: int) -> int:
-    """A port that can be listened on: the given one, or for 0 a free one.
-
-    Raises:
-        ApETError: If this machine has no such address, or the port is taken or not allowed.
-    """
+    """A port that can be listened on: the given one, or for 0 a free one."""
     try:
         with socket.create_server((host, port)) as probe:
             found: int = probe.getsockname()[1]

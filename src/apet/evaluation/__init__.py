@@ -4,14 +4,14 @@
 JSON and a page. ``apet eval`` is both on the command line.
 
 A new drawn task touches ``apet.scenes`` alone (see ``apet.scenes.sources``), a new method ``apet.methods``. A
-new figure of a timed question touches `timing`, the line that `runner` stores, `Row` in `statistics`, the
-columns in `markdown`, and ``docs/evaluation.md``; the page and the JSON file follow. Answers that are stored
-lack it: another ``_VERSION`` in `runner` asks everything anew.
+new figure of a timed question touches `time_one` in `plain`, `Row` in `statistics`, the columns in
+`markdown`, and ``docs/evaluation.md``; the page and the JSON file follow. Answers that are stored lack it:
+another ``_VERSION`` in `runner` asks everything anew.
 """
 
 from apet.evaluation.configurations import Configuration, plan
 from apet.evaluation.evaluate import Evaluation, Wanted, evaluate
-from apet.evaluation.report import write_report
+from apet.evaluation.page import write_report
 from apet.evaluation.statistics import Row, Summary
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import TASKS, Case, default_tasks, draw_cases, resolve_tasks

@@ -7,28 +7,24 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from apet.evaluation.bands import measure_bands
+import torch
+
 from apet.evaluation.configurations import FULL, Configuration
-from apet.evaluation.encoded import encoding_once, looks_inside
-from apet.evaluation.plain import answer_plainly
-from apet.evaluation.replies import Reply
-from apet.evaluation.shared import Shared, can_share, is_blind
+from apet.evaluation.plain import Reply, answer_plainly
+from apet.evaluation.shared import Shared, can_share, encoding_once, is_blind, looks_inside
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
+from apet.hf.results import ImageResult
 
+BANDS = 24
+"""Equal parts of the token sequence; of a 24 x 24 grid in raster order they are the rows."""
 _PLAIN = 8
 _EAGER = 4  # prompts per call where attention weights are formed: more do not fit the caches
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Cases about a few pictures, to be answered under one configuration.
-
-    Attributes:
-        key: The configuration's key in the store.
-        configuration: The configuration.
-        cases: The cases.
-    """
+    """Cases about a few pictures, to be answered under one configuration of that key in the store."""
 
     key: str
     configuration: Configuration
@@ -73,4 +69,29 @@ def _line(piece: Piece, replies: Sequence[Reply]) -> dict[str, Any]:
         "schedules": {reply.case.key: reply.schedule for reply in replies},
         "bands": measure_bands([image for images in alone.values() for image in images]),
         "pictures": len(alone),
+    }
+
+
+def measure_bands(images: Sequence[ImageResult]) -> dict[str, list[float]] | None:
+    """``kept``, the share of tokens kept to the end, and ``score``, the mean one, of each of `BANDS` bands.
+
+    Averaged over pictures; None without any. A score is divided by its mean over the picture, so that methods
+    can stand in one plot; a method without scores has zeros. Pictures of fewer tokens are left out.
+    """
+    kept, scores = [], []
+    for image in images:
+        if image.tokens < BANDS:
+            continue
+        band = torch.arange(image.tokens) * BANDS // image.tokens
+        count = band.bincount(minlength=BANDS)
+        stays = band[image.indices.cpu()].bincount(minlength=BANDS)
+        kept.append(stays / count)
+        errors = image.errors.float().cpu()
+        total = torch.zeros(BANDS, dtype=torch.float32).index_add_(0, band, errors) / count
+        scores.append(total / errors.mean().clamp_min(1e-12))
+    if not kept:
+        return None
+    return {
+        name: [round(float(x), 4) for x in torch.stack(values).mean(0)]
+        for name, values in (("kept", kept), ("score", scores))
     }

@@ -99,15 +99,7 @@ class Chart:
 
 
 def draw_chart(chart: Chart, series: Sequence[Series]) -> str:
-    """A line chart.
-
-    Args:
-        chart: Title, labels and size.
-        series: Lines; later ones lie on top.
-
-    Returns:
-        An ``<svg>`` element; it refers to nothing outside of itself.
-    """
+    """A line chart as an ``<svg>`` element that refers to nothing outside of it; later lines lie on top."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from apet.core.errors import ApETError
 from apet.core.words import one_of, read_number
-from apet.methods import METHODS, ApET, Method, Stage2
+from apet.methods import METHODS, ApET, Method, Stage2, named
 
 Stages = Literal["off", "paper"]
 
@@ -48,10 +48,10 @@ class Configuration:
     """
 
     method: str
-    keep: int | float | None
-    stage2: Stages
-    seed: int | None
-    built: Method | None
+    keep: int | float | None = None
+    stage2: Stages = "off"
+    seed: int | None = None
+    built: Method | None = None
 
     @property
     def name(self) -> str:
@@ -83,7 +83,7 @@ def plan(
     """
     if seeds < 1:
         raise ApETError("eval --seeds", str(seeds), "an int of at least 1")
-    found = [Configuration(FULL, None, "off", None, None)]
+    found = [Configuration(FULL)]
     refused: dict[tuple[str, Stages, str], list[str]] = {}
     for spec in dict.fromkeys(methods):
         if spec == FULL:
@@ -121,49 +121,25 @@ def has_budget(name: str, fields: Mapping[str, Any]) -> bool:
 def build_method(
     name: str, keep: int | float, stages: Stages, layers: int, fields: dict[str, Any] | None = None
 ) -> Method:
-    """A method at a budget.
+    """A method at a budget; with ``"paper"`` that is the average over the decoder layers.
 
-    Args:
-        name: A name out of ``apet.methods.METHODS``.
-        keep: Tokens, or a share; with ``"paper"`` their average over the decoder layers. Not looked at for
-            a method that has no budget, or a tolerance among its fields.
-        stages: ``"off"`` or ``"paper"``.
-        layers: Decoder layers of the model.
-        fields: Further fields of the method.
-
-    Raises:
-        ApETError: If the method refuses them.
+    The budget is not looked at for a method that has none, or a tolerance among its fields.
     """
-    kind: Any = METHODS[name]
-    fields = dict(fields or {})
+    fields = fields or {}
     if not has_budget(name, fields):
-        bare: Method = kind(**fields)
-        return bare
+        return named(name, None, **fields)
     if stages == "off":
-        return _built(kind, keep, fields)
+        return named(name, keep, **fields)
     if isinstance(keep, int):
         paper = ApET.paper(keep, num_layers=layers, num_tokens=max(keep * 3, 1))
-        return _built(kind, paper.keep, {"stage2": paper.stage2, **fields})
+        return named(name, paper.keep, **{"stage2": paper.stage2, **fields})
     if layers % 2:
         raise ApETError("eval --stage2", f"paper for {layers} decoder layers", "an even number of layers")
-    return _built(kind, keep * 1.5, {"stage2": Stage2(layers // 2, keep / 2), **fields})
-
-
-def _built(kind: Any, keep: Any, fields: dict[str, Any]) -> Method:
-    method: Method = kind(keep, **fields)
-    return method
+    return named(name, keep * 1.5, **{"stage2": Stage2(layers // 2, keep / 2), **fields})
 
 
 def parse_method(spec: str, operation: str = "eval --methods") -> tuple[str, dict[str, Any]]:
-    """``"apet:merge=no:basis_size=5"``: the name and its fields.
-
-    Args:
-        spec: What was written.
-        operation: What to name in errors.
-
-    Raises:
-        ApETError: If there is no such method or field.
-    """
+    """``"apet:merge=no:basis_size=5"``: the name and its fields; errors name the operation."""
     name, *parts = spec.split(":")
     if name == FULL and not parts:
         return name, {}

@@ -11,10 +11,9 @@ from typing import Any
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, Stages, plan
 from apet.evaluation.plain import check_applies
-from apet.evaluation.records import Records
 from apet.evaluation.runner import configuration_key, run
-from apet.evaluation.statistics import Row, Summary, rows_of, summaries_of
-from apet.evaluation.store import Store
+from apet.evaluation.statistics import Row, Summary, Tally
+from apet.evaluation.store import Records, Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case, draw_cases, is_trained
 from apet.hf.choice.budgets import check_counts
@@ -145,14 +144,15 @@ def evaluate(
     with Store(output / "answers.jsonl") as store:
         records = run(subject, configurations, cases, store, progress, workers, times=wanted.times)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
+    tally = Tally(configurations, keys, cases, records, subject.layers)
     measured = zip(configurations, (records.bands(key) for key in keys), strict=True)
     return Evaluation(
         model=subject.name,
         embedded=subject.embedded,
         layers=subject.layers,
         wanted=wanted,
-        rows=rows_of(configurations, keys, cases, records, subject.layers),
-        summaries=summaries_of(configurations, keys, cases, records, subject.layers),
+        rows=tally.rows(),
+        summaries=tally.summaries(),
         bands=[(one, bands) for one, bands in measured if bands is not None],
         complexity=_complexity(configurations, keys, cases, records),
         refused=refused,
@@ -164,11 +164,7 @@ def evaluate(
 def fitting(
     subject: Subject, configurations: Sequence[Configuration]
 ) -> tuple[list[Configuration], list[str]]:
-    """The configurations that fit the model, and one line for each that does not.
-
-    Raises:
-        ApETError: If a count is above the tokens of every picture.
-    """
+    """The configurations that fit the model, and one line for each that does not."""
     fitting, unfit = [], []
     for one in configurations:
         if subject.picture_tokens is not None and one.built is not None:

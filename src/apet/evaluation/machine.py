@@ -30,10 +30,3 @@ def machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         about |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return about
-
-
-def in_words(device: torch.device) -> str:
-    """The machine in half a line."""
-    about = machine(device)
-    place = about.get("gpu") or f"{about['threads']} threads on {about['cores']} cores of {about['cpu']}"
-    return f"{place}, torch {about['torch']}"

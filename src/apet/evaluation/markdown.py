@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from apet.core.words import figure
 from apet.evaluation.configurations import FULL
 from apet.evaluation.evaluate import Evaluation
-from apet.evaluation.methods_table import methods_table
 from apet.evaluation.statistics import ALL, REFERENCE, Row, Summary
 from apet.methods import METHODS, Attended
+from apet.methods import rows as methods_rows
 
 Table = tuple[list[str], list[list[str]]]
 """Head and rows of a table, as text."""
@@ -28,26 +28,22 @@ def _overall(summary: Summary) -> dict[str, str]:
     """The cells of a row by their titles."""
     row = summary.row
     low, high = row.interval
-    retained = "" if row.retention is None else f"{row.retention:.1f}"
+    retained = _shown(row.retention, ".1f")
     if row.method != FULL and summary.retention_interval is not None:
         retained += " ({:.1f} to {:.1f})".format(*summary.retention_interval)
     spread = "" if summary.seeds == 1 else "{:.1f} to {:.1f}".format(*(100 * x for x in summary.spread))
-    ahead = (
-        ""
-        if summary.ahead is None
-        else "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * x for x in summary.ahead))
-    )
+    ahead = [100 * x for x in summary.ahead or ()]
     times = ["" if time is None else figure(time) for time in (row.select_ms, row.first_token_s, row.total_s)]
     if row.timed_tokens is not None and abs(row.timed_tokens - row.kept_tokens) > 0.01 * row.kept_tokens:
         times[1] += f" at {row.timed_tokens:.0f} tokens"
     return {
         "method": row.method,
-        "budget": "" if row.keep is None else f"{row.keep}",
+        "budget": _shown(row.keep),
         "tokens by layer": budget_of(row),
         "mean tokens": f"{row.kept_tokens:.1f}",
         "accuracy %": f"{100 * row.accuracy:.1f} ({100 * low:.1f} to {100 * high:.1f})",
         "retention %": retained,
-        f"points beside {REFERENCE}": ahead,
+        f"points beside {REFERENCE}": "{:+.1f} ({:+.1f} to {:+.1f})".format(*ahead) if ahead else "",
         "changed %": f"{100 * row.changed:.1f}",
         "seeds": spread,
         **dict(zip(("select ms", "first token s", "in all s"), times, strict=True)),
@@ -56,46 +52,83 @@ def _overall(summary: Summary) -> dict[str, str]:
 
 def tables(result: Evaluation) -> tuple[Table, Table]:
     """The two tables of a report: all questions together, and accuracy by task."""
-    overall = [_overall(summary) for summary in result.summaries if summary.row.task == ALL]
     names = list(dict.fromkeys(s.row.task for s in result.summaries if s.row.task != ALL))
     untrained = result.untrained()
-    by_task: dict[tuple[object, ...], dict[str, Row]] = {}
-    for summary in result.summaries:
-        row = summary.row
-        by_task.setdefault((row.method, row.keep, row.stage2), {})[row.task] = row
-    tasks: list[list[str]] = []
-    for rows in by_task.values():
-        whole = rows[ALL]
-        budget = "" if whole.keep is None else f"{whole.keep}"
-        cells = [f"{100 * rows[name].accuracy:.1f}" for name in names]
-        tasks.append([whole.method, budget, whole.stage2, *cells])
+    by_task: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in (summary.row for summary in result.summaries):
+        by_task.setdefault((row.method, _shown(row.keep), row.stage2), {})[row.task] = row
+    tasks = [[*key, *(f"{100 * rows[name].accuracy:.1f}" for name in names)] for key, rows in by_task.items()]
     marked = [f"{name} (not trained)" if name in untrained else name for name in names]
-    whole_table = list(overall[0]), [list(cells.values()) for cells in overall]
-    return whole_table, (["method", "budget", "stage 2", *marked], tasks)
+    overall = _table([_overall(summary) for summary in result.summaries if summary.row.task == ALL])
+    return overall, (["method", "budget", "stage 2", *marked], tasks)
 
 
 def brief(result: Evaluation) -> Table:
     """All questions together, in columns that fit a terminal."""
-    head = [
-        "method",
-        "budget",
-        "stage 2",
-        "mean tokens",
-        "right %",
-        "retention %",
-        "changed %",
-        "first token s",
-    ]
-    rows = []
+    return _table(
+        [
+            {
+                "method": row.method,
+                "budget": _shown(row.keep),
+                "stage 2": row.stage2,
+                "mean tokens": f"{row.kept_tokens:.1f}",
+                "right %": f"{100 * row.accuracy:.1f}",
+                "retention %": _shown(row.retention, ".1f"),
+                "changed %": f"{100 * row.changed:.1f}",
+                "first token s": _shown(row.first_token_s, ".3f"),
+            }
+            for row in (summary.row for summary in result.summaries)
+            if row.task == ALL
+        ]
+    )
+
+
+def _shown(value: float | None, form: str = "") -> str:
+    """A figure in a cell; empty where there is none."""
+    return "" if value is None else format(value, form)
+
+
+def _table(cells: Sequence[dict[str, str]]) -> Table:
+    return list(cells[0]), [list(row.values()) for row in cells]
+
+
+def methods_table(result: Evaluation) -> Table:
+    """Every method beside its original: a line per method and a column per budget, in one stage.
+
+    A cell is the percentage of right answers, the milliseconds of selecting in brackets, and the mean tokens
+    where these are others than the budget. What has no budget, or a bound of its own, is in the last column.
+    """
+    known = {row.name: row for row in methods_rows()}
+    cells: dict[str, dict[str, str]] = {}
     for summary in result.summaries:
         row = summary.row
-        if row.task != ALL:
-            continue
-        cells = [row.method, "" if row.keep is None else f"{row.keep}", row.stage2, f"{row.kept_tokens:.1f}"]
-        cells += [f"{100 * row.accuracy:.1f}", "" if row.retention is None else f"{row.retention:.1f}"]
-        cells += [f"{100 * row.changed:.1f}", "" if row.first_token_s is None else f"{row.first_token_s:.3f}"]
-        rows.append(cells)
-    return head, rows
+        if row.task == ALL and row.stage2 == "off":
+            cells.setdefault(row.method, {})[_shown(row.keep)] = _right(row)
+    columns = [str(keep) for keep in result.wanted.keeps]
+    table = []
+    for method, found in cells.items():
+        told = known.get(method.partition(":")[0])
+        original = told.published if told is not None else "no compression" if method == FULL else ""
+        needs = ", ".join(told.needs) if told is not None else ""
+        prompt = " (the prompt decides)" if told is not None and not told.blind else ""
+        table.append(
+            [
+                method,
+                original or "-",
+                (needs or "-") + prompt,
+                *(found.get(key, "") for key in (*columns, "")),
+            ]
+        )
+    return ["method", "original", "told besides the tokens", *columns, "no count"], table
+
+
+def _right(row: Row) -> str:
+    cell = f"{100 * row.accuracy:.1f}"
+    if row.select_ms:
+        cell += f" ({figure(row.select_ms)} ms)"
+    if not isinstance(row.keep, int) or abs(row.kept_tokens - row.keep) > 0.01 * row.keep:
+        cell += f" at {row.kept_tokens:.0f}"
+    return cell
 
 
 def notes(result: Evaluation) -> list[str]:

@@ -1,7 +1,8 @@
-"""A report as one self-contained HTML page, with the charts."""
+"""A report as one self-contained HTML page, with the charts; and all its files."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from apet.core.errors import ApETError
 from apet.evaluation.charts import COLOURS, MARKERS, Chart, Series, draw_chart
 from apet.evaluation.configurations import FULL, SEEDED, Stages
 from apet.evaluation.evaluate import Evaluation
-from apet.evaluation.markdown import notes, tables
-from apet.evaluation.methods_table import methods_table
+from apet.evaluation.markdown import methods_table, notes, tables, to_markdown
 from apet.evaluation.statistics import ALL, Summary
 from apet.installing import install
 
@@ -172,3 +173,25 @@ def to_html(result: Evaluation) -> str:
         markers=MARKERS,
         full=FULL,
     )
+
+
+def write_report(result: Evaluation, folder: Path) -> list[Path]:
+    """Writes ``results.json``, ``results.md`` and ``results.html``.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        ApETError: If the folder cannot be written to.
+    """
+    contents = {
+        "results.json": json.dumps(result.as_json(), indent=1) + "\n",
+        "results.md": to_markdown(result),
+        "results.html": to_html(result),
+    }
+    try:
+        for name, text in contents.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ApETError("eval --output", f"{folder} ({error.strerror})", "a writable folder") from error
+    return [folder / name for name in contents]

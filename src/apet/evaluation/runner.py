@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
 from apet.evaluation.asking import Piece, answer_pieces
 from apet.evaluation.configurations import Configuration
-from apet.evaluation.machine import in_words
-from apet.evaluation.records import Records
-from apet.evaluation.store import Store
+from apet.evaluation.machine import machine
+from apet.evaluation.plain import time_one
+from apet.evaluation.store import Records, Store
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
-from apet.evaluation.timing import time_one
 from apet.evaluation.workers import answer_in_processes, check_workers
 
 TIMED = 16
@@ -45,23 +43,9 @@ def run(
 ) -> Records:
     """Answers all cases under all configurations, as far as the store does not hold the answers yet.
 
-    Pictures come in groups, and every configuration sees a group before the next begins. At the end some
-    cases are also asked alone, under one configuration after another, and timed.
-
-    Args:
-        subject: The model.
-        configurations: The first is the uncompressed model.
-        cases: Cases about one content stand together.
-        store: Where finished pieces are, and go.
-        progress: Called before every piece of work.
-        workers: Processes that answer at once; timing is done by this one alone.
-        times: Whether questions are timed.
-
-    Returns:
-        The records of these configurations and cases.
-
-    Raises:
-        ApETError: If the number of processes does not fit, or one of them fails.
+    Pictures come in groups, and every configuration, the uncompressed model first, sees a group before the
+    next begins; cases about one content stand together. At the end some cases are also asked alone, by this
+    process, and timed.
     """
     check_workers(workers, subject)
     keys = [configuration_key(subject, configuration) for configuration in configurations]
@@ -74,12 +58,18 @@ def run(
     names = {key: _describe(configuration) for key, configuration in zip(keys, configurations, strict=True)}
     if groups:
         progress(done, total, "answering")
-    for line in _answers(subject, groups, workers):
+    if min(workers, len(groups)) > 1:
+        lines = answer_in_processes(subject, groups, min(workers, len(groups)))
+    else:
+        lines = (line for group in groups for line in answer_pieces(subject, group))
+    for line in lines:
         store.add(line)
         records.read(line)
         done += 1
         progress(done, total, names[line["run"]])
-    where = in_words(subject.model.device)
+    about = machine(subject.model.device)
+    where = about.get("gpu") or f"{about['threads']} threads on {about['cores']} cores of {about['cpu']}"
+    where = f"{where}, torch {about['torch']}"
     for number, case in enumerate(timed):
         missing = [not records.is_timed(key, case) for key in keys]
         if number == 0 and any(missing):
@@ -87,17 +77,8 @@ def run(
         for key, configuration, needed in zip(keys, configurations, missing, strict=True):
             progress(done, total, f"timing {_describe(configuration)}")
             if needed:
-                timing = time_one(subject, case, configuration.built)
-                line = {
-                    "kind": "time",
-                    "run": key,
-                    "case": case.key,
-                    "answer": timing.answer,
-                    "select": round(timing.select, 6),
-                    "first": round(timing.first, 6),
-                    "total": round(timing.total, 6),
-                    "machine": where,
-                }
+                line = {"kind": "time", "run": key, "case": case.key, "machine": where}
+                line |= time_one(subject, case, configuration.built)
                 store.add(line)
                 records.read(line)
             done += 1
@@ -119,13 +100,6 @@ def _missing(
         if pieces:
             groups.append(pieces)
     return groups
-
-
-def _answers(subject: Subject, groups: Sequence[Sequence[Piece]], workers: int) -> Iterable[dict[str, Any]]:
-    workers = min(workers, len(groups))
-    if workers > 1:
-        return answer_in_processes(subject, groups, workers)
-    return (line for group in groups for line in answer_pieces(subject, group))
 
 
 def _describe(configuration: Configuration) -> str:

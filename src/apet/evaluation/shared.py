@@ -1,4 +1,4 @@
-"""Many questions about one picture, faster: one prefill per method and picture.
+"""What is done once for many questions: the encoder's work per picture, a prefill per method and picture.
 
 A question stands behind the picture in LLaVA's prompt, so what the layers hold of the picture does not depend
 on it, and the KV cache of "everything up to the picture's last token" serves every question. That holds under
@@ -9,19 +9,24 @@ report's check of some answers compare.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import functools
+import hashlib
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map, tree_map_only
 
 from apet.core.errors import ApETError
-from apet.evaluation.plain import LONGEST_ANSWER, applied
-from apet.evaluation.replies import Reply
+from apet.evaluation.plain import LONGEST_ANSWER, Reply, applied
 from apet.evaluation.subject import Subject
 from apet.evaluation.tasks import Case
 from apet.hf.arguments import cache_name, cache_out
 from apet.hf.results import ImageResult, schedule_of
-from apet.methods import Method
+from apet.methods import Attended, Method
 
 _ROWS = 64
 
@@ -37,15 +42,7 @@ def can_share(subject: Subject, case: Case) -> bool:
 
 
 class Shared:
-    """Some pictures with their questions, ready to be asked under one method after another.
-
-    Args:
-        subject: The model.
-        cases: Cases that `can_share`.
-
-    Raises:
-        ApETError: If the prompts do not begin alike up to the picture's last token.
-    """
+    """Some pictures with their questions, which `can_share`, to be asked under one method after another."""
 
     def __init__(self, subject: Subject, cases: Sequence[Case]) -> None:
         self.subject = subject
@@ -78,15 +75,10 @@ class Shared:
 
     @torch.no_grad()
     def answer(self, cases: Sequence[Case], method: Method | None) -> list[Reply]:
-        """Answers some of the cases, in order.
-
-        Args:
-            cases: Some of those that this was made of.
-            method: A method that `is_blind`, or None.
-        """
+        """Answers some of the cases, in order, under a method that `is_blind`, or none."""
         model, device = self.subject.model, self.subject.model.device
         found: dict[str, Reply] = {}
-        with applied(self.subject, method) as session:
+        with applied(model, method) as session:
             prefix = torch.tensor([self.prefix], device=device).expand(len(self.place), -1)
             cache = cache_out(
                 model(
@@ -125,3 +117,53 @@ class Shared:
         for group in alike.values():
             for start in range(0, len(group), _ROWS):
                 yield group[start : start + _ROWS]
+
+
+def looks_inside(method: Method | None) -> bool:
+    """Whether a method reads the encoder's own attention, so that the encoder has to run under it."""
+    return isinstance(method, Attended) and method.reads == "vision"
+
+
+@contextmanager
+def encoding_once(module: nn.Module, known: dict[tuple[Any, ...], Any]) -> Iterator[None]:
+    """Within the block an encoder that is given pixels that are known gives out what it gave out before.
+
+    Pictures are told apart by their content, row by row, so another size of a picture is another picture. The
+    encoder's attention implementation belongs to what is remembered.
+
+    Args:
+        module: The vision encoder; its call takes pixels ``(B, C, H, W)`` and flags, and gives tensors, or
+            tuples of tensors, with a row for each picture.
+        known: What is remembered from one block to the next; it grows.
+    """
+    before = module.__dict__.get("forward")
+    original: Callable[..., Any] = module.forward
+
+    @functools.wraps(original)  # others look at what it can be given
+    def forward(pixel_values: Tensor, **kwargs: Any) -> Any:
+        implementation = getattr(getattr(module, "config", None), "_attn_implementation", None)
+        call = (implementation, tuple(sorted((name, repr(value)) for name, value in kwargs.items())))
+        keys = [(_digest(row), *call) for row in pixel_values]
+        new = {key: row for row, key in enumerate(keys) if key not in known}
+        if new:
+            output = original(pixel_values[list(new.values())], **kwargs)
+            for at, key in enumerate(new):
+                known[key] = tree_map_only(Tensor, operator.itemgetter(at), output)
+        return tree_map(_stacked, *(known[key] for key in keys))
+
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
+
+
+def _stacked(*rows: Any) -> Any:
+    return torch.stack(rows) if isinstance(rows[0], Tensor) else rows[0]
+
+
+def _digest(row: Tensor) -> bytes:
+    raw = row.detach().contiguous().cpu().view(torch.uint8).numpy()
+    return hashlib.blake2b(raw.tobytes() + repr(tuple(row.shape)).encode(), digest_size=16).digest()

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.evaluation.configurations import Configuration, Stages
-from apet.evaluation.records import Records
-from apet.evaluation.replies import mean_tokens
+from apet.evaluation.store import Records
 from apet.evaluation.tasks import TASKS, Case
 from apet.hf.results import Schedule
 
@@ -95,6 +94,12 @@ class Summary:
         return {**self.row.as_json(), **rest, "ahead": self.ahead}
 
 
+def mean_tokens(schedule: Schedule, layers: int) -> float:
+    """Visual tokens per layer, averaged over the decoder layers."""
+    ends = [first for first, _ in schedule[1:]] + [layers]
+    return sum(tokens * (end - first) for (first, tokens), end in zip(schedule, ends, strict=True)) / layers
+
+
 def bootstrap(values: Floats, groups: NDArray[Any], base: Floats | None = None) -> tuple[float, float]:
     """A 95% bootstrap interval of a mean, or of the ratio of two, drawing groups with all that is in them.
 
@@ -113,8 +118,11 @@ def bootstrap(values: Floats, groups: NDArray[Any], base: Floats | None = None) 
     return float(low), float(high)
 
 
-class _Table:
-    """Scores and answers of every configuration, ``(configurations, cases)``."""
+class Tally:
+    """What came of every configuration, the uncompressed model first, on every case, counted.
+
+    ``keys`` are the configurations' keys in the records, ``layers`` the model's decoder layers.
+    """
 
     def __init__(
         self,
@@ -122,8 +130,10 @@ class _Table:
         keys: Sequence[str],
         cases: Sequence[Case],
         records: Records,
+        layers: int,
     ) -> None:
         self.configurations, self.keys, self.cases, self.records = configurations, keys, cases, records
+        self.layers = layers
         answers = [records.answers(key, cases) for key in keys]
         self.scores = np.asarray(
             [[case.score(given) for case, given in zip(cases, row, strict=True)] for row in answers]
@@ -132,18 +142,28 @@ class _Table:
         self.groups = np.asarray([case.group for case in cases])
         self.tasks = np.asarray([case.task for case in cases])
 
-    def task_names(self) -> list[str]:
-        """The tasks that were asked, in the order of their registry, behind ``all``."""
-        return [ALL, *(task for task in TASKS if task in self.tasks)]
+        self.named = [ALL, *(task for task in TASKS if task in self.tasks)]
 
-    def where(self, task: str) -> NDArray[np.bool_]:
+    def rows(self) -> list[Row]:
+        """One row per configuration and task, ``all`` first."""
+        numbers = range(len(self.configurations))
+        return [self._row([number], task) for number in numbers for task in self.named]
+
+    def summaries(self) -> list[Summary]:
+        """The same with configurations that differ in their seed alone taken together."""
+        together: dict[tuple[object, ...], list[int]] = {}
+        for number, one in enumerate(self.configurations):
+            together.setdefault((one.method, one.keep, one.stage2), []).append(number)
+        return [self._summary(numbers, task) for numbers in together.values() for task in self.named]
+
+    def _where(self, task: str) -> NDArray[np.bool_]:
         """The cases of a task."""
         return np.full(len(self.cases), True) if task == ALL else self.tasks == task
 
-    def row(self, numbers: list[int], task: str, layers: int) -> Row:
+    def _row(self, numbers: list[int], task: str) -> Row:
         """The row of one configuration, or the mean over configurations that differ in their seed."""
         one = self.configurations[numbers[0]]
-        asked = self.where(task)
+        asked = self._where(task)
         cases = [case for case, wanted in zip(self.cases, asked, strict=True) if wanted]
         scores = self.scores[numbers][:, asked].mean(0)
         whole = float(self.scores[0, asked].mean())
@@ -159,21 +179,21 @@ class _Table:
             accuracy=float(scores.mean()),
             retention=100 * float(scores.mean()) / whole if whole else None,
             changed=float(self.changed[numbers][:, asked].mean()),
-            kept_tokens=float(np.mean([mean_tokens(schedule, layers) for schedule in schedules])),
+            kept_tokens=float(np.mean([mean_tokens(schedule, self.layers) for schedule in schedules])),
             select_ms=_median(times, "select", 1000),
             first_token_s=_median(times, "first", 1),
             total_s=_median(times, "total", 1),
-            timed_tokens=self._timed_tokens(numbers, layers),
+            timed_tokens=self._timed_tokens(numbers),
             interval=bootstrap(scores, self.groups[asked]),
             schedule=_mean_schedule(schedules),
         )
 
-    def _timed_tokens(self, numbers: list[int], layers: int) -> float | None:
+    def _timed_tokens(self, numbers: list[int]) -> float | None:
         found = []
         for number in numbers:
             key = self.keys[number]
             timed = [case for case in self.cases if self.records.is_timed(key, case)]
-            found += [mean_tokens(schedule, layers) for schedule in self.records.schedules(key, timed)]
+            found += [mean_tokens(schedule, self.layers) for schedule in self.records.schedules(key, timed)]
         return float(np.mean(found)) if found else None
 
     def _ahead(self, numbers: list[int], asked: NDArray[np.bool_]) -> tuple[float, float, float] | None:
@@ -189,9 +209,9 @@ class _Table:
         difference = (self.scores[numbers].mean(0) - self.scores[same[0]])[asked]
         return float(difference.mean()), *bootstrap(difference, self.groups[asked])
 
-    def summary(self, numbers: list[int], task: str, layers: int) -> Summary:
+    def _summary(self, numbers: list[int], task: str) -> Summary:
         """The row over seeds, with their spread."""
-        asked = self.where(task)
+        asked = self._where(task)
         each = self.scores[numbers][:, asked]
         ratio = None
         if self.scores[0, asked].any():
@@ -199,7 +219,7 @@ class _Table:
             ratio = (100 * low, 100 * high)
         per_seed = each.mean(1)
         spread = (float(per_seed.min()), float(per_seed.max()))
-        row = self.row(numbers, task, layers)
+        row = self._row(numbers, task)
         return Summary(row, len(numbers), spread, ratio, self._ahead(numbers, asked))
 
 
@@ -214,41 +234,3 @@ def _mean_schedule(schedules: Sequence[Schedule]) -> list[tuple[int, float]]:
         tokens = [[count for first, count in schedule if first <= at][-1] for schedule in schedules]
         means.append((at, round(float(np.mean(tokens)), 2)))
     return means
-
-
-def rows_of(
-    configurations: Sequence[Configuration],
-    keys: Sequence[str],
-    cases: Sequence[Case],
-    records: Records,
-    layers: int,
-) -> list[Row]:
-    """One row per configuration and task, ``all`` first.
-
-    Args:
-        configurations: The first is the uncompressed model.
-        keys: Their keys in the records.
-        cases: What was asked.
-        records: The answers.
-        layers: Decoder layers of the model.
-    """
-    table = _Table(configurations, keys, cases, records)
-    numbers = range(len(configurations))
-    return [table.row([number], task, layers) for number in numbers for task in table.task_names()]
-
-
-def summaries_of(
-    configurations: Sequence[Configuration],
-    keys: Sequence[str],
-    cases: Sequence[Case],
-    records: Records,
-    layers: int,
-) -> list[Summary]:
-    """As `rows_of`, with the configurations that differ in their seed alone taken together."""
-    table = _Table(configurations, keys, cases, records)
-    together: dict[tuple[object, ...], list[int]] = {}
-    for number, one in enumerate(configurations):
-        together.setdefault((one.method, one.keep, one.stage2), []).append(number)
-    return [
-        table.summary(numbers, task, layers) for numbers in together.values() for task in table.task_names()
-    ]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from apet.core.errors import ApETError
+from apet.evaluation.asking import BANDS
+from apet.evaluation.tasks import Case
+from apet.hf.results import Schedule
 
 
 class Store:
@@ -17,12 +23,6 @@ class Store:
 
     A line is written whole and forced to the disk before the next piece begins. A last line without its end,
     left by a killed process, is cut off when the file is opened again; any other damage is an error.
-
-    Args:
-        path: The file; made if it does not exist, with its folder.
-
-    Raises:
-        ApETError: If the file cannot be read, written or understood.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,3 +63,61 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+class Records:
+    """The finished work of a store's lines, to look up."""
+
+    def __init__(self, lines: Iterable[dict[str, Any]]) -> None:
+        self._answers: dict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
+        self._schedules: dict[str, dict[str, Schedule]] = defaultdict(dict)
+        self._times: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        self._bands: dict[str, list[tuple[int, dict[str, list[float]]]]] = defaultdict(list)
+        for line in lines:
+            self.read(line)
+
+    def read(self, line: dict[str, Any]) -> None:
+        """Takes in one line."""
+        key = line["run"]
+        if line["kind"] == "time":
+            self._times[key][line["case"]] = line
+            return
+        for case, answers in line["answers"].items():
+            self._answers[key][case] = tuple(answers)
+        for case, schedule in line["schedules"].items():
+            self._schedules[key][case] = tuple((int(first), int(tokens)) for first, tokens in schedule)
+        if line["bands"] is not None:
+            self._bands[key].append((line["pictures"], line["bands"]))
+
+    def has(self, key: str, case: Case) -> bool:
+        """Whether a case is answered under a configuration."""
+        return case.key in self._answers[key]
+
+    def is_timed(self, key: str, case: Case) -> bool:
+        """Whether it was timed under it."""
+        return case.key in self._times[key]
+
+    def answers(self, key: str, cases: Sequence[Case]) -> list[tuple[str, ...]]:
+        """The answers to cases, in order."""
+        return [self._answers[key][case.key] for case in cases]
+
+    def schedules(self, key: str, cases: Sequence[Case]) -> list[Schedule]:
+        """Visual tokens per layer for each case, in order."""
+        return [self._schedules[key][case.key] for case in cases]
+
+    def times(self, key: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
+        """Timings of those of the cases that were timed: ``select``, ``first``, ``total`` in seconds."""
+        known = self._times[key]
+        return [known[case.key] for case in cases if case.key in known]
+
+    def bands(self, key: str) -> dict[str, list[float]] | None:
+        """Kept share and score by band of the sequence, over all pictures; None if none was measured."""
+        parts = self._bands[key]
+        if not parts:
+            return None
+        weights = [weight for weight, _ in parts]
+        return {
+            name: np.average([part[name] for _, part in parts], axis=0, weights=weights).tolist()
+            for name in ("kept", "score")
+            if len(parts[0][1][name]) == BANDS
+        }

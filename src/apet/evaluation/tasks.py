@@ -12,37 +12,13 @@ from PIL import Image
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 from apet.embedded.reference import NAME
-from apet.scenes import Question
-from apet.scenes.sources import SOURCES, Drawn, Kind
+from apet.scenes.sources import SOURCES, Drawn, Kind, Source
 
 _MOST_PICTURES_PER_CASE = 60
 
 
-@dataclass(frozen=True)
-class Task:
-    """One column of a report.
-
-    Attributes:
-        name: Its name on the command line and in rows.
-        source: The kind of pictures that its questions are about; a name out of ``scenes.sources``.
-        kind: What one question shows: an image, several, or a video.
-        trained: Names of the project's models that were trained on questions like these.
-        available: Whether what its pictures need is installed.
-    """
-
-    name: str
-    source: str
-    kind: Kind
-    trained: tuple[str, ...]
-    available: bool
-
-
-TASKS: dict[str, Task] = {
-    name: Task(name, key, source.kind, source.trained, source.available)
-    for key, source in SOURCES.items()
-    for name in source.tasks
-}
-"""Every task by name."""
+TASKS: dict[str, Source] = {name: source for source in SOURCES.values() for name in source.tasks}
+"""The kind of pictures that each task, by its name on the command line and in rows, asks about."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +71,8 @@ def default_tasks(*, embedded: bool, name: str = "embedded") -> list[str]:
         embedded: Whether it is a model of the project, or a retrained one.
         name: Which one.
     """
-    available = [task for task in TASKS.values() if task.available]
-    return [task.name for task in available if not embedded or is_trained(task.name, name)]
+    available = [task for task, source in TASKS.items() if source.available]
+    return [task for task in available if not embedded or is_trained(task, name)]
 
 
 def is_trained(task: str, name: str) -> bool:
@@ -124,7 +100,7 @@ def resolve_tasks(names: Sequence[str]) -> list[str]:
         elif name in SOURCES:
             found += SOURCES[name].tasks
         elif name == "all":
-            found += [task.name for task in TASKS.values() if task.available]
+            found += [task for task, source in TASKS.items() if source.available]
         else:
             raise ApETError(
                 "eval --tasks", repr(name), one_of(dict.fromkeys([*TASKS, *SOURCES, "all"]), name)
@@ -158,13 +134,11 @@ def draw_cases(tasks: Sequence[str], limit: int, split: str = "test") -> list[Ca
                 task = dialogue[0].skill
                 if task in wanted and count[task] < limit:
                     count[task] += 1
-                    found.append(_case(task, f"{name}/{split}/{index}", drawn, dialogue))
+                    turns = tuple(question.text for question in dialogue)
+                    answers = tuple(question.answer for question in dialogue)
+                    group = f"{name}/{split}/{index}"
+                    shown = repr((group, drawn.content, turns, answers))
+                    key = hashlib.sha256(shown.encode()).hexdigest()[:16]
+                    found.append(Case(task, group, turns, answers, key, drawn))
             index += 1
     return found
-
-
-def _case(task: str, group: str, drawn: Drawn, dialogue: Sequence[Question]) -> Case:
-    turns = tuple(question.text for question in dialogue)
-    answers = tuple(question.answer for question in dialogue)
-    shown = repr((group, drawn.content, turns, answers))
-    return Case(task, group, turns, answers, hashlib.sha256(shown.encode()).hexdigest()[:16], drawn)

@@ -22,11 +22,7 @@ _LOOK_AROUND = 2.0  # seconds between looks whether the other side still lives
 
 
 def check_workers(workers: int, subject: Subject) -> None:
-    """Checks a number of processes.
-
-    Raises:
-        ApETError: If it is none, or several for a model that is on a GPU, or that nobody can load again.
-    """
+    """Checks a number of processes."""
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ApETError("eval --workers", repr(workers), "an int of at least 1")
     if workers > 1 and subject.model.device.type != "cpu":
@@ -40,15 +36,9 @@ def check_workers(workers: int, subject: Subject) -> None:
 def answer_in_processes(
     subject: Subject, groups: Sequence[Sequence[Piece]], workers: int
 ) -> Iterator[dict[str, Any]]:
-    """Answers groups of pieces in several processes; gives lines for the store as they come.
+    """Answers groups of pieces as `answer_pieces` does, in so many processes that share the threads.
 
-    Args:
-        subject: The model, on the CPU, with ``reload``.
-        groups: Pieces about the same pictures each, as for `answer_pieces`.
-        workers: Processes, each with its share of the threads.
-
-    Raises:
-        ApETError: If a process fails or dies; what the others gave so far was given out.
+    Lines for the store are given as they come, until a process fails or dies.
     """
     context = multiprocessing.get_context("spawn")
     todo, done = context.Queue(), context.Queue()

@@ -1,15 +1,16 @@
-"""What callers pass to ``plot``, brought to one form."""
+"""What callers pass to ``plot``, brought to one form; and the picture as a model saw it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from apet.core import Selection
 from apet.core.errors import ApETError
@@ -51,19 +52,12 @@ class Decision:
 
 
 def read_pictures(picture: Picture) -> list[Image.Image]:
-    """The picture, or the frames of a video, as RGB.
-
-    Raises:
-        ApETError: If it is neither.
-    """
-    single = isinstance(picture, Image.Image) or (isinstance(picture, np.ndarray) and picture.ndim == 3)
-    return [_rgb(one) for one in ([picture] if single else _listed(picture))]
-
-
-def _listed(pictures: object) -> list[object]:
-    if not isinstance(pictures, list | tuple | np.ndarray) or len(pictures) == 0:
-        raise ApETError("plot", f"a picture of type {type(pictures).__name__}", _SHAPE)
-    return list(pictures)
+    """The picture, or the frames of a video, as RGB."""
+    if isinstance(picture, Image.Image) or (isinstance(picture, np.ndarray) and picture.ndim == 3):
+        return [_rgb(picture)]
+    if not isinstance(picture, list | tuple | np.ndarray) or len(picture) == 0:
+        raise ApETError("plot", f"a picture of type {type(picture).__name__}", _SHAPE)
+    return [_rgb(one) for one in picture]
 
 
 def _rgb(picture: object) -> Image.Image:
@@ -79,17 +73,9 @@ def _rgb(picture: object) -> Image.Image:
 def read_decision(
     decision: Decisions, *, image: int, video: bool, square: bool, grid: tuple[int, ...] | None
 ) -> Decision:
-    """Reads a decision of any form.
+    """Reads a decision of any form: the image's number where there are several, and what its picture is like.
 
-    Args:
-        decision: What the caller passed.
-        image: Number of the image or video among those of the call, where there are several.
-        video: Whether the picture is a sequence of frames.
-        square: Whether the picture is square.
-        grid: ``(rows, columns)`` or ``(frames, rows, columns)`` of a plain selection.
-
-    Raises:
-        ApETError: If it cannot be drawn over the picture.
+    ``grid`` is ``(rows, columns)`` or ``(frames, rows, columns)`` of a plain selection.
     """
     if isinstance(decision, Selection):
         return _of_selection(decision, _grids_of(decision, grid, square=square))
@@ -180,3 +166,22 @@ def _shown_grids(results: Sequence[ImageResult]) -> tuple[Grid, ...]:
     """The grids that hold a token of the results: one tile or frame alone may have been passed."""
     rows = np.concatenate([result.rows.numpy() for result in results if result.rows is not None]).tolist()
     return tuple(grid for grid in results[0].grids if any(grid.place(row) is not None for row in rows))
+
+
+def seen_picture(pixels: Tensor, image_processor: Any) -> Image.Image:
+    """The picture as the model saw it, from normalised pixels ``(3, height, width)``, resized and cropped."""
+    values = pixels.detach().float().cpu().permute(1, 2, 0).numpy()
+    values = values * np.asarray(image_processor.image_std) + np.asarray(image_processor.image_mean)
+    return Image.fromarray(np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8))
+
+
+def processed_picture(picture: Image.Image, processor: Any) -> Image.Image:
+    """Runs a processor, or an image processor, on a picture, and turns the pixels back into one."""
+    image_processor = getattr(processor, "image_processor", processor)
+    pixels = image_processor(images=picture, return_tensors="pt")["pixel_values"]
+    if pixels.ndim != 4 or pixels.shape[0] != 1:
+        shape = f"a processor that makes pixels of shape {tuple(pixels.shape)}"
+        raise ApETError(
+            "plot", shape, "one that makes (1, 3, height, width), or the picture as the model saw it"
+        )
+    return seen_picture(pixels[0], image_processor)

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from apet.pictures.colours import BASIS, FAINT, INK, PAPER, heat_colours, region_colours
 from apet.pictures.decisions import Decision
 from apet.pictures.geometry import TokenGrid
-from apet.pictures.words import font
+from apet.pictures.style import BASIS, FAINT, INK, PAPER, font, heat_colours, region_colours
 
 _LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
 

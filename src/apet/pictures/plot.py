@@ -9,10 +9,16 @@ from typing import Any
 from PIL import Image
 
 from apet.core.errors import ApETError
-from apet.pictures.decisions import Decision, Decisions, Picture, read_decision, read_pictures
+from apet.pictures.decisions import (
+    Decision,
+    Decisions,
+    Picture,
+    processed_picture,
+    read_decision,
+    read_pictures,
+)
 from apet.pictures.geometry import TokenGrid
 from apet.pictures.panels import PANELS
-from apet.pictures.seen import processed_picture
 from apet.pictures.sheet import Column, draw_sheet
 
 

@@ -6,9 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from apet.core.words import figure
-from apet.pictures.colours import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER
 from apet.pictures.decisions import Decision
-from apet.pictures.words import font, text_width
+from apet.pictures.style import BASIS, CUT, DROPPED, FAINT, INK, KEPT, PAPER, font, text_width
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 30, 54
 
@@ -28,12 +27,7 @@ def cut_of(decision: Decision) -> int | None:
 
 
 def draw_ranks(decision: Decision, size: tuple[int, int] = (480, 260)) -> Image.Image:
-    """Draws the errors from the largest to the smallest: kept ones bright, dropped ones grey.
-
-    Args:
-        decision: What was decided.
-        size: Width and height in pixels.
-    """
+    """Draws the errors from the largest to the smallest: kept ones bright, dropped ones grey."""
     image = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(image)
     left, right, top, bottom = _LEFT, size[0] - _RIGHT, _TOP, size[1] - _BOTTOM

@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
-from apet.pictures.colours import FAINT, INK, PAPER
 from apet.pictures.decisions import Decision
 from apet.pictures.geometry import TokenGrid
 from apet.pictures.panels import PANELS
-from apet.pictures.words import LEGEND_HEIGHT, draw_legend, font, text_width
+from apet.pictures.style import FAINT, INK, LEGEND_HEIGHT, PAPER, draw_legend, font, text_width
 
 _EDGE, _GAP = 16, 18
 _TITLE, _CAPTION = 26, 22
@@ -24,13 +23,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Column:
-    """One compression on a sheet.
-
-    Attributes:
-        decision: What it decided.
-        grid: Where its tokens lie on a panel.
-        label: Its title; may be empty.
-    """
+    """One compression on a sheet: a decision, where its tokens lie on a panel, and its title, if any."""
 
     decision: Decision
     grid: TokenGrid
@@ -85,7 +78,7 @@ def _draw(
     feet = [LEGEND_HEIGHT if any(name == "error" for name, _ in row) else 0 for row in cells]
     height = 2 * _EDGE + _TITLE + sum(_CAPTION + h + foot for h, foot in zip(heights, feet, strict=True))
     height += _GAP * (len(cells) - 1)
-    titles = [_title(column) for column in columns]
+    titles = [": ".join(filter(None, (column.label, column.decision.words))) for column in columns]
     width = 2 * _EDGE + sum(widths) + _GAP * (across - 1)
     width = max(width, 2 * _EDGE + text_width(titles[0], 17)) if len(titles) == 1 else width
     sheet = Image.new("RGB", (width, height), PAPER)
@@ -105,7 +98,3 @@ def _draw(
                 draw_legend(sheet, left, below, wide, top, basis=len(column.decision.basis) > 0)
         y += _CAPTION + high + foot + _GAP
     return sheet
-
-
-def _title(column: Column) -> str:
-    return f"{column.label}: {column.decision.words}" if column.label else column.decision.words

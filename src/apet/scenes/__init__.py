@@ -1,11 +1,10 @@
 """Drawn scenes with questions: the data that the embedded model is trained on and tested with.
 
 Everything follows from a seed; nothing is downloaded. ``sample_scene`` decides what a picture shows, ``draw``
-makes its pixels, ``ask`` its questions, ``patch_labels`` says what every patch shows.
+makes its pixels, ``ask`` its questions.
 """
 
 from apet.scenes.drawing import draw
-from apet.scenes.labels import PatchLabels, patch_labels
 from apet.scenes.questions import SKILLS, Question, ask
 from apet.scenes.scene import GRID, PATCH, SIZE, Region, Scene, Shape, Text, sample_scene, seeded
 
@@ -14,7 +13,6 @@ __all__ = [
     "PATCH",
     "SIZE",
     "SKILLS",
-    "PatchLabels",
     "Question",
     "Region",
     "Scene",
@@ -22,7 +20,6 @@ __all__ = [
     "Text",
     "ask",
     "draw",
-    "patch_labels",
     "sample_scene",
     "seeded",
 ]

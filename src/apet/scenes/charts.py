@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.scenes.drawing import Pixels, background, blend, finish, jittered, print_text
-from apet.scenes.glyphs import char_pitch, line_height
+from apet.scenes.masks import char_pitch, line_height, shape_mask
 from apet.scenes.questions import Question
 from apet.scenes.scene import SIZE, Region
-from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import LETTERS
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.scenes.drawing import blend, draw_shape, draw_text, finish
+from apet.scenes.masks import shape_mask
 from apet.scenes.objects import OBJECTS, Thing, draw_thing, drawings
 from apet.scenes.photographs import Backdrop, draw_backdrop, sample_backdrop
 from apet.scenes.scene import Layout, Region, Scene, sample_shape, sample_text
-from apet.scenes.shapes import shape_mask
 
 _DARK = ("black", "blue", "purple", "red", "green")
 _RIM = 2.5
@@ -72,9 +72,6 @@ def draw_collage(collage: Collage) -> NDArray[np.uint8]:
     """Draws a collage, ``(336, 336, 3)``; the same one always gives the same pixels.
 
     Shapes have a rim, light around dark ones, since a photograph may have any colour behind them.
-
-    Raises:
-        ApETError: If scikit-image, whose photographs are used, is not installed.
     """
     rng = np.random.default_rng(collage.seed)
     assert collage.backdrop is not None

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from apet.scenes.glyphs import char_pitch, glyph_mask, line_height
+from apet.scenes.masks import char_pitch, glyph_mask, line_height, shape_mask
 from apet.scenes.scene import Region, Scene, Shape, Text
-from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS
 
 Pixels = NDArray[np.float32]
@@ -95,14 +94,7 @@ def finish(canvas: Pixels) -> NDArray[np.uint8]:
 
 
 def draw(scene: Scene) -> NDArray[np.uint8]:
-    """Draws a scene.
-
-    Args:
-        scene: What to draw; the same scene always gives the same pixels.
-
-    Returns:
-        RGB pixels, ``(14 * rows, 14 * columns, 3)`` of the scene's region: 336 x 336 for a whole picture.
-    """
+    """Draws a region as RGB pixels, ``(14 * rows, 14 * columns, 3)``: 336 x 336 for a whole picture."""
     rng = np.random.default_rng(scene.seed)
     canvas = background(rng, scene.light, scene.region)
     for text in scene.texts:

@@ -6,18 +6,17 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from apet.core.errors import ApETError
-from apet.installing import install
+from apet.scenes.photographs import data_of
 from apet.scenes.questions import Question
-from apet.scenes.vocabulary import EASY_COLOURS, EASY_SHAPES
 
+EASY_COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
+EASY_SHAPES = ("circle", "rectangle", "triangle")
 EASY_TASKS = ("easy_exist", "easy_colour", "easy_shape")
 """Its questions by what is answered: yes or no, one of 8 colours, one of 3 shapes."""
 _HELD_BACK = 500
@@ -67,7 +66,4 @@ def _questions(folder: str) -> dict[int, list[tuple[str, str]]]:
 
 
 def _data() -> Path:
-    package = find_spec("easy_vqa")  # only its files are used, so it is not imported
-    if package is None or package.origin is None:
-        raise ApETError("the easy_vqa tasks", "no easy-vqa", install("reference"))
-    return Path(package.origin).parent / "data"
+    return data_of("easy_vqa", "easy-vqa", "the easy_vqa tasks")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apet.scenes.drawing import background, blend, finish, print_text
-from apet.scenes.glyphs import char_pitch, line_height
+from apet.scenes.masks import char_pitch, line_height
 from apet.scenes.questions import Question
 from apet.scenes.scene import SIZE, Region
 from apet.scenes.vocabulary import WORDS

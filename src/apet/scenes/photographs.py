@@ -63,11 +63,7 @@ def sample_backdrop(rng: np.random.Generator, split: str) -> Backdrop:
 
 
 def draw_backdrop(backdrop: Backdrop) -> Pixels:
-    """The part as a whole picture, ``(336, 336, 3)`` in 0..255.
-
-    Raises:
-        ApETError: If scikit-image, whose photographs these are, is not installed.
-    """
+    """The part as a whole picture, ``(336, 336, 3)`` in 0..255."""
     whole = _photograph(backdrop.photograph)
     side = round(min(whole.size) * backdrop.side)
     left = round((whole.width - side) * backdrop.left)
@@ -80,8 +76,13 @@ def draw_backdrop(backdrop: Backdrop) -> Pixels:
 
 @lru_cache(maxsize=len(TRAINED) + len(HELD_OUT))
 def _photograph(name: str) -> Image.Image:
-    package = find_spec("skimage")  # only its files are used, so it is not imported
-    if package is None or package.origin is None:
-        raise ApETError("pictures with photographs", "no scikit-image", install("reference"))
-    with Image.open(Path(package.origin).parent / "data" / name) as picture:
+    with Image.open(data_of("skimage", "scikit-image", "pictures with photographs") / name) as picture:
         return picture.convert("RGB")
+
+
+def data_of(package: str, name: str, what: str) -> Path:
+    """The data of a package, which is not imported: only its files are used."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise ApETError(what, f"no {name}", install("reference"))
+    return Path(found.origin).parent / "data"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from apet.scenes.scene import SIZE, Scene, Shape, region_name
+from apet.scenes.scene import SIZE, Scene, region_name
 from apet.scenes.vocabulary import COLOURS, SHAPES
 
 
 class Named(Protocol):
-    """What has a place of its own."""
+    """What has a name and a place of its own."""
+
+    @property
+    def name(self) -> str:
+        """What questions call it."""
 
     @property
     def x(self) -> float:
@@ -64,60 +68,56 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 """Unit steps across and down."""
 
-_Made = tuple[str, str, str, str, tuple[Shape, ...]] | None
-"""Kind, ``{a}``, ``{b}``, answer, and the shapes that ``{a}`` and ``{b}`` name."""
-_Maker = Callable[[np.random.Generator, Scene], _Made]
+Made = tuple[str, str, str, str, tuple[Named, ...]] | None
+"""Kind, ``{a}``, ``{b}``, answer, and the things that ``{a}`` and ``{b}`` name."""
+_T = TypeVar("_T")
 
 
-def _pick(rng: np.random.Generator, items: list[str]) -> str:
+def pick(rng: np.random.Generator, items: Sequence[_T]) -> _T:
+    """One of several."""
     return items[int(rng.integers(len(items)))]
 
 
-def _name(shape: Shape) -> str:
-    return f"{shape.colour} {shape.shape}"
+def alone(things: Sequence[_T], key: Callable[[_T], str]) -> list[_T]:
+    """Those that no other is like."""
+    counts = Counter(map(key, things))
+    return [thing for thing in things if counts[key(thing)] == 1]
 
 
-def _unique(scene: Scene, key: Callable[[Shape], str]) -> list[Shape]:
-    counts = Counter(key(s) for s in scene.shapes)
-    return [s for s in scene.shapes if counts[key(s)] == 1]
-
-
-def _choose(rng: np.random.Generator, shapes: list[Shape]) -> Shape | None:
-    return shapes[int(rng.integers(len(shapes)))] if shapes else None
-
-
-def _exist(rng: np.random.Generator, scene: Scene) -> _Made:
-    present = [_name(s) for s in scene.shapes]
+def _exist(rng: np.random.Generator, scene: Scene) -> Made:
+    present = [s.name for s in scene.shapes]
     if rng.random() < 0.5:
-        return "exist", _pick(rng, present), "", "yes", ()
+        return "exist", pick(rng, present), "", "yes", ()
     # Hard negatives: mostly a colour and a shape that are both there, but on different objects.
     hard = rng.random() < 0.7
     colours = [s.colour for s in scene.shapes] if hard else list(COLOURS)
     shapes = [s.shape for s in scene.shapes] if hard else list(SHAPES)
-    name = f"{_pick(rng, colours)} {_pick(rng, shapes)}"
+    name = f"{pick(rng, colours)} {pick(rng, shapes)}"
     return None if name in present else ("exist", name, "", "no", ())
 
 
-def _colour(rng: np.random.Generator, scene: Scene) -> _Made:
-    shape = _choose(rng, _unique(scene, lambda s: s.shape))
-    return None if shape is None else ("colour", shape.shape, "", shape.colour, (shape,))
+def _colour(rng: np.random.Generator, scene: Scene) -> Made:
+    shapes = alone(scene.shapes, lambda s: s.shape)
+    one = pick(rng, shapes) if shapes else None
+    return None if one is None else ("colour", one.shape, "", one.colour, (one,))
 
 
-def _shape(rng: np.random.Generator, scene: Scene) -> _Made:
-    shape = _choose(rng, _unique(scene, lambda s: s.colour))
-    return None if shape is None else ("shape", shape.colour, "", shape.shape, (shape,))
+def _shape(rng: np.random.Generator, scene: Scene) -> Made:
+    shapes = alone(scene.shapes, lambda s: s.colour)
+    one = pick(rng, shapes) if shapes else None
+    return None if one is None else ("shape", one.colour, "", one.shape, (one,))
 
 
-def _count(rng: np.random.Generator, scene: Scene) -> _Made:
+def _count(rng: np.random.Generator, scene: Scene) -> Made:
     kind = rng.integers(5)
     if kind == 0:
         return "count", "shapes", "", str(len(scene.shapes)), ()
     there = rng.random() < 0.85
     if kind <= 2:
-        name = _pick(rng, [s.shape for s in scene.shapes] if there else list(SHAPES))
+        name = pick(rng, [s.shape for s in scene.shapes] if there else list(SHAPES))
         plural = name + ("es" if name == "cross" else "s")
         return "count", plural, "", str(sum(s.shape == name for s in scene.shapes)), ()
-    name = _pick(rng, [s.colour for s in scene.shapes] if there else list(COLOURS))
+    name = pick(rng, [s.colour for s in scene.shapes] if there else list(COLOURS))
     return "count", f"{name} shapes", "", str(sum(s.colour == name for s in scene.shapes)), ()
 
 
@@ -126,40 +126,50 @@ def has_clear_place(shape: Named) -> bool:
     return all(abs(c - SIZE * third / 3) >= 8 for c in (shape.x, shape.y) for third in (1, 2))
 
 
-def _where(rng: np.random.Generator, scene: Scene) -> _Made:
-    shape = _choose(rng, _unique(scene, _name))
-    if shape is None or not has_clear_place(shape):
-        return None
-    return "where", _name(shape), "", region_name(shape.x, shape.y), (shape,)
+def _where(rng: np.random.Generator, scene: Scene) -> Made:
+    shapes = alone(scene.shapes, lambda s: s.name)
+    return where(pick(rng, shapes)) if shapes else None
 
 
-def _relation(rng: np.random.Generator, scene: Scene) -> _Made:
-    unique = _unique(scene, _name)
-    if len(unique) < 2:
+def where(thing: Named) -> Made:
+    """In which part of the picture it is, if that is clear."""
+    if not has_clear_place(thing):
         return None
-    i, j = rng.choice(len(unique), 2, replace=False)
-    a, b = unique[i], unique[j]
+    return "where", thing.name, "", region_name(thing.x, thing.y), (thing,)
+
+
+def _relation(rng: np.random.Generator, scene: Scene) -> Made:
+    shapes = alone(scene.shapes, lambda s: s.name)
+    if len(shapes) < 2:
+        return None
+    i, j = rng.choice(len(shapes), 2, replace=False)
+    return relation(rng, shapes[i], shapes[j])
+
+
+def relation(rng: np.random.Generator, a: Named, b: Named) -> Made:
+    """How one thing lies to another, if they are far enough apart."""
     kind = ("left", "right", "above", "below", "leftmost", "leftmost")[int(rng.integers(6))]
     gap = b.y - a.y if kind in ("above", "below") else b.x - a.x
     if abs(gap) < 16:
         return None
     if kind == "leftmost":
-        return kind, _name(a), _name(b), _name(a if gap > 0 else b), (a, b)
-    return kind, _name(a), _name(b), "yes" if (gap > 0) == (kind in ("left", "above")) else "no", (a, b)
+        answer = (a if gap > 0 else b).name
+    else:
+        answer = "yes" if (gap > 0) == (kind in ("left", "above")) else "no"
+    return kind, a.name, b.name, answer, (a, b)
 
 
-def _read(rng: np.random.Generator, scene: Scene) -> _Made:
-    options: list[tuple[str, str, str, str, tuple[Shape, ...]]]
-    options = [("text", "", "", t.text, ()) for t in scene.texts] if len(scene.texts) == 1 else []
+def _read(rng: np.random.Generator, scene: Scene) -> Made:
+    options: list[Made] = [("text", "", "", t.text, ()) for t in scene.texts] if len(scene.texts) == 1 else []
     inks = Counter(t.colour for t in scene.texts)
     options += [("ink", t.colour, "", t.text, ()) for t in scene.texts if inks[t.colour] == 1]
     for kind, is_number in (("number", True), ("word", False)):
         found = [t.text for t in scene.texts if t.is_number is is_number]
         options += [(kind, "", "", found[0], ())] if len(found) == 1 else []
-    return options[int(rng.integers(len(options)))] if options else None
+    return pick(rng, options) if options else None
 
 
-SKILLS: dict[str, _Maker] = {
+SKILLS: dict[str, Callable[[np.random.Generator, Scene], Made]] = {
     "exist": _exist,
     "colour": _colour,
     "shape": _shape,
@@ -174,40 +184,36 @@ SKILLS: dict[str, _Maker] = {
 def ask(
     rng: np.random.Generator, scene: Scene, number: int, skills: dict[str, float] | None = None
 ) -> list[Question]:
-    """Asks about a scene.
+    """Asks so many different questions about a scene at most, in random order; without shapes about text.
 
-    Args:
-        rng: Source of randomness.
-        scene: What the picture shows; a scene without shapes is asked about its text only.
-        number: How many questions at most. Fewer come back where the scene gives no more.
-        skills: Weight of each skill; all alike if None.
-
-    Returns:
-        Different questions, in random order.
+    ``skills`` is the weight of each skill; all alike if None.
     """
 
     def one(skill: str) -> Question | None:
         made = SKILLS[skill](rng, scene) if scene.shapes or skill == "read" else None
-        if made is None:
-            return None
-        kind, a, b, answer, shapes = made
-        text = _pick(rng, list(TEMPLATES[kind])).format(a=a, b=b)
-        named = tuple(zip((a, b), shapes, strict=False))
-        return Question(skill, text, answer, named, DIRECTIONS.get(kind, (0, 0)))
+        return in_words(rng, skill, made, TEMPLATES)
 
     return different(rng, number, dict(skills) if skills else dict.fromkeys(SKILLS, 1.0), one)
+
+
+def in_words(
+    rng: np.random.Generator, skill: str, made: Made, templates: Mapping[str, Sequence[str]]
+) -> Question | None:
+    """A question in one of the wordings of its kind; None for none."""
+    if made is None:
+        return None
+    kind, a, b, answer, things = made
+    text = pick(rng, templates[kind]).format(a=a, b=b)
+    named = tuple(zip((a, b), things, strict=False))
+    return Question(skill, text, answer, named, DIRECTIONS.get(kind, (0, 0)))
 
 
 def different(
     rng: np.random.Generator, number: int, skills: dict[str, float], one: Callable[[str], Question | None]
 ) -> list[Question]:
-    """Draws different questions, in random order.
+    """Draws so many different questions at most, in random order, by the weights of the skills.
 
-    Args:
-        rng: Source of randomness.
-        number: How many at most.
-        skills: Weight of each skill.
-        one: Makes a question of a skill; None where the picture gives none.
+    ``one`` makes a question of a skill; None where the picture gives none.
     """
     weights = np.asarray(list(skills.values()))
     found: dict[str, Question] = {}

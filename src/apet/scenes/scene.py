@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from apet.scenes.glyphs import char_pitch, line_height
+from apet.scenes.masks import char_pitch, line_height
 from apet.scenes.vocabulary import COLOURS, LETTERS, REGIONS, SHAPES, WORDS
 
 PATCH = 14
@@ -32,6 +32,11 @@ class Shape:
     y: float
     radius: float
     angle: float
+
+    @property
+    def name(self) -> str:
+        """What questions call it: ``"red star"``."""
+        return f"{self.colour} {self.shape}"
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -188,14 +193,10 @@ def sample_shape(rng: np.random.Generator, layout: Layout) -> Shape | None:
 
 
 def sample_scene(rng: np.random.Generator, region: Region | None = None) -> Scene:
-    """Draws the content of a scene.
+    """Draws the content of a scene for a region, a whole picture if None.
 
     A whole picture holds up to 12 shapes and 3 printed texts; a window holds fewer, at about twice the
     density.
-
-    Args:
-        rng: Source of all randomness; see :func:`seeded`.
-        region: The part of the picture to fill; the whole picture if None.
     """
     region = region or Region()
     share = region.rows * region.columns / GRID**2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apet.scenes.questions import Question, ask, has_clear_place
-from apet.scenes.scene import Scene, Shape, region_name, sample_scene
+from apet.scenes.scene import Scene, region_name, sample_scene
 
 _NUMBERS = ("first", "second", "third")
 
@@ -24,14 +24,10 @@ def sample_album(rng: np.random.Generator) -> Album:
     return Album(tuple(sample_scene(rng) for _ in range(int(rng.integers(2, 4)))))
 
 
-def _name(shape: Shape) -> str:
-    return f"{shape.colour} {shape.shape}"
-
-
 def ask_album(rng: np.random.Generator, album: Album) -> list[Question]:
     """Asks which picture shows a thing, and about a thing in one of the pictures."""
     found = []
-    names = [{_name(shape) for shape in scene.shapes} for scene in album.scenes]
+    names = [{shape.name for shape in scene.shapes} for scene in album.scenes]
     only = [
         (name, place)
         for place, here in enumerate(names)

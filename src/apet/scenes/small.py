@@ -37,13 +37,7 @@ def sample_small(rng: np.random.Generator) -> Scene:
 
 
 def ask_small(rng: np.random.Generator, scene: Scene, number: int) -> list[Question]:
-    """Asks about single small objects (skill ``small_objects``) and small print (``small_text``).
-
-    Args:
-        rng: Source of randomness.
-        scene: A scene of small things.
-        number: How many questions of each skill at most.
-    """
+    """So many questions each at most: on single small objects (`small_objects`) and print (`small_text`)."""
     objects = ask(rng, scene, number, dict.fromkeys(_OBJECTS, 1.0))
     prints = ask(rng, scene, number, {"read": 1.0})
     return [replace(question, skill="small_objects") for question in objects] + [

@@ -72,11 +72,7 @@ class Source:
         return not self.package or find_spec(self.package) is not None
 
     def drawn(self, split: str, index: int) -> Drawn:
-        """Number ``index`` of a split, ``"train"``, ``"validation"`` or ``"test"``.
-
-        Raises:
-            ApETError: If what it needs is not installed, or has no such picture.
-        """
+        """Number ``index`` of a split, ``"train"``, ``"validation"`` or ``"test"``."""
         return self.make(seeded(split, index, self.stream), split, index)
 
 

@@ -79,11 +79,10 @@ def _sample_gone(rng: np.random.Generator) -> tuple[int, ...]:
 def ask_clip(clip: Clip) -> list[Question]:
     """Asks what moved, which way, and how many times something vanished."""
     moved, blinked = clip.scene.shapes[0], clip.scene.shapes[-1]
-    name = f"{moved.colour} {moved.shape}"
     asked = [
-        ("what moved?", name),
-        (f"which way did the {name} move?", clip.way),
-        (f"how many times did the {blinked.colour} {blinked.shape} vanish?", str(clip.times)),
+        ("what moved?", moved.name),
+        (f"which way did the {moved.name} move?", clip.way),
+        (f"how many times did the {blinked.name} vanish?", str(clip.times)),
     ]
     return [Question("video", text, answer) for text, answer in asked]
 

@@ -41,8 +41,3 @@ WORDS: tuple[str, ...] = tuple(
     """.split()  # noqa: SIM905 - a list literal would be 170 lines
 )
 """Words that are printed in scenes; a quarter of all printed words are random letters instead."""
-
-EASY_COLOURS: tuple[str, ...] = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
-EASY_SHAPES: tuple[str, ...] = ("circle", "rectangle", "triangle")
-EASY_WORDS = "what which is are there not no a the of in does image contain present shape color"
-"""What the pictures of the package easy-vqa show, and the other words of its questions."""

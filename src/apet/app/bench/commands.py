@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
-from apet.app.arguments import Second, Trust
-from apet.app.command import Command, help_without_command, typed
+from apet.app.command import Command, Second, Trust, help_without_command, typed
 
 bench = typer.Typer(help="Time what is there; a speed is printed only if the same configuration is right.")
 bench.callback(invoke_without_command=True)(help_without_command)
@@ -35,9 +35,9 @@ def ops(
     """Time apet.compress beside 25 plain lines of torch, and beside a merge that compares by broadcasting."""
     import torch
 
-    from apet.app.bench.ops import bench_ops, describe, parse_sizes, pick_device, pick_dtype
+    from apet.app.bench.ops import bench_ops, parse_sizes, pick_device, pick_dtype
     from apet.app.bench.plots import draw_ops
-    from apet.app.bench.show import check_output, machine_in_words, refused, save_report
+    from apet.app.bench.print import check_output, print_ops
     from apet.app.console import hint_if_busy
 
     parsed = parse_sizes(sizes)
@@ -48,13 +48,21 @@ def ops(
         torch.set_num_threads(threads)
     hint_if_busy()
     report = bench_ops(parsed, repeats, pick_device(device), kind)
-    print(machine_in_words(report["machine"]))
-    for row in report["rows"]:
-        print(describe(row))
+    print_ops(report)
+    _finish(report, output, plot, draw_ops)
+
+
+_Draw = Callable[[dict[str, Any], Path], None]
+
+
+def _finish(report: dict[str, Any], output: Path | None, plot: Path | None, draw: _Draw) -> NoReturn:
+    """Saves and draws; the exit code is 1 if a row has no times though it should."""
+    from apet.app.bench.print import refused, save_report
+
     if output is not None:
         save_report(report, output)
     if plot is not None:
-        draw_ops(report, plot)
+        draw(report, plot)
     raise typer.Exit(int(refused(report)))
 
 
@@ -80,15 +88,17 @@ def generate(
     from PIL import Image
     from rich.console import Console
 
-    from apet.app.answering import prompt_of, visual_tokens
+    from apet.app.answering import prompt_of
     from apet.app.bench.generate import bench_generate
     from apet.app.bench.plots import draw_first_tokens
-    from apet.app.bench.predicted import add_predictions, print_predictions
-    from apet.app.bench.show import check_output, print_generate, refused, save_report
+    from apet.app.bench.predicted import add_predictions
+    from apet.app.bench.print import check_output, print_generate, print_predictions
+    from apet.app.bench.variants import variants
     from apet.app.console import Lines, hint_if_busy, load_with_spinner
     from apet.app.options import made, parse_stage2
-    from apet.app.plan.here import measured
+    from apet.app.plan.devices import measured
     from apet.core.errors import ApETError
+    from apet.evaluation.plain import visual_tokens
     from apet.hf.choice.budgets import check_counts
     from apet.methods import ApET, Stage2
 
@@ -97,10 +107,8 @@ def generate(
     second = parse_stage2(stage2)
     network, processor = load_with_spinner(model, Console(stderr=True), trust_remote_code=trust_remote_code)
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
-    pictures, question = (
-        [[Image.fromarray(x)] for x in noise],
-        prompt_of(processor, "What is in the picture?"),
-    )
+    pictures = [[Image.fromarray(x)] for x in noise]
+    question = prompt_of(processor, "What is in the picture?")
     one = processor(images=pictures[:1], text=[question], return_tensors="pt")
     given = processor(images=pictures, text=[question] * batch, return_tensors="pt").to(
         network.device, network.dtype
@@ -111,7 +119,7 @@ def generate(
     layers = network.config.get_text_config().num_hidden_layers
     if second is None:  # so that the average over the layers is what was asked for
         second = Stage2(max(1, layers // 2), max(1, 2 * keep - first))
-    made("apet", first, {"stage2": second})  # refuses what does not go together
+    two = made("apet", first, {"stage2": second})
     if second.layer >= layers:
         raise ApETError(typed("stage2"), f"layer {second.layer} of {layers}", f"a layer below {layers}")
     hint_if_busy()
@@ -119,8 +127,7 @@ def generate(
         network,
         dict(given),
         keep=keep,
-        stage2=second,
-        first=first,
+        ways=variants(keep, two),
         repeats=repeats,
         new_tokens=new_tokens,
         tell=Lines("bench generate"),
@@ -131,11 +138,7 @@ def generate(
     add_predictions(report, network.config, dict(one), device, words, (first, second))
     print_generate(report)
     print_predictions(report)
-    if output is not None:
-        save_report(report, output)
-    if plot is not None:
-        draw_first_tokens(report, plot)
-    raise typer.Exit(int(refused(report)))
+    _finish(report, output, plot, draw_first_tokens)
 
 
 @bench.command(cls=Command)
@@ -145,13 +148,11 @@ def host(
     output: _Json = None,
 ) -> None:
     """Time imports, and the hooks on a model so small that little else costs time."""
-    from apet.app.bench.host import bench_host, describe_host
-    from apet.app.bench.show import check_output, machine_in_words, save_report
+    from apet.app.bench.host import bench_host
+    from apet.app.bench.print import check_output, print_host, save_report
 
     check_output(output, "output")
     report = bench_host(repeats, new_tokens)
-    print(machine_in_words(report["machine"]))
-    for line in describe_host(report):
-        print(line)
+    print_host(report)
     if output is not None:
         save_report(report, output)

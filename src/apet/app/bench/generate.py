@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from apet.app.bench.agreement import other_choice
 from apet.app.bench.ops import without_kernels
-from apet.app.bench.timing import spread
-from apet.app.bench.variants import Variant, variants
-from apet.app.bench.watch import Watch
+from apet.app.bench.steps import other_choice
+from apet.app.bench.timing import spread, turns, watched
+from apet.app.bench.variants import Variant
 from apet.core.errors import ApETError
 from apet.evaluation.machine import machine
 from apet.hf.arguments import cache_out
@@ -23,23 +22,14 @@ from apet.hf.families import family_of
 from apet.hf.families.family import Modality
 from apet.hf.first_token import FirstToken
 from apet.hf.results import schedule_of
-from apet.methods import NoImage, Stage2
+from apet.methods import NoImage
 
 _OWN = ("uncompressed", "apet", "apet, two stages", "oracle")
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What all rows are asked.
-
-    Attributes:
-        model: The model.
-        given: Inputs of ``generate``.
-        modality: What the pictures are to the model.
-        placeholder: Id of the token that stands for a visual token.
-        new: Tokens to generate.
-        left: Visual tokens of a row that ApET leaves; 0 while that is not known.
-    """
+    """What all rows are asked, and the visual tokens of a row that ApET leaves (0: not known yet)."""
 
     model: Any
     given: dict[str, Tensor]
@@ -59,11 +49,9 @@ def bench_generate(
     given: dict[str, Tensor],
     *,
     keep: int,
-    stage2: Stage2 | None,
-    first: int,
+    ways: Sequence[Variant],
     repeats: int,
     new_tokens: int,
-    rows: Sequence[Variant] | None = None,
     tell: Callable[[int, int, str], object] = lambda *_: None,
 ) -> dict[str, Any]:
     """Checks, then times every row; times in milliseconds.
@@ -72,11 +60,9 @@ def bench_generate(
         model: A supported model, in evaluation mode.
         given: Inputs of ``generate`` without padding, with one picture or clip per row.
         keep: Visual tokens of each picture, tile or frame.
-        stage2: Second stage of the two-stage row, or None.
-        first: What its first stage keeps.
+        ways: What is run, ApET's row before the oracle's; see `apet.app.bench.variants.variants`.
         repeats: Timed runs of each row, in turns.
         new_tokens: Tokens that every run generates, at least 2.
-        rows: The ways to run, ApET's before the oracle's; None for all that there are.
         tell: Is told, before every run, how many were done, how many there are, and what it is.
 
     Returns:
@@ -84,16 +70,14 @@ def bench_generate(
         failed or the run broke, ``"left_out"`` where another method does not apply to the model. Where
         kernels chose other tokens than the core, ``"off"`` says so beside the times.
     """
-    device = given["input_ids"].device
     task = _task(model, given, new_tokens)
     told: list[dict[str, Any]] = []
-    alive: list[tuple[Variant, dict[str, Any], dict[str, list[float]]]] = []
-    about = machine(device) | {
+    alive: dict[str, tuple[Variant, dict[str, Any], dict[str, list[float]]]] = {}
+    about = machine(given["input_ids"].device) | {
         "dtype": str(model.dtype).removeprefix("torch."),
         "attention": model.config._attn_implementation,
     }
     with torch.inference_mode():
-        ways = list(variants(keep, stage2, first) if rows is None else rows)
         for number, variant in enumerate(ways):
             tell(number, len(ways) * (1 + repeats), f"{variant.name}, untimed")
             row: dict[str, Any] = {"name": variant.name}
@@ -101,38 +85,32 @@ def bench_generate(
             task, notes = _checked(task, variant)
             row |= notes
             if not {"refused", "left_out"} & set(notes):
-                alive.append((variant, row, {}))
+                alive[variant.name] = variant, row, {}
         every = len(ways) + len(alive) * repeats
-        for turn in range(repeats):
-            for number, (variant, row, times) in enumerate(alive):
-                tell(len(ways) + turn * len(alive) + number, every, variant.name)
-                taken = _run(task, variant)
-                row["cache_bytes"], row["peak_bytes"] = taken["cache_bytes"], taken["peak_bytes"]
-                for name, value in taken["times"].items():
-                    times.setdefault(name, []).append(value)
+        for number, name in enumerate(turns(dict.fromkeys(alive, repeats)), len(ways)):
+            tell(number, every, name)
+            variant, row, times = alive[name]
+            taken = _run(task, variant)
+            row |= {"cache_bytes": taken["cache_bytes"], "peak_bytes": taken["peak_bytes"]}
+            for part, value in taken["times"].items():
+                times.setdefault(part, []).append(value)
     tell(every, every, "")
     pictures = len(given["input_ids"])
-    for _, row, times in alive:
+    for _, row, times in alive.values():
         row |= {name: spread(values) for name, values in times.items()}
         row["images_per_second"] = 1e3 * pictures / row["total"]["median"]
     sizes = {"batch": pictures, "visual_tokens": task.visual, "keep": keep, "kept_tokens": task.left}
     return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": told}
 
 
-def _task(model: nn.Module, given: dict[str, Tensor], new: int) -> _Task:
-    config: Any = model.config
+def _task(model: Any, given: dict[str, Tensor], new: int) -> _Task:
     found = [one for one in family_of(model, "bench generate").modalities if one.pixels in given]
     if not found:
         raise ApETError("bench generate", f"inputs {', '.join(given)}", "inputs with pictures or clips")
     name = found[0].placeholder
-    token = getattr(config, name, None)
-    return _Task(
-        model,
-        given,
-        found[0],
-        int(getattr(config, name.replace("_id", "_index")) if token is None else token),
-        new,
-    )
+    token = getattr(model.config, name, None)
+    token = getattr(model.config, name.replace("_id", "_index")) if token is None else token
+    return _Task(model, given, found[0], int(token), new)
 
 
 def _checked(task: _Task, variant: Variant) -> tuple[_Task, dict[str, str]]:
@@ -176,7 +154,7 @@ def _run(task: _Task, variant: Variant) -> dict[str, Any]:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
-    with variant.applied(model) as session, Watch(model, device) as watch:
+    with variant.applied(model) as session, watched(model, device) as clocks:
         begin = time.perf_counter()
         if variant.oracle:
             rest = ("input_ids", "attention_mask", "mm_token_type_ids")
@@ -190,20 +168,19 @@ def _run(task: _Task, variant: Variant) -> dict[str, Any]:
         )
         total = time.perf_counter() - begin
     select = 0.0 if session is None else session.seconds
+    vision = sum(one.seconds for one in clocks)
     first = clock.at - begin
     layers = cache_out(out).layers
-    lengths = [int(layer.keys.shape[-2]) for layer in layers]
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers)
     return {
         "session": session,
-        "lengths": lengths,
-        "cache_bytes": held,
+        "lengths": [int(layer.keys.shape[-2]) for layer in layers],
+        "cache_bytes": sum(layer.keys.nbytes + layer.values.nbytes for layer in layers),
         "peak_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         "times": {
             "first_token": 1e3 * first,
-            "vision": 1e3 * watch.seconds,
+            "vision": 1e3 * vision,
             "selection": 1e3 * select,
-            "prefill": 1e3 * (first - watch.seconds - select),
+            "prefill": 1e3 * (first - vision - select),
             "decode": 1e3 * (total - first) / (task.new - 1),
             "total": 1e3 * total,
         },

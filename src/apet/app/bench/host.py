@@ -7,16 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 
-from apet.app.bench.timing import spread
+from apet.app.bench.timing import spread, turns
 from apet.app.known import KNOWN, build, inputs, tiny
-from apet.core.words import figure
 from apet.evaluation.machine import machine
-from apet.hf import compressing
+from apet.evaluation.plain import applied
 from apet.hf.first_token import FirstToken
 from apet.methods import Method, Random, Stage2
 
@@ -39,35 +37,20 @@ _KEEP = 8
 _LAYERS = 32  # as many as a 7B model has, so as many hooks
 
 
-def bench_host(repeats: int, new_tokens: int = 24) -> dict[str, Any]:
+def bench_host(repeats: int, new_tokens: int) -> dict[str, Any]:
     """Times imports in fresh interpreters, and hooks on a model so small that little else costs time.
 
-    Args:
-        repeats: Runs of each; hooks have ten times as many.
-        new_tokens: Tokens that the runs for decode generate.
+    Hooks have several times as many runs, by the processor's time on one thread: what else runs on the
+    machine does not count. The method is random, whose choice costs next to nothing.
 
     Returns:
         The machine, and a row per figure in milliseconds. Hooks are what runs with them take longer than runs
         without, in pairs one after the other, less the selection.
     """
-    rows: dict[str, dict[str, float]] = {
+    rows = {
         "import": spread([_imported() for _ in range(repeats)]),
         "help": spread([_helped() for _ in range(repeats)]),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        rows |= (hooks := _hooks(repeats, new_tokens))["rows"]
-    finally:
-        torch.set_num_threads(threads)
-    return {"machine": machine(torch.device("cpu")), "plain": hooks["plain"], "rows": rows}
-
-
-def _hooks(repeats: int, new_tokens: int) -> dict[str, Any]:
-    """Time of the processor, on one thread: what else runs on the machine does not count.
-
-    The method is random, whose choice costs next to nothing.
-    """
     settings = tiny(KNOWN["llava-1.5-7b"])
     settings["text_config"]["num_hidden_layers"] = _LAYERS
     model = build(settings, "cpu", torch.float32)
@@ -77,36 +60,21 @@ def _hooks(repeats: int, new_tokens: int) -> dict[str, Any]:
         "one stage": Random(keep=_KEEP),
         "two stages": Random(keep=_KEEP, stage2=Stage2(_LAYERS // 2, _KEEP // 2)),
     }
-    with torch.inference_mode():
-        prefill = _paired(ways, lambda method: _prefill(model, given, method), 10 * repeats)
-        decode = _paired(ways, lambda method: _decode(model, given, method, new_tokens), 5 * repeats)
-    rows = {}
-    for step, times in (("prefill", prefill), ("decode", decode)):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            prefill = _paired(ways, lambda method: _prefill(model, given, method), 10 * repeats)
+            decode = _paired(ways, lambda method: _decode(model, given, method, new_tokens), 5 * repeats)
+    finally:
+        torch.set_num_threads(threads)
+    steps = {"prefill": prefill, "decode": decode}
+    for step, times in steps.items():
         for name in ("one stage", "two stages"):
             beyond = [one - plain for one, plain in zip(times[name], times["plain"], strict=True)]
             rows[f"{step}, {name}"] = spread(beyond)
-    plain = {"prefill": statistics.median(prefill["plain"]), "decode": statistics.median(decode["plain"])}
-    return {"plain": plain, "rows": rows}
-
-
-def describe_host(report: dict[str, Any]) -> list[str]:
-    """The rows in words."""
-    said = {
-        "import": "import apet, beyond torch",
-        "help": "apet --help, the interpreter's start included",
-    }
-    lines = []
-    for name, times in report["rows"].items():
-        head = said.get(name, f"hooks in {name}").ljust(46)
-        step = name.split(",")[0]
-        line = f"{head} {figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
-        if step == "decode":
-            plain = report["plain"][step]
-            line += f", {times['median'] / plain:.1%} of {figure(plain)} ms, limit {DECODE_LIMIT:.0%}"
-        else:
-            line += f", limit {LIMITS[step]:g} ms"
-        lines.append(line)
-    return lines
+    plain = {step: statistics.median(times["plain"]) for step, times in steps.items()}
+    return {"machine": machine(torch.device("cpu")), "plain": plain, "rows": rows}
 
 
 def _imported() -> float:
@@ -123,18 +91,15 @@ def _helped() -> float:
 def _paired(
     ways: Mapping[str, Method | None], run: Callable[[Method | None], float], count: int
 ) -> dict[str, list[float]]:
-    """Runs all ways in turns."""
+    """Runs all ways in turns; the first two of each warm up."""
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(count + 2):
-        for name, method in ways.items():
-            taken = run(method)
-            if turn >= 2:  # the first ones warm up
-                times[name].append(taken)
-    return times
+    for name in turns(dict.fromkeys(ways, count + 2)):
+        times[name].append(run(ways[name]))
+    return {name: taken[2:] for name, taken in times.items()}
 
 
 def _prefill(model: Any, given: dict[str, Any], method: Method | None) -> float:
-    with nullcontext() if method is None else compressing(model, method) as session:
+    with applied(model, method) as session:
         begin = time.process_time()
         model(**given, use_cache=True, logits_to_keep=1)
         taken = time.process_time() - begin
@@ -143,6 +108,6 @@ def _prefill(model: Any, given: dict[str, Any], method: Method | None) -> float:
 
 def _decode(model: Any, given: dict[str, Any], method: Method | None, new: int) -> float:
     clock = FirstToken(time.process_time)
-    with nullcontext() if method is None else compressing(model, method):
+    with applied(model, method):
         model.generate(**given, max_new_tokens=new, min_new_tokens=new, do_sample=False, streamer=clock)
         return 1e3 * (time.process_time() - clock.at) / (new - 1)

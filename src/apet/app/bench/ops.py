@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor
 
-from apet.app.bench.agreement import wrong_choice, wrong_kept, wrong_means
-from apet.app.bench.naive import naive, naive_bytes, plain
-from apet.app.bench.steps import STEPS, steps
+from apet.app.bench.steps import (
+    BASIS_SIZE,
+    naive,
+    naive_bytes,
+    plain,
+    steps,
+    wrong_choice,
+    wrong_kept,
+    wrong_means,
+)
 from apet.app.bench.timing import captured, copy_rate, interleaved, keep_freed_memory
 from apet.app.command import typed
 from apet.core import compress
 from apet.core.dispatch import VARIABLE, kernels_for
 from apet.core.errors import ApETError
-from apet.core.words import figure, one_of, read_number
+from apet.core.words import one_of, read_number
 from apet.evaluation.machine import machine
 
-BASIS_SIZE = 10
 _TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
 def parse_sizes(text: str) -> list[tuple[int, int, int, int]]:
-    """Reads ``NxdxK`` or ``BxNxdxK``, separated by commas.
-
-    Raises:
-        ApETError: If the text is not of that form.
-    """
+    """Reads ``NxdxK`` or ``BxNxdxK``, separated by commas."""
     found = []
     for size in text.split(","):
         numbers = [number for part in size.split("x") if isinstance(number := read_number(part), int)]
@@ -45,11 +48,7 @@ def parse_sizes(text: str) -> list[tuple[int, int, int, int]]:
 
 
 def pick_device(name: str | None) -> torch.device:
-    """The device of a name; the GPU if there is one and no name is given.
-
-    Raises:
-        ApETError: If there is no such device.
-    """
+    """The device of a name; the GPU if there is one and no name is given."""
     available = torch.cuda.is_available()
     if name not in (None, "cpu", "cuda") or (name == "cuda" and not available):
         raise ApETError(typed("device", "bench"), repr(name), "cpu, or cuda where there is a GPU")
@@ -57,11 +56,7 @@ def pick_device(name: str | None) -> torch.device:
 
 
 def pick_dtype(name: str) -> torch.dtype:
-    """The dtype of a name.
-
-    Raises:
-        ApETError: If it is none of those timed here.
-    """
+    """The dtype of a name, out of those that are timed."""
     known = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
     if name not in known:
         raise ApETError(typed("dtype", "bench"), repr(name), one_of(known, name))
@@ -71,11 +66,7 @@ def pick_dtype(name: str) -> torch.dtype:
 def bench_ops(
     sizes: list[tuple[int, int, int, int]], repeats: int, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Checks, then times every size; milliseconds.
-
-    Returns:
-        The machine, and a row per size: times, or why there are none.
-    """
+    """Checks, then times every size: the machine, and a row per size: milliseconds, or why there are none."""
     about = machine(device) | {"keeps_freed_memory": keep_freed_memory()}
     with torch.inference_mode():
         rate = copy_rate(device)
@@ -108,7 +99,7 @@ def _measure(
     if kernels:
         runs["core"] = lambda: _core(x, keep)
     else:
-        runs |= steps(x, keep, BASIS_SIZE)
+        runs |= steps(x, keep)
     runs["plain"] = lambda: [plain(image.float(), keep) for image in x]
     if fits:
         runs["naive"] = lambda: [naive(image.float(), keep) for image in x]
@@ -129,7 +120,7 @@ def _measure(
 def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | None:
     """In words, where `apet.compress` and the other disagree on ``(B, N, d)``; None where they do not.
 
-    A choice between tokens that float32 cannot tell apart may differ; see `apet.app.bench.agreement`.
+    A choice between tokens that float32 cannot tell apart may differ; see `apet.app.bench.steps`.
     """
     bound = _TOLERANCE[x.dtype]
     for image in x:
@@ -138,7 +129,7 @@ def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | Non
             expected = _core(image, keep)
             kept, merged = expected.indices, expected.tokens
         else:
-            kept, merged = naive(image.float(), keep, BASIS_SIZE)
+            kept, merged = naive(image.float(), keep)
         wrong = wrong_kept(result.errors, result.indices, kept)
         if wrong:
             return wrong
@@ -151,38 +142,9 @@ def difference(x: Tensor, keep: int, *, against_core: bool = False) -> str | Non
     return None
 
 
-def describe(row: dict[str, Any]) -> str:
-    """One row of the table."""
-    head = f"{row['B']} x {row['N']} x {row['d']} -> {row['K']}".ljust(26)
-    if "refused" in row:
-        return f"{head} no times: {row['refused']}"
-    lines = []
-    for name in ("compress", "graph", "core", "plain", "naive"):
-        if name in row:
-            times = row[name]
-            line = (
-                f"{name:8s} {figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
-            )
-            ratio = row.get(f"{name}_ratio")
-            lines.append(line if ratio is None else f"{line}, {figure(ratio)} x compress")
-    lines.append(f"floor    {figure(row['floor'])} ms, 1 / {row['over_floor']:.2f}")
-    if STEPS[0] in row:
-        lines.append("steps    " + ", ".join(f"{step} {figure(row[step]['median'])}" for step in STEPS))
-    return "\n  ".join([head.rstrip(), *lines])
-
-
-@contextmanager
-def without_kernels() -> Iterator[None]:
+def without_kernels() -> AbstractContextManager[Any]:
     """Has the core compute within a ``with`` block."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = "off"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[VARIABLE]
-        else:
-            os.environ[VARIABLE] = before
+    return mock.patch.dict(os.environ, {VARIABLE: "off"})
 
 
 def _core(x: Tensor, keep: int) -> Any:

@@ -15,11 +15,7 @@ _HEIGHT = 0.5
 
 
 def draw_first_tokens(report: dict[str, Any], path: Path) -> None:
-    """Draws the time to first token of every row, split into vision, selection and the rest.
-
-    Raises:
-        ApETError: If matplotlib is missing, or the picture cannot be written.
-    """
+    """Draws the time to first token of every row, split into vision, selection and the rest."""
     rows = [row for row in report["rows"] if "first_token" in row]
     figure = _figure(8, 1 + _HEIGHT * len(rows))
     axes = figure.subplots()
@@ -29,11 +25,7 @@ def draw_first_tokens(report: dict[str, Any], path: Path) -> None:
 
 
 def draw_ops(report: dict[str, Any], path: Path) -> None:
-    """Draws every size: its ways beside the floor, and the steps of the core where they were timed.
-
-    Raises:
-        ApETError: If matplotlib is missing, or the picture cannot be written.
-    """
+    """Draws every size: its ways beside the floor, and the steps of the core where they were timed."""
     rows = [row for row in report["rows"] if "compress" in row]
     figure = _figure(10, 2.2 * max(len(rows), 1))
     grid = figure.subplots(max(len(rows), 1), 2, squeeze=False)

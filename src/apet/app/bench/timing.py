@@ -5,11 +5,19 @@ from __future__ import annotations
 import ctypes
 import statistics
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
+from apet.app.command import typed
+from apet.core.errors import ApETError
+from apet.core.words import figure
+from apet.hf.clock import Clock
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_ENCODERS = ("vision_tower", "visual", "vision_model", "video_tower", "image_tower")
 
 
 def milliseconds(run: Callable[[], object], device: torch.device) -> float:
@@ -61,24 +69,58 @@ def spread(times: list[float]) -> dict[str, float]:
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "runs": len(times)}
 
 
+def spread_in_words(times: Mapping[str, float]) -> str:
+    """A `spread` of milliseconds in words."""
+    return f"{figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
+
+
+def turns(repeats: Mapping[str, int]) -> Iterator[str]:
+    """Names in turns, each as often as it says, so that a slow moment hits all alike."""
+    most = max(repeats.values(), default=0)
+    for turn in range(most):
+        for name, count in repeats.items():
+            if (turn + 1) * count // most > turn * count // most:  # fewer ones are spread over the turns
+                yield name
+
+
 def interleaved(
     runs: Mapping[str, Callable[[], object]],
     device: torch.device,
     repeats: Mapping[str, int],
     cold: Collection[str] = (),
 ) -> dict[str, dict[str, float]]:
-    """Times every run as often as it should be, in turns, so that a slow moment hits all alike.
+    """Times every run as often as it should be, in turns.
 
     Right before each timed run the same one runs untimed, so none finds the caches full of another's data;
     not those named in ``cold``, which are too slow for that to matter.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for turn in range(max(repeats.values())):
-        for name, run in runs.items():
-            # Runs of fewer repeats are spread over the turns.
-            due = (turn + 1) * repeats[name] // max(repeats.values())
-            if due > len(times[name]):
-                if name not in cold:
-                    run()
-                times[name].append(milliseconds(run, device))
+    for name in turns(repeats):
+        if name not in cold:
+            runs[name]()
+        times[name].append(milliseconds(runs[name], device))
     return {name: spread(taken) for name, taken in times.items()}
+
+
+@contextmanager
+def watched(model: Any, device: torch.device) -> Iterator[list[Clock]]:
+    """Times a model's vision encoder within the block: a clock for each of its calls."""
+    found = [one for name in _ENCODERS if (one := getattr(model.base_model, name, None)) is not None]
+    if not found:
+        got = f"a {type(model).__name__}"
+        raise ApETError(typed(otherwise="bench generate"), got, "a model with a vision encoder")
+    clocks: list[Clock] = []
+
+    def begin(*_: Any) -> None:
+        clocks.append(Clock(device).__enter__())
+
+    def end(*_: Any) -> None:
+        clocks[-1].__exit__(None, None, None)
+
+    handles = [one.register_forward_pre_hook(begin) for one in found]
+    handles += [one.register_forward_hook(end) for one in found]
+    try:
+        yield clocks
+    finally:
+        for handle in handles:
+            handle.remove()

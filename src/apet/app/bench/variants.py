@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from apet.hf import compressing
-from apet.hf.api import on_its_attention
+from apet.evaluation.plain import applied
 from apet.hf.sessions import Session
-from apet.methods import METHODS, ApET, Method, Stage2, named
+from apet.methods import METHODS, ApET, Method, named
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,9 @@ class Variant:
     method: Callable[[], Method] | None = None
     oracle: bool = False
 
-    @contextmanager
-    def applied(self, model: nn.Module) -> Iterator[Session | None]:
+    def applied(self, model: nn.Module) -> AbstractContextManager[Session | None]:
         """Applies the method within a ``with`` block; on eager attention where it reads weights."""
-        if self.method is None:
-            yield None
-        else:
-            method = self.method()
-            with on_its_attention(model, method), compressing(model, method) as session:
-                yield session
+        return applied(model, None if self.method is None else self.method())
 
     def inputs(self, model: Any, given: dict[str, Tensor], placeholder: int, left: int) -> dict[str, Any]:
         """What ``generate`` gets.
@@ -48,12 +42,10 @@ class Variant:
         """
         if not self.oracle:
             return dict(given)
-        ids = given["input_ids"]
         rows = []
-        for row in ids:
-            visual = (row == placeholder).nonzero().flatten()
+        for row in given["input_ids"]:
             stays = torch.ones_like(row, dtype=torch.bool)
-            stays[visual[left:]] = False
+            stays[(row == placeholder).nonzero().flatten()[left:]] = False
             rows.append(row[stays])
         short = torch.stack(rows)
         return {
@@ -62,32 +54,13 @@ class Variant:
         }
 
 
-def _by_name(name: str, keep: int) -> Callable[[], Method]:
-    return lambda: named(name, keep)
-
-
-def _fits(name: str) -> bool:
-    return name != "apet" and "image" in METHODS[name].takes
-
-
-def variants(
-    keep: int, stage2: Stage2 | None, first: int, others: Collection[str] | None = None
-) -> list[Variant]:
-    """The rows.
-
-    Args:
-        keep: Visual tokens of each picture, tile or frame in every decoder layer.
-        stage2: The second stage of the two-stage row; None leaves that row out.
-        first: What its first stage keeps.
-        others: Methods beside ApET; None for all that take pictures.
-    """
-    rows = [Variant("uncompressed"), Variant("apet", lambda: ApET(keep))]
-    if stage2 is not None:
-        rows.append(Variant("apet, two stages", lambda: ApET(first, stage2=stage2)))
-    rows.append(Variant("oracle", oracle=True))
-    rows += [
-        Variant(name, _by_name(name, keep))
-        for name in METHODS
-        if _fits(name) and (others is None or name in others)
+def variants(keep: int, two: Method | None, others: Collection[str] = tuple(METHODS)) -> list[Variant]:
+    """The rows: ApET at ``keep`` and ``two``, if given, and of the others those that take pictures."""
+    found = [name for name in METHODS if name in others and name != "apet" and "image" in METHODS[name].takes]
+    return [
+        Variant("uncompressed"),
+        Variant("apet", lambda: ApET(keep)),
+        *([] if two is None else [Variant("apet, two stages", lambda: two)]),
+        Variant("oracle", oracle=True),
+        *(Variant(name, partial(named, name, keep)) for name in found),
     ]
-    return rows

@@ -111,7 +111,6 @@ _SMALL_TEXT = {
     "vocab_size": 200,
     "max_position_embeddings": 1024,
 }
-_WIDTHS = ("hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "num_heads")
 _SMALL_TOWER = {"hidden_size": 32, "intermediate_size": 32}
 
 
@@ -121,25 +120,6 @@ def configuration_of(settings: dict[str, Any]) -> Any:
 
     own = deepcopy(settings)
     return AutoConfig.for_model(own.pop("model_type"), **own)
-
-
-def shrunk(settings: dict[str, Any], decoder: int, encoder: int, *, layers: bool = False) -> dict[str, Any]:
-    """The same model with a share of the width, for a CPU; heads are fewer, not narrower.
-
-    Args:
-        settings: An entry of `KNOWN` that states every width.
-        decoder: What the decoder's width is divided by.
-        encoder: What the encoder's width is divided by.
-        layers: Whether the layers are divided as well.
-    """
-    small = deepcopy(settings)
-    for part, share in (("text_config", decoder), ("vision_config", encoder)):
-        for name in (*_WIDTHS, *(("num_hidden_layers",) if layers else ())):
-            if name in small[part]:
-                small[part][name] //= share
-    if "out_hidden_size" in small["vision_config"]:
-        small["vision_config"]["out_hidden_size"] = small["text_config"]["hidden_size"]
-    return small
 
 
 def tiny(settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,4 +11,4 @@ def manifest() -> Any:
     """The model's manifest; lmms-eval calls this when it starts, so nothing heavy is imported here."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
-    return ModelManifest(model_id="apet", chat_class_path="apet.app.lmms_model.ApETModel")
+    return ModelManifest(model_id="apet", chat_class_path="apet.app.lmms.model.ApETModel")

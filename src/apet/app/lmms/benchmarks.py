@@ -43,13 +43,9 @@ class Measure:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A column of a published table: the mean over its tasks.
+    """A column of a published table, by its title there: the mean over its tasks, out of `METRICS`.
 
-    Attributes:
-        title: As tables call it.
-        tasks: Tasks of lmms-eval, out of `METRICS`.
-        questions: About how many there are in all.
-        scale: From the tasks' unit to that of tables.
+    It has about so many questions in all; ``scale`` leads from the tasks' unit to that of tables.
     """
 
     title: str
@@ -82,11 +78,7 @@ BENCHMARKS = {
 
 
 def find(names: Sequence[str]) -> list[str]:
-    """Names out of `BENCHMARKS`, checked.
-
-    Raises:
-        ApETError: If there is no such benchmark.
-    """
+    """Names out of `BENCHMARKS`, checked."""
     for name in names:
         if name not in BENCHMARKS:
             raise ApETError("reproduce --tasks", repr(name), one_of(BENCHMARKS, name))

@@ -22,14 +22,9 @@ def is_installed() -> bool:
 
 @dataclass(frozen=True)
 class Found:
-    """A task of lmms-eval that stands for itself, or belongs to a group that was asked for.
+    """A task of lmms-eval, asked for by its name or a group's, and the metrics whose sum is its score.
 
-    Attributes:
-        asked: The name that was asked for.
-        task: The task.
-        metrics: Those whose sum is its score; none where there is a problem.
-        questions: How many will be asked; 0 where there is a problem, or data was not looked at.
-        problem: Why it cannot be run, or None.
+    It has no metrics where there is a problem, and no questions then, or where data was not looked at.
     """
 
     asked: str
@@ -45,11 +40,7 @@ class Found:
 
 
 def parse_task(spec: str) -> Measure:
-    """A task and its metrics, if any: ``"pope"``, ``"pope:pope_f1_score"``, ``"task:metric+metric"``.
-
-    Raises:
-        ApETError: If it is something else.
-    """
+    """A task and its metrics, if any: ``"pope"``, ``"pope:pope_f1_score"``, ``"task:metric+metric"``."""
     task, colon, metrics = spec.partition(":")
     named = tuple(metrics.split("+")) if colon else ()
     if not task or not all(named) or (colon and not named):
@@ -58,18 +49,10 @@ def parse_task(spec: str) -> Measure:
 
 
 def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -> list[Found]:
-    """Asks lmms-eval about tasks: whether they exist, have data, and a metric that is a number.
-
-    Args:
-        asked: Tasks, groups or tags, with metrics where these are named.
-        limit: Questions per task, or None for all.
-        data: Whether to read their data, which fetches it.
+    """Asks lmms-eval about tasks: whether they exist, have data (if that is to be fetched), and a number.
 
     Returns:
         A line for each task; of a group one for each of its tasks.
-
-    Raises:
-        ApETError: If lmms-eval itself does not run.
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "asked.json"), Path(folder, "found.json")

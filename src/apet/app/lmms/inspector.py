@@ -31,12 +31,7 @@ class _ProblemError(Exception):
 
 
 def main(asked: Path, found: Path) -> None:
-    """Reads what is asked and writes what was found.
-
-    Args:
-        asked: A file of ``{"tasks": [[name, metrics], ..], "limit": .., "data": ..}``.
-        found: Where to write a list of the fields of `apet.app.lmms.check.Found`.
-    """
+    """Reads ``{"tasks": [[name, metrics], ..], "limit": .., "data": ..}``, writes `check.Found`'s fields."""
     from lmms_eval.tasks import TaskManager
 
     request = json.loads(asked.read_text())

@@ -45,11 +45,7 @@ class Prompts:
     max_pixels: int | None = None
 
     def set_up(self, processor: Any) -> None:
-        """Makes a processor follow them.
-
-        Raises:
-            ApETError: If it cannot.
-        """
+        """Makes a processor follow them."""
         if self.conversation is not None:
             if self.conversation not in CONVERSATIONS:
                 raise ApETError(

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from apet.app.page.models import Models
-from apet.app.page.slider import TypedSlider
+from apet.app.page.style import TypedSlider
 from apet.app.page.visit import (
     NOTHING,
     Visit,
@@ -63,17 +63,8 @@ def _methods(visit: Visit, chosen: _Chosen) -> dict[str, Method]:
     return methods_of(visit, int(keep), float(bound) if bounded else None, other)
 
 
-def _hint(visit: Visit) -> Any:
-    return gr.Markdown(visit.hint, visible=visit.hint is not None)
-
-
 def build_page(models: Models, *, longest: int = 48) -> Any:
-    """Builds the page.
-
-    Args:
-        models: The models that visitors share.
-        longest: Longest answer in tokens.
-    """
+    """Builds the page around the models that visitors share; answers are that long in tokens."""
     page: Any = gr.Blocks(title="apet", analytics_enabled=False, delete_cache=(600, 3600))
     with page:
         visit = gr.State(Visit(model=models.offered[0]), time_to_live=3600)
@@ -167,7 +158,8 @@ def build_page(models: Models, *, longest: int = 48) -> Any:
             slider = TypedSlider(maximum=new.most, value=min(int(chosen[0]), new.most))
             asked = new.questions[0] if new.questions else "What is this?"
             listed = gr.Dataset(samples=[[one] for one in new.questions], visible=bool(new.questions))
-            return new, slider, *pictures, asked, listed, [], _hint(new)
+            warned = gr.Markdown(new.hint, visible=new.hint is not None)
+            return new, slider, *pictures, asked, listed, [], warned
 
         @told
         def draw_scene(old: Visit, *chosen: Any) -> tuple[Any, ...]:

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apet.app.hints import has_real_eye
 from apet.core.errors import ApETError
-from apet.embedded.reference import NAME
+from apet.embedded.reference import NAME, is_fetched
 
 EMBEDDED = "embedded"
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -30,17 +29,13 @@ class Models:
     """
 
     def __init__(self, offered: tuple[str, ...] = (), *, trust_remote_code: bool = False) -> None:
-        self.offered = (*dict.fromkeys((*offered, EMBEDDED, *([NAME] if has_real_eye() else []))),)
+        self.offered = (*dict.fromkeys((*offered, EMBEDDED, *([NAME] if is_fetched() else []))),)
         self._trust = trust_remote_code
         self._loaded: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def check(self, name: str) -> str:
-        """Checks a name that a visitor gave.
-
-        Raises:
-            ApETError: If it is neither offered nor an id on the Hub.
-        """
+        """Checks a name that a visitor gave."""
         name = name.strip()
         if name not in self.offered and (not _ID.fullmatch(name) or Path(name).exists()):
             raise ApETError("model", repr(name), "a model id such as llava-hf/llava-1.5-7b-hf")
@@ -48,11 +43,7 @@ class Models:
 
     @contextmanager
     def running(self, name: str) -> Iterator[tuple[Any, Any]]:
-        """A model and its processor for the caller alone, until the block ends.
-
-        Raises:
-            ApETError: If it cannot be loaded; see `apet.app.loading.load_model`.
-        """
+        """A model and its processor for the caller alone, until the block ends."""
         name = self.check(name)
         with self._lock:
             if name not in self._loaded:

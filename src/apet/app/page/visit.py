@@ -16,6 +16,7 @@ from apet.app.hints import hints_of
 from apet.app.look import Look, look_at, panels_of
 from apet.app.page.models import EMBEDDED, Models
 from apet.core.errors import ApETError
+from apet.evaluation.plain import applied
 from apet.methods import METHODS, ApET, Method
 from apet.pictures import plot
 from apet.pictures.plot import read
@@ -36,14 +37,9 @@ Tell = Callable[[float, str], Any]
 class Visit:
     """Everything of one visitor; a new picture or model makes a new one.
 
-    Attributes:
-        pictures: The picture, or the frames of a video; none before there is one.
-        seen: The same as the model saw them, for drawing.
-        look: Its visual tokens.
-        model: Name of the model that looks; it stays the same where another cannot be loaded.
-        scenes: Scenes drawn so far.
-        questions: What can be asked about a drawn scene.
-        hint: What to know of the picture before an answer is believed; None for nothing.
+    The picture, or the frames of a video, as they are and as the model saw them, with its visual tokens; the
+    model stays the same where another cannot be loaded. ``scenes`` counts drawn ones, ``questions`` can be
+    asked about the last, and ``hint`` is what to know of the picture before an answer is believed.
     """
 
     pictures: tuple[Image.Image, ...] = ()
@@ -71,11 +67,7 @@ def scene_visit(visit: Visit, models: Models) -> Visit:
 
 
 def upload_visit(visit: Visit, paths: Sequence[str], models: Models) -> Visit:
-    """Opens uploaded files and looks at them; several are the frames of a video, in the order of their names.
-
-    Raises:
-        ApETError: If one is no picture; the message has its name without its folder.
-    """
+    """Opens uploaded files and looks at them; several are frames of a video, in the order of their names."""
     try:
         pictures = open_frames([Path(path) for path in sorted(paths, key=natural)], operation="upload")
     except ApETError as error:
@@ -119,11 +111,8 @@ def comparable() -> list[str]:
 def methods_of(visit: Visit, keep: int, tolerance: float | None, other: str) -> dict[str, Method]:
     """ApET and what it is compared with, by the names that the page shows.
 
-    Args:
-        visit: The visit; under a tolerance the other method gets as many tokens as ApET keeps of its picture.
-        keep: Tokens of each image or tile; more than there are keeps all.
-        tolerance: An error bound in place of it.
-        other: Name of the other method, or `NOTHING`.
+    Under a tolerance the other method gets as many tokens as ApET keeps of the visit's picture. A budget of
+    more tokens than there are keeps all.
     """
     first = ApET(min(keep, visit.most)) if tolerance is None else ApET(tolerance=tolerance)
     named: dict[str, Method] = {"apet": first}
@@ -142,11 +131,7 @@ def _share(visit: Visit, method: Method) -> int | float:
 
 
 def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, Image.Image]:
-    """The overlays of all methods, and ApET's errors by rank; the vision encoder does not run.
-
-    Raises:
-        ApETError: If there is no picture yet, or a budget does not fit.
-    """
+    """The overlays of all methods, and ApET's errors by rank; the vision encoder does not run."""
     if visit.look is None:
         raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
     decided = [visit.look.decide(method) for method in methods.values()]
@@ -167,31 +152,24 @@ def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, I
 def answer_visit(
     visit: Visit, question: str, methods: dict[str, Method], models: Models, longest: int, tell: Tell
 ) -> list[Row]:
-    """Asks without compression and with each method, once each, after a run that is not counted.
-
-    Raises:
-        ApETError: If there is no picture, or the question cannot be asked.
-    """
+    """Asks without compression and with each method, once each, after a run that is not counted."""
     if not visit.pictures:
         raise ApETError("ask", "no picture", "a picture: upload one, or draw a scene")
     tell(0.0, "waiting for the model")
     rows: list[Row] = []
     with models.running(visit.model) as (net, processor):
-        from apet.hf import compressing
-
         inputs = question_inputs(net, processor, visit.pictures, question)
         steps: Sequence[tuple[str, Method | None]] = [("uncompressed", None), *methods.items()]
         tell(0.1, "warming up")
         generate_answer(net, processor, inputs, 1)
         for number, (name, method) in enumerate(steps):
             tell(0.2 + 0.8 * number / len(steps), name)
-            if method is None:
+            with applied(net, method) as session:
                 answer = generate_answer(net, processor, inputs, longest)
-                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
-            else:
-                with compressing(net, method) as session:
-                    answer = generate_answer(net, processor, inputs, longest)
+            if session is not None:
                 tokens = f"{session.kept_stage1:,} of {session.visual_tokens:,}"
+            else:
+                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
             first, whole = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
             rows.append((name, answer.text, tokens, first, whole))
     return rows

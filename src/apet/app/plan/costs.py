@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from apet.app.command import typed
-from apet.app.context import check_context
+from apet.app.loading import check_context
 from apet.app.plan.devices import Device
 from apet.app.plan.shapes import Text, Vision
 from apet.core.budget import resolve_keep
 from apet.core.errors import ApETError
 from apet.core.words import counted
+from apet.methods import Stage2
 
 _BASIS = 10
 _RESERVED = 0.1
@@ -24,14 +25,7 @@ _RESERVED = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """What is asked of the model.
-
-    Attributes:
-        batch: Requests at a time.
-        images: Pictures (or clips) in each.
-        words: Text tokens in each.
-        answer: Tokens generated for each.
-    """
+    """What is asked of the model: requests, and in each pictures (or clips), text and answer tokens."""
 
     batch: int = 1
     images: int = 1
@@ -46,15 +40,11 @@ class Plan:
     Attributes:
         tokens: Visual tokens of a request in the first decoder layers.
         tokens_late: Visual tokens of a request behind stage 2.
-        vision_flops: Operations of the encoder and the projector.
-        select_flops: Operations of the selection.
-        prefill_flops: Operations of the prefill.
+        vision_flops: Operations of the encoder and the projector; then those of the other steps.
         decode_flops: Operations per generated token.
         cache_bytes: KV cache of a request at the end of its answer.
         requests: Requests that fit the memory beside the weights.
-        vision_seconds: Time of the encoder and the projector.
-        select_seconds: Time of the selection.
-        prefill_seconds: Time of the prefill.
+        vision_seconds: Time of the encoder and the projector; then those of the other steps.
         decode_seconds: Time per generated token.
         answer: Generated tokens of a request, of which the prefill gives the first.
     """
@@ -85,10 +75,7 @@ class Plan:
 
     def report(self) -> dict[str, Any]:
         """All figures, for JSON."""
-        times = {
-            "first_token_seconds": self.first_token_seconds,
-            "answer_seconds": self.answer_seconds,
-        }
+        times = {"first_token_seconds": self.first_token_seconds, "answer_seconds": self.answer_seconds}
         return {**asdict(self), **times}
 
 
@@ -98,21 +85,9 @@ def plan(
     load: Load,
     device: Device,
     keep: int | float | None = None,
-    stage2: tuple[int, int | float] | None = None,
+    stage2: Stage2 | None = None,
 ) -> Plan:
-    """Counts what a run costs; uncompressed if ``keep`` is None.
-
-    Args:
-        text: The language model.
-        vision: The vision side.
-        load: What is asked of them.
-        device: What they run on.
-        keep: Visual tokens of each picture, tile or frame that stage 1 keeps.
-        stage2: Decoder layer of stage 2, and what it keeps.
-
-    Raises:
-        ApETError: If the budget does not fit the model.
-    """
+    """Counts what a run costs; uncompressed if ``keep``, of each picture, tile or frame, is None."""
     operation = typed(otherwise="plan")
     check_context(text.context, load.words + load.images * vision.tokens, load.answer, operation)
     kept = late = vision.parts
@@ -120,10 +95,10 @@ def plan(
     if keep is not None:
         kept = late = tuple(resolve_keep(keep, n, typed("keep", "plan")) for n in vision.parts)
     if keep is not None and stage2 is not None:
-        split = stage2[0]
-        late = tuple(resolve_keep(stage2[1], n, typed("stage2", "plan")) for n in vision.parts)
+        split = stage2.layer
+        late = tuple(resolve_keep(stage2.keep, n, typed("stage2", "plan")) for n in vision.parts)
         if split >= len(text.layers) or any(b > a for a, b in zip(kept, late, strict=True)):
-            words = f"stage2={split}:{stage2[1]} ({sum(late)} of {counted(sum(vision.parts), 'token')})"
+            words = f"stage2={split}:{stage2.keep} ({sum(late)} of {counted(sum(vision.parts), 'token')})"
             expected = f"a layer below {len(text.layers)} and no more tokens than --keep's {sum(kept)}"
             raise ApETError(typed("stage2", "plan"), words, expected)
     first, then = (load.images * (sum(tokens) + vision.others) for tokens in (kept, late))

@@ -1,8 +1,14 @@
-"""Figures of devices, from their vendors' datasheets."""
+"""Figures of devices, from their vendors' datasheets, and of the machine at hand, as measured."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -102,3 +108,41 @@ def spelled(name: str) -> str:
     """A device's name as it stands in `DEVICES`, however it is written: ``RTX 4090``, ``rtx4090``."""
     bare = name.lower().replace(" ", "").replace("-", "")
     return next((known for known in DEVICES if known.replace("-", "") == bare), name)
+
+
+@cache
+def measured(device: torch.device, dtype: torch.dtype) -> Device:
+    """Measures a square matrix product and a copy, both larger than the caches; once, in a second or two."""
+    import torch
+
+    from apet.app.bench.timing import copy_rate, milliseconds
+    from apet.evaluation.machine import machine
+
+    side = 8192 if device.type == "cuda" else 1536
+    a = torch.randn(side, side, device=device, dtype=dtype)
+    b, out = torch.randn_like(a), torch.empty_like(a)
+    with torch.inference_mode():
+        times = [milliseconds(lambda: torch.mm(a, b, out=out), device) for _ in range(6)]
+    about = machine(device)
+    if device.type == "cuda":
+        title, memory = str(about["gpu"]), float(torch.cuda.get_device_properties(device).total_memory)
+    else:
+        title = f"{about['threads']} threads of {about['cpu']}"
+        memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return Device(
+        f"{title}, {str(dtype).removeprefix('torch.')}",
+        2e3 * side**3 / min(times),
+        1e3 * copy_rate(device),
+        memory,
+        dtype.itemsize,
+        f"measured: the fastest of 6 products of {side} x {side} matrices, and of 5 copies",
+    )
+
+
+def here() -> Device:
+    """The machine's GPU in bfloat16, or its processor in float32, as `measured`."""
+    import torch
+
+    if torch.cuda.is_available():
+        return measured(torch.device("cuda"), torch.bfloat16)
+    return measured(torch.device("cpu"), torch.float32)

@@ -40,18 +40,9 @@ def usual_size(config: Any) -> tuple[int, int]:
 def pixels_of(
     config: Any, picture: Image.Image, *, trust_remote_code: bool = False
 ) -> tuple[dict[str, Any], str]:
-    """Prepares one picture.
+    """One picture's tensors by name, and in words whose settings were used.
 
-    Args:
-        config: The model's configuration; where it was read from are the image processor's settings, if any.
-        picture: The picture.
-        trust_remote_code: Let the model's own code run.
-
-    Returns:
-        The tensors by name, and in words whose settings were used.
-
-    Raises:
-        ApETError: If the type's image processor cannot be had, or refuses the picture.
+    Beside the configuration, where that was read from, are the image processor's settings, if any.
     """
     import torch
     from transformers import AutoImageProcessor
@@ -73,8 +64,9 @@ def pixels_of(
             options = _at_the_encoders_size(processor, config)
             whose = f"as {config.model_type} models usually have them (no preprocessor_config.json was found)"
         options |= _of_the_type(config) | {"return_tensors": "pt"}
-        taken = getattr(processor, "valid_kwargs", None)
-        options = {name: given for name, given in options.items() if taken is None or name in _names(taken)}
+        if (taken := getattr(processor, "valid_kwargs", None)) is not None:
+            known = {name for kind in taken.__mro__ for name in getattr(kind, "__annotations__", {})}
+            options = {name: given for name, given in options.items() if name in known}
         made = dict(processor(picture, **options))
         if "images" in made:  # Fuyu's processor cuts them when it knows the text
             side, whole = config.patch_size, made.pop("images")[0]
@@ -97,10 +89,6 @@ def _side(vision: Any) -> int | None:
     side = getattr(vision, "image_size", None)
     side = side[0] if isinstance(side, (list, tuple)) else side
     return side if isinstance(side, int) else None
-
-
-def _names(taken: Any) -> set[str]:
-    return {name for kind in taken.__mro__ for name in getattr(kind, "__annotations__", {})}
 
 
 def _usual(config: Any) -> Any:

@@ -32,11 +32,7 @@ _PRODUCTS = {
 
 
 def skeleton(config: Any) -> Any:
-    """The model of a configuration; its weights, in float32, are zeros without memory.
-
-    Raises:
-        ApETError: If the model's own code cannot make one of it.
-    """
+    """The model of a configuration; its weights, in float32, are zeros without memory."""
     from transformers import AutoModelForImageTextToText
 
     config = copy.deepcopy(config)

@@ -9,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apet.app.console import output as standard_output
-from apet.app.forward import layers_of
+from apet.app.eval_lmms import layers_of
 from apet.app.known import KNOWN, configuration_of
 from apet.app.lmms.benchmarks import BENCHMARKS, Measure, find
 from apet.app.lmms.check import is_installed, look_up
-from apet.app.reproduction.cost import cost_of
-from apet.app.reproduction.planned import Reproduction
-from apet.app.reproduction.show import print_results, print_runs
+from apet.app.reproduction.planned import Reproduction, cost_of
+from apet.app.reproduction.print import print_results, print_runs
 from apet.core.errors import ApETError
 from apet.core.words import counted, one_of
 from apet.evaluation.published import PUBLISHED, Published
@@ -36,19 +34,8 @@ def reproduce(
 ) -> None:
     """Prints the runs behind a table, runs them if they can be, and sets both results side by side.
 
-    Args:
-        name: A name out of `PUBLISHED`.
-        model: Another checkpoint than the table's, such as a local copy; None for its own.
-        tasks: Benchmarks of the table; empty for all.
-        keeps: Budgets of the table; empty for all.
-        limit: Questions per task, or None for all.
-        output: Folder of the runs and of ``results.json``; finished runs are not run again.
-        run: Whether to run at all.
-        as_json: Print one JSON object in place of text.
-
-    Raises:
-        ApETError: If there is no such table, benchmark or budget, nothing could be run though it was asked
-            for, or a run could not be read.
+    Benchmarks and budgets are some of the table's, or all if there are none; ``model`` is another checkpoint
+    than its own. Runs that have finished in the folder ``output`` are not run again.
     """
     if name not in PUBLISHED:
         raise ApETError("reproduce", repr(name), one_of(PUBLISHED, name))
@@ -61,13 +48,11 @@ def reproduce(
     planned.not_run = reason if run else "not asked for"
     if planned.not_run is None and not is_installed():
         planned.not_run = f"lmms-eval is not installed: {install('eval')}"
-    console = standard_output()
     if not as_json:
-        print_runs(planned, console)
+        print_runs(planned)
     questions = _questions(planned, limit) if planned.not_run is None else None
     if not as_json:
-        console.print(cost_of(planned, questions), soft_wrap=True, markup=False, highlight=False)
-        console.print()
+        print(cost_of(planned, questions), end="\n\n")
     if planned.not_run is None:
         _run(planned, output)
     else:
@@ -75,9 +60,9 @@ def reproduce(
     if as_json:
         print(json.dumps(planned.as_json()))
     else:
-        print_results(planned, console)
+        print_results(planned)
         if planned.not_run is not None and not run:
-            console.print(f"Not run: {planned.not_run}.", soft_wrap=True, markup=False, highlight=False)
+            print(f"Not run: {planned.not_run}.")
     if run and planned.not_run is not None:
         raise ApETError("reproduce", planned.not_run, "what the runs need, or --no-run to see them")
     if planned.failed:
@@ -88,11 +73,7 @@ def reproduce(
 
 
 def _chosen(option: str, asked: Sequence[Any], known: Sequence[Any]) -> list[Any]:
-    """What is asked for of a table, in its order.
-
-    Raises:
-        ApETError: If the table has none such.
-    """
+    """What is asked for of a table, in its order."""
     for one in asked:
         if one not in known:
             raise ApETError(f"reproduce {option}", str(one), one_of(map(str, known), str(one)))

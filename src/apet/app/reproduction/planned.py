@@ -1,33 +1,35 @@
-"""The runs behind a table, and the figures that have come of them."""
+"""The runs behind a table, what they cost, and the figures that have come of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from apet.app.known import KNOWN, configuration_of, inputs
 from apet.app.lmms.benchmarks import BENCHMARKS
-from apet.app.lmms_runs import LmmsRun
+from apet.app.lmms.runs import LmmsRun
+from apet.app.plan.costs import Load, plan
+from apet.app.plan.devices import DEVICES
+from apet.app.plan.shapes import Text, Vision, text_of, vision_of
+from apet.app.plan.skeleton import skeleton
 from apet.core.errors import ApETError
+from apet.core.words import counted, in_time
 from apet.evaluation.configurations import FULL, Configuration, build_method, parse_method
 from apet.evaluation.published import Budget, Published
+from apet.methods import Method
 
 
 @dataclass
 class Reproduction:
-    """A table, what is run of it, and what came of that so far.
+    """A table, what is run of it, and what came of that so far, by budget and benchmark.
 
-    Attributes:
-        name: Its name.
-        table: The table, with the model that is run.
-        benchmarks: Those that are run.
-        budgets: ``"full"``, and the columns of the table that are run.
-        runs: By budget and benchmark.
-        values: Figures as tables have them, by budget and benchmark; of what has finished.
-        failed: Why a run could not be read, by budget and benchmark.
-        not_run: Why nothing is run at all, or None.
+    ``values`` are figures as tables have them, of runs that have finished; ``failed`` is why one could not be
+    read, ``not_run`` why nothing is run at all. Budgets are ``"full"`` and columns of the table.
     """
 
     name: str
@@ -119,11 +121,7 @@ class Reproduction:
         }
 
     def write(self, folder: Path) -> None:
-        """Writes what there is so far to ``results.json``, whole or not at all.
-
-        Raises:
-            ApETError: If the folder cannot be written.
-        """
+        """Writes what there is so far to ``results.json``, whole or not at all."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             new = folder / "results.json.new"
@@ -138,8 +136,53 @@ class Reproduction:
 def _configuration(table: Published, budget: Budget, layers: int) -> Configuration:
     """What is run for a column of the table."""
     if budget == FULL:
-        return Configuration(FULL, None, "off", None, None)
+        return Configuration(FULL)
     keep, stages = table.runs[budget]
     name, fields = parse_method(table.method)
     built = build_method(name, keep, stages, layers, fields)
     return Configuration(table.method, keep, stages, None, built)
+
+
+_DEVICE = "h200"
+_LOAD = Load(words=96, answer=3)
+"""A system prompt and a question, and a word or a letter."""
+
+
+def cost_of(planned: Reproduction, questions: Mapping[str, int] | None) -> str:
+    """The cost of the runs that have not finished, in three sentences.
+
+    ``questions`` is how many each benchmark asks; None if nobody has counted: what is known is taken.
+    """
+    answers: Counter[str] = Counter()
+    seconds, runs = 0.0, 0
+    for (_, name), run in planned.runs.items():
+        if run.results is not None:
+            continue
+        most = BENCHMARKS[name].questions if run.limit is None else run.limit * len(BENCHMARKS[name].tasks)
+        count = min(BENCHMARKS[name].questions, most) if questions is None else questions[name]
+        answers[name] += count
+        seconds += count * _seconds(planned, run.configuration.built)
+        runs += 1
+    if not runs:
+        return "Cost: none; all runs have finished before."
+    (name, largest), total = answers.most_common(1)[0], answers.total()
+    return (
+        f"Cost: {'about ' if questions is None else ''}{total:,} answers in {counted(runs, 'run')}, "
+        f"{100 * largest / total:.0f}% of them of {BENCHMARKS[name].title}. One at a time on "
+        f"{DEVICES[_DEVICE].title}, they take at least {in_time(seconds)} by the arithmetic of apet plan, "
+        "and more with loading and pictures. --tasks, --keep and --limit ask less."
+    )
+
+
+def _seconds(planned: Reproduction, method: Method | None) -> float:
+    """The least time of an answer."""
+    keep = None if method is None or callable(method.keep) else method.keep
+    text, vision = _shapes(planned.table.known)
+    return plan(text, vision, _LOAD, DEVICES[_DEVICE], keep, getattr(method, "stage2", None)).answer_seconds
+
+
+@cache
+def _shapes(known: str) -> tuple[Text, Vision]:
+    """What a model of a built-in name computes for one picture or clip."""
+    model = skeleton(configuration_of(KNOWN[known]))
+    return text_of(model), vision_of(model, inputs(model, 1))

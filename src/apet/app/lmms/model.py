@@ -105,7 +105,7 @@ class ApETModel(lmms):  # type: ignore[misc]
             )
             left = [number for number, key in enumerate(keys) if key not in found]
             with (
-                applied(self.subject, self.compression),
+                applied(self.subject.model, self.compression),
                 tqdm(total=len(requests), initial=len(requests) - len(left), disable=self.rank != 0) as bar,
             ):
                 while left:
@@ -134,7 +134,7 @@ class ApETModel(lmms):  # type: ignore[misc]
     def _key(self, request: Any) -> str:
         """Hash of everything that an answer depends on."""
         text, _, settings, number, task, split = request.args
-        one = Configuration("", None, "off", None, self.compression)
+        one = Configuration("", built=self.compression)
         parts = (configuration_key(self.subject, one), self.prompts, text, settings, number, task, split)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
@@ -160,19 +160,11 @@ class ApETModel(lmms):  # type: ignore[misc]
         return [_cut(text, stops) for text in texts]
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Refuses: tasks that compare likelihoods are not supported.
-
-        Raises:
-            ApETError: Always.
-        """
+        """Refuses: tasks that compare likelihoods are not supported."""
         raise ApETError("lmms-eval", "a task that asks for likelihoods", "a task that generates text")
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
-        """Refuses: tasks of several rounds are not supported.
-
-        Raises:
-            ApETError: Always.
-        """
+        """Refuses: tasks of several rounds are not supported."""
         raise ApETError("lmms-eval", "a task of several rounds", "a task that generates text once")
 
 

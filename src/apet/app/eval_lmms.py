@@ -3,85 +3,70 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from rich.table import Table
-
-from apet.app.console import output
+from apet.app.console import print_table
 from apet.app.lmms.benchmarks import Measure
 from apet.app.lmms.check import is_installed, look_up, parse_task
-from apet.app.lmms_runs import Score, plan_runs
+from apet.app.lmms.runs import LmmsRun, Score
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 from apet.evaluation.configurations import Configuration, Stages, plan
-from apet.evaluation.statistics import ALL
+from apet.evaluation.statistics import ALL, Row
 from apet.evaluation.tasks import TASKS
 from apet.installing import install
 
 
-def forward_tasks(
+def run_lmms(
     model: str | None,
     methods: list[str],
     keeps: list[int | float],
     stages: list[Stages],
     seeds: int,
     tasks: list[str],
-    runs: dict[str, Any],
     *,
+    limit: int | None,
+    folder: Path,
+    trust_remote_code: bool,
     as_json: bool,
 ) -> None:
-    """Runs lmms-eval on its tasks and prints rows.
+    """Runs lmms-eval on its tasks (``pope``, ``mme:mme_perception_score``, or groups) and prints rows.
 
     What will not run, a configuration or a task of a group, is told before the first run.
-
-    Args:
-        model: Model id or folder, or None for the embedded model.
-        methods: Names of methods, with fields if any.
-        keeps: Budgets.
-        stages: ``"off"``, ``"paper"`` or both.
-        seeds: Seeds of methods that draw by chance.
-        tasks: Tasks or groups, with metrics if any: ``pope``, ``vqav2``, ``mme:mme_perception_score``.
-        runs: Further arguments of `plan_runs`.
-        as_json: Print one JSON object in place of a table.
-
-    Raises:
-        ApETError: If lmms-eval is not installed, does not know a task, or fails.
     """
     if not is_installed():
         expected = f"tasks of lmms-eval with {install('eval')}, or drawn ones: {one_of(TASKS, tasks[0])}"
         raise ApETError("eval --tasks", ",".join(tasks), expected)
     named = [parse_task(task) for task in tasks]
-    trust = bool(runs.get("trust_remote_code"))
-    configurations, refused = plan(methods, keeps, stages, seeds, layers_of(model, trust_remote_code=trust))
-    configurations, unfit = _fitting(model, configurations, trust_remote_code=trust)
-    measures, left_out = _measures(named, runs["limit"])
+    layers = layers_of(model, trust_remote_code=trust_remote_code)
+    configurations, refused = plan(methods, keeps, stages, seeds, layers)
+    configurations, unfit = _fitting(model, configurations, trust_remote_code=trust_remote_code)
+    measures, left_out = _measures(named, limit)
     refused += unfit + left_out
     if not as_json:
         for line in refused:
-            output().print(f"Not run: {line}", soft_wrap=True, markup=False, highlight=False)
-    planned = plan_runs(model, configurations, measures, **runs)
-    counted = [(run.configuration, run.run()) for run in planned]
+            print(f"Not run: {line}")
+    runs = [LmmsRun(model, one, measures, limit, folder, trust_remote_code) for one in configurations]
+    counted = [(run.configuration, run.run()) for run in runs]
     rows = rows_of_runs(counted)
     if as_json:
         print(json.dumps({"rows": rows, "not_run": refused}))
         return
-    table = Table("method", "budget", "stage 2", "task", "metric", "n", "score", "retention %", box=None)
+    cells = []
     for row in rows:
         kept = "" if row["retention"] is None else f"{row['retention']:.1f}"
         score = "" if row["accuracy"] is None else f"{row['accuracy']:.4g}"
         budget = "" if row["keep"] is None else str(row["keep"])
-        cells = (row["method"], budget, row["stage2"], row["task"], row["metric"] or "", str(row["n"]))
-        table.add_row(*cells, score, kept)
-    output().print(table)
+        told = (row["method"], budget, row["stage2"], row["task"], row["metric"] or "", str(row["n"]))
+        cells.append((*told, score, kept))
+    print_table(("method", "budget", "stage 2", "task", "metric", "n", "score", "retention %"), cells)
 
 
 def _measures(named: list[Measure], limit: int | None) -> tuple[tuple[Measure, ...], list[str]]:
-    """What is counted, and a line for each task of a group that cannot be.
-
-    Raises:
-        ApETError: If something that was named cannot be run at all.
-    """
+    """What is counted, and a line for each task of a group that cannot be."""
     found = look_up(named, limit)
     for one in named:
         mine = [line for line in found if line.asked == one.task]
@@ -117,11 +102,7 @@ def _fitting(
 
 
 def layers_of(model: str | None, *, trust_remote_code: bool = False) -> int:
-    """Decoder layers of a model, from its configuration alone.
-
-    Raises:
-        ApETError: If it cannot be reached or read, or its type is not supported.
-    """
+    """Decoder layers of a model, from its configuration alone."""
     from apet.app.loading import load_config
 
     config = load_config(model, trust_remote_code=trust_remote_code)
@@ -149,6 +130,5 @@ def rows_of_runs(counted: list[tuple[Configuration, list[Score]]]) -> list[dict[
 
 def _row(one: Configuration, score: Score, accuracy: float | None, retention: float | None) -> dict[str, Any]:
     told = {"metric": score.metric or None, "accuracy": accuracy, "retention": retention}
-    untold = dict.fromkeys(("changed", "kept_tokens", "select_ms", "first_token_s", "total_s"))
     who = {"method": one.method, "keep": one.keep, "stage2": one.stage2, "task": score.task, "seed": one.seed}
-    return {**who, "n": score.n, **told, **untold}
+    return {**dict.fromkeys(field.name for field in fields(Row)), **who, "n": score.n, **told}

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apet.scenes.glyphs import char_pitch, line_height
+from apet.scenes.masks import char_pitch, line_height, shape_mask
 from apet.scenes.scene import PATCH, Scene
-from apet.scenes.shapes import shape_mask
 from apet.scenes.vocabulary import COLOURS, LETTERS, SHAPES
 
 CHARS = LETTERS + "0123456789"
