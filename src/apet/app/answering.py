@@ -96,11 +96,11 @@ def prompt_of(processor: Any, question: str, pictures: int = 1, system: str | No
 
 def _conversation(processor: Any, content: list[Any], system: str | None) -> list[Any]:
     """What a chat template gets; a system prompt is looked for in what it writes, since some drop it."""
-    asked = {"role": "user", "content": content}
+    user_turn = {"role": "user", "content": content}
     if system is None:
-        return [asked]
-    for told in ([{"type": "text", "text": system}], system):
-        messages = [{"role": "system", "content": told}, asked]
+        return [user_turn]
+    for system_content in ([{"type": "text", "text": system}], system):
+        messages = [{"role": "system", "content": system_content}, user_turn]
         try:
             written = processor.apply_chat_template(messages, add_generation_prompt=True)
         except (TemplateError, TypeError, ValueError):

@@ -51,21 +51,21 @@ class Command(TyperCommand):
         """Looks at what was typed, beside what became of it."""
         if ctx.resilient_parsing:  # completion
             return super().parse_args(ctx, args)
-        found, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        texts = {param: _listed(found.get(param.name or "")) for param in self.get_params(ctx)}
-        for param, given in texts.items():
-            if "" in given:
+        parsed, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        texts = {param: _listed(parsed.get(param.name or "")) for param in self.get_params(ctx)}
+        for param, values in texts.items():
+            if "" in values:
                 raise typer.BadParameter("it is empty.", ctx=ctx, param_hint=_spelled(param))
-        rest = super().parse_args(ctx, args)
-        for param, given in texts.items():
+        left_over = super().parse_args(ctx, args)
+        for param, values in texts.items():
             value = ctx.params.get(param.name or "")
             if isinstance(value, int) and not isinstance(value, bool):
-                for text in given:
+                for text in values:
                     if isinstance(text, str) and not re.fullmatch(r"[+-]?[0-9]+", text):
                         hint = _spelled(param)
                         message = f"{text!r} is not a whole number."
                         raise typer.BadParameter(message, ctx=ctx, param_hint=hint)
-        return rest
+        return left_over
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; errors carry its name as a note."""

@@ -92,5 +92,5 @@ def hint_if_busy() -> None:
     """Says so if other work takes the cores that are about to be timed."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores:
-        told = f"other work is running (load {load:.1f} on {counted(cores, 'core')}): times will be too long"
-        print(told, file=sys.stderr)
+        hint = f"other work is running (load {load:.1f} on {counted(cores, 'core')}): times will be too long"
+        print(hint, file=sys.stderr)

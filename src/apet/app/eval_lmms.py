@@ -49,7 +49,10 @@ def run_lmms(
     if not as_json:
         for line in refused:
             print(f"Not run: {line}")
-    runs = [LmmsRun(model, one, measures, limit, folder, trust_remote_code) for one in configurations]
+    runs = [
+        LmmsRun(model, configuration, measures, limit, folder, trust_remote_code)
+        for configuration in configurations
+    ]
     counted = [(run.configuration, run.run()) for run in runs]
     rows = rows_of_runs(counted)
     if as_json:
@@ -68,12 +71,12 @@ def run_lmms(
 def _measures(named: list[Measure], limit: int | None) -> tuple[tuple[Measure, ...], list[str]]:
     """What is counted, and a line for each task of a group that cannot be."""
     found = look_up(named, limit)
-    for one in named:
-        mine = [line for line in found if line.asked == one.task]
-        if all(line.problem for line in mine):
-            why = "; ".join(f"{line.task}: {line.problem}" for line in mine)
+    for measure in named:
+        own_lines = [line for line in found if line.asked == measure.task]
+        if all(line.problem for line in own_lines):
+            why = "; ".join(f"{line.task}: {line.problem}" for line in own_lines)
             expected = (
-                f"a task of lmms-eval with data and a number, or a drawn one: {one_of(TASKS, one.task)}"
+                f"a task of lmms-eval with data and a number, or a drawn one: {one_of(TASKS, measure.task)}"
             )
             raise ApETError("eval --tasks", why, expected)
     lines = [f"{line.task}: {line.problem}" for line in found if line.problem]
@@ -116,19 +119,28 @@ def rows_of_runs(counted: list[tuple[Configuration, list[Score]]]) -> list[dict[
     retention over the tasks, since metrics of different units have no mean: its accuracy is that mean as a
     share.
     """
-    whole = {score.task: score.value for one, scores in counted if one.built is None for score in scores}
+    whole = {
+        score.task: score.value
+        for configuration, scores in counted
+        if configuration.built is None
+        for score in scores
+    }
     rows = []
-    for one, scores in counted:
+    for configuration, scores in counted:
         kept = [100 * s.value / whole[s.task] if whole.get(s.task) else None for s in scores]
-        known = [value for value in kept if value is not None]
-        mean = sum(known) / len(known) if known else None
+        values = [value for value in kept if value is not None]
+        mean = sum(values) / len(values) if values else None
         total = sum(score.n for score in scores)
-        rows.append(_row(one, Score(ALL, "", 0.0, total), None if mean is None else mean / 100, mean))
-        rows += [_row(one, score, score.value, share) for score, share in zip(scores, kept, strict=True)]
+        rows.append(
+            _row(configuration, Score(ALL, "", 0.0, total), None if mean is None else mean / 100, mean)
+        )
+        rows += [
+            _row(configuration, score, score.value, share) for score, share in zip(scores, kept, strict=True)
+        ]
     return rows
 
 
 def _row(one: Configuration, score: Score, accuracy: float | None, retention: float | None) -> dict[str, Any]:
-    told = {"metric": score.metric or None, "accuracy": accuracy, "retention": retention}
+    metrics = {"metric": score.metric or None, "accuracy": accuracy, "retention": retention}
     who = {"method": one.method, "keep": one.keep, "stage2": one.stage2, "task": score.task, "seed": one.seed}
-    return {**dict.fromkeys(field.name for field in fields(Row)), **who, "n": score.n, **told}
+    return {**dict.fromkeys(field.name for field in fields(Row)), **who, "n": score.n, **metrics}

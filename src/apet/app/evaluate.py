@@ -48,10 +48,10 @@ def run_evaluation(
     from apet.app.options import parse_keeps
     from apet.evaluation.tasks import default_tasks, is_drawn, resolve_tasks
 
-    asked = _list(tasks, "--tasks") if tasks else []
+    names = _list(tasks, "--tasks") if tasks else []
     named = _list(methods, "--methods") if methods else list(DEFAULT_METHODS)
     keeps, stages = parse_keeps(keep), parse_stages(stage2)
-    if asked and not any(is_drawn(name) for name in asked):
+    if names and not any(is_drawn(name) for name in names):
         from apet.app.eval_lmms import run_lmms
 
         run_lmms(
@@ -60,7 +60,7 @@ def run_evaluation(
             keeps,
             stages,
             seeds,
-            asked,
+            names,
             limit=limit,
             folder=output / "lmms",
             trust_remote_code=trust_remote_code,
@@ -75,8 +75,8 @@ def run_evaluation(
         methods=named,
         keeps=keeps,
         stages=stages,
-        tasks=resolve_tasks(asked)
-        if asked
+        tasks=resolve_tasks(names)
+        if names
         else default_tasks(embedded=_is_own(model), name=model or "embedded"),
         seeds=seeds,
         limit=QUESTIONS if limit is None else limit,
@@ -98,12 +98,12 @@ def run_evaluation(
 
 def parse_stages(text: str) -> list[Stages]:
     """``"off"``, ``"paper"`` or both."""
-    found: list[Stages] = []
+    stages: list[Stages] = []
     for part in _list(text, "--stage2"):
         if part not in get_args(Stages):
             raise ApETError("eval --stage2", repr(part), "off, paper, or both with a comma")
-        found.append("paper" if part == "paper" else "off")
-    return list(dict.fromkeys(found))
+        stages.append("paper" if part == "paper" else "off")
+    return list(dict.fromkeys(stages))
 
 
 def _list(text: str, option: str) -> list[str]:
@@ -136,8 +136,8 @@ def _is_own(name: str | None) -> bool:
 
 def _ahead(done: int, total: int) -> str:
     """How much is to be done, before it begins."""
-    left = counted(total - done, "run")
-    return f"apet eval: {left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
+    runs_left = counted(total - done, "run")
+    return f"apet eval: {runs_left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
 
 
 @contextmanager

@@ -33,8 +33,8 @@ def opened(path: Path, operation: str) -> Iterator[Image.Image]:
     """A picture file whose size is acceptable; what goes wrong in the block with it is told of the file."""
     try:
         if not path.is_file():
-            what = "a folder" if path.is_dir() else "no such file"
-            raise ApETError(operation, f"{path} ({what})", "a picture file")
+            problem = "a folder" if path.is_dir() else "no such file"
+            raise ApETError(operation, f"{path} ({problem})", "a picture file")
         with warnings.catch_warnings():
             # Pillow's own limit is lower than ours and only warns.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -45,18 +45,18 @@ def open_frames(paths: Sequence[Path], most: int = FRAMES, operation: str = "pic
     ]
     sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
-        told = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
-        raise ApETError(operation, f"frames of {told} pixels", "frames of one size")
+        shapes = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
+        raise ApETError(operation, f"frames of {shapes} pixels", "frames of one size")
     return frames
 
 
 def _files_of(folder: Path, operation: str) -> list[Path]:
     Image.init()
-    known = Image.registered_extensions()
-    found = [path for path in folder.iterdir() if path.suffix.lower() in known and path.is_file()]
-    if not found:
+    suffixes = Image.registered_extensions()
+    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.is_file()]
+    if not files:
         raise ApETError(operation, f"{folder} (no picture in it)", "a folder of frames such as 001.png")
-    return sorted(found, key=natural)
+    return sorted(files, key=natural)
 
 
 def natural(path: Path | str) -> list[tuple[int, str]]:
@@ -109,11 +109,11 @@ def _decoded(path: Path, most: int, operation: str) -> list[Image.Image]:
         count = 0
         for count, frame in enumerate(_pictures(av, path), start=1):
             _check_length(path, count, frame, 200 * MOST_PIXELS, operation)
-        wanted = set(_spread(count, most))
+        numbers = set(_spread(count, most))
         frames: list[Image.Image] = [
             _numbered(frame.to_image(), number, count)
             for number, frame in enumerate(_pictures(av, path))
-            if number in wanted
+            if number in numbers
         ]
     except (av.FFmpegError, OSError, IndexError) as error:
         raise ApETError(operation, f"{path} (damaged or unreadable: {error})", "a whole video") from error

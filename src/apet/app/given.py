@@ -116,8 +116,9 @@ def _fetched(address: str, operation: str) -> bytes:
     end = time.monotonic() + _LONGEST
     pieces: list[bytes] = []
     try:
-        asked = request.Request(address, headers={"User-Agent": "apet"})  # some servers refuse Python's own
-        with opener.open(asked, timeout=_PATIENCE) as answer:
+        # Some servers refuse Python's own name.
+        page = request.Request(address, headers={"User-Agent": "apet"})
+        with opener.open(page, timeout=_PATIENCE) as answer:
             while piece := answer.read1(_PIECE):
                 pieces.append(piece)
                 if len(pieces) * _PIECE > LARGEST and sum(map(len, pieces)) > LARGEST:

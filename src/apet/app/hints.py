@@ -103,5 +103,5 @@ def hints_of(
 ) -> str | None:
     """All that there is to tell of a picture or frames before an answer is believed; None if nothing is."""
     video = kind_of(model, processor, pictures) == "video"  # its processor prepares frames otherwise
-    told = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
-    return " ".join(filter(None, told)) or None
+    hints = (photograph_hint(pictures, name), None if video else shape_hint(pictures[0], processor))
+    return " ".join(filter(None, hints)) or None

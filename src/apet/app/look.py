@@ -28,16 +28,18 @@ from apet.methods import Attended, Method
 
 def check_drawable(model_type: str, operation: str, kind: str = "image") -> None:
     """Checks that pictures can be drawn of what a model keeps, before work is done for one."""
-    if not any(one.name == kind and one.grids is not None for one in FAMILIES[model_type].modalities):
-        told = [
+    if not any(
+        modality.name == kind and modality.grids is not None for modality in FAMILIES[model_type].modalities
+    ):
+        drawable = [
             row.model_type
             for row in FAMILIES.values()
-            if any(one.name == kind and one.grids is not None for one in row.modalities)
+            if any(modality.name == kind and modality.grids is not None for modality in row.modalities)
         ]
         raise ApETError(
             operation,
             f"model type {model_type!r}, which does not tell where its visual tokens lie on a picture",
-            one_of(sorted(told), model_type),
+            one_of(sorted(drawable), model_type),
         )
 
 
@@ -80,10 +82,10 @@ class Look:
             else []
         )
         told = Told(places)
-        done = compress_segments(method, torch.cat(chosen), segments, counts=ends[-1:], told=told)
+        compressed = compress_segments(method, torch.cat(chosen), segments, counts=ends[-1:], told=told)
         return tuple(
             replace(result, stage1=stage, stage2=None)
-            for result, stage in zip(self.results, done.stages, strict=True)
+            for result, stage in zip(self.results, compressed.stages, strict=True)
         )
 
 
@@ -135,7 +137,11 @@ def look_at(model: Any, processor: Any, pictures: Image.Image | Sequence[Image.I
         tokens.append(waiting.popleft())
     results = as_frames(session.images) if len(frames) > 1 else session.images
     name = family_of(model, operation).projector  # if any, they were taken before it
-    later = () if name is None else tuple(getattr(model.base_model, name)(one[None])[0] for one in tokens)
+    later = (
+        ()
+        if name is None
+        else tuple(getattr(model.base_model, name)(features[None])[0] for features in tokens)
+    )
     return Look(results, tuple(tokens), later)
 
 

@@ -129,8 +129,14 @@ def write(*, unsupported: bool, json_wanted: bool, markdown: bool) -> None:
         print_table(("model type", "why not"), sorted(UNSUPPORTED.items()))
     else:
         rows = [
-            (one.model_type, one.title, ", ".join(one.inputs), _stages(one), (one.checkpoints or ("",))[0])
-            for one in supported_models()
+            (
+                family.model_type,
+                family.title,
+                ", ".join(family.inputs),
+                _stages(family),
+                (family.checkpoints or ("",))[0],
+            )
+            for family in supported_models()
         ]
         print_table(("model type", "family", "inputs", "stages", "for example"), rows)
         print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")

@@ -29,8 +29,8 @@ def parse_keep(text: str, option: str | None = None) -> int | float:
 def parse_keeps(text: str, option: str | None = None) -> list[int | float]:
     """``"64,128,0.5"``: several budgets, each once."""
     option = option or typed("keep", "keep")
-    found = [parse_keep(part, option) for part in text.split(",")]
-    checked = (check_keep(keep, option) for keep in found)
+    keeps = [parse_keep(part, option) for part in text.split(",")]
+    checked = (check_keep(keep, option) for keep in keeps)
     return list({(type(keep), keep): keep for keep in checked}.values())  # 1 is one token, 1.0 all
 
 
@@ -56,8 +56,8 @@ def parse_methods(
         raise ApETError(typed("tolerance"), f"{tolerance} beside {spec}", "one tolerance")
     count = None if keep is None else read(keep)[0]
     shares = [_share(part) for part in (tolerance.split(",") if several else [tolerance])]
-    own = ("keep", "stage2", "tolerance")
-    return [made(name, count, {**fields, "tolerance": share}, own) for share in dict.fromkeys(shares)]
+    reserved = ("keep", "stage2", "tolerance")
+    return [made(name, count, {**fields, "tolerance": share}, reserved) for share in dict.fromkeys(shares)]
 
 
 def made(

@@ -64,8 +64,8 @@ def draw_picture(
         panels = panels_of(methods[0], decided[0])
         drawn = plot(pictures, *decided, panels=panels, processor=processor, side=side)
     save_picture(drawn, output, written)
-    told = sys.stderr if output == STDOUT else sys.stdout
+    stream = sys.stderr if output == STDOUT else sys.stdout
     print(
         f"{'standard output' if output == STDOUT else output}: {drawn.width} x {drawn.height} pixels",
-        file=told,
+        file=stream,
     )

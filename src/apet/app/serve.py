@@ -68,18 +68,18 @@ def arguments_of(
                 options += [name, value]
     given = _overrides(options)
     named = given.get("architectures") or _architectures(model, _value(options, "--revision"))
-    found = [name for name in named if name.removeprefix(PREFIX) in ARCHITECTURES]
-    if not found:
+    architectures = [name for name in named if name.removeprefix(PREFIX) in ARCHITECTURES]
+    if not architectures:
         raise ApETError(
             "serve",
             f"{model} ({', '.join(map(_with_reason, named)) or 'no architecture'})",
             one_of(sorted(ARCHITECTURES), next(iter(named), "")),
         )
     name, fields = parse_method(method, "serve --method")
-    asked = fields if name == "apet" else {"method": name, **fields}
-    chosen = (given.get("apet") or {}) | asked | {"keep": budget}
+    method_settings = fields if name == "apet" else {"method": name, **fields}
+    chosen = (given.get("apet") or {}) | method_settings | {"keep": budget}
     server_method(SimpleNamespace(apet=chosen))  # refused here, not by each of the server's processes
-    overrides = given | {"architectures": [PREFIX + found[0].removeprefix(PREFIX)], "apet": chosen}
+    overrides = given | {"architectures": [PREFIX + architectures[0].removeprefix(PREFIX)], "apet": chosen}
     names = (_take(options, _NAMES) or [model]) if budgets else []
     if names:
         also = (f"{name}@{one}" for name in names for one in budgets)
@@ -125,36 +125,38 @@ def _split(option: str) -> tuple[str, str | None]:
 
 def _take(options: list[str], name: str) -> list[str]:
     """Takes an option out, and returns its values: of several, the last one counts, as with vLLM."""
-    found: list[str] = []
+    values: list[str] = []
     for at in reversed(range(len(options))):
-        own, value = _split(options[at])
-        if own == name:
+        option_name, value = _split(options[at])
+        if option_name == name:
             end = at + 1
             while value is None and end < len(options) and not options[end].startswith("-"):
                 end += 1
-            found = found or (options[at + 1 : end] if value is None else [value])
+            values = values or (options[at + 1 : end] if value is None else [value])
             del options[at:end]
-    return found
+    return values
 
 
 def _overrides(options: list[str]) -> dict[str, Any]:
     """Takes the user's own overrides out of the options."""
-    dotted = next((one for one in options if one.replace("_", "-").startswith(f"{_OVERRIDES}.")), None)
+    dotted = next(
+        (option for option in options if option.replace("_", "-").startswith(f"{_OVERRIDES}.")), None
+    )
     if dotted is not None:  # vLLM would take it for all overrides
         raise ApETError("serve", dotted, f"all overrides as one JSON object: {_OVERRIDES} '{{..}}'")
     text = " ".join(_take(options, _OVERRIDES))
     try:
-        given = json.loads(text) if text else {}
+        overrides = json.loads(text) if text else {}
     except ValueError:
-        given = None
-    if not isinstance(given, dict):
+        overrides = None
+    if not isinstance(overrides, dict):
         raise ApETError(f"serve {_OVERRIDES}", repr(text), "a JSON object")
-    names = given.get("architectures") or []
-    if not isinstance(given.get("apet") or {}, dict) or not isinstance(names, list):
+    names = overrides.get("architectures") or []
+    if not isinstance(overrides.get("apet") or {}, dict) or not isinstance(names, list):
         raise ApETError(
             f"serve {_OVERRIDES}", repr(text), '"apet" as an object and "architectures" as a list'
         )
-    return given
+    return overrides
 
 
 def _with_reason(name: str) -> str:

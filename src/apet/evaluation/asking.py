@@ -41,20 +41,20 @@ def answer_pieces(subject: Subject, pieces: Sequence[Piece]) -> Iterator[dict[st
     fitting = [case for case in cases if can_share(subject, case)]
     shared = Shared(subject, fitting) if fitting else None
     quick = {case.key for case in fitting}
-    known: dict[tuple[Any, ...], Any] = {}
+    encoded: dict[tuple[Any, ...], Any] = {}
     for piece in pieces:
         built = piece.configuration.built
         once = shared is not None and not looks_inside(built)
-        with encoding_once(subject.model.base_model.vision_tower, known) if once else nullcontext():
-            found: dict[str, Reply] = {}
+        with encoding_once(subject.model.base_model.vision_tower, encoded) if once else nullcontext():
+            replies: dict[str, Reply] = {}
             together = [case for case in piece.cases if case.key in quick and is_blind(built)]
             if shared is not None and together:
-                found |= {reply.case.key: reply for reply in shared.answer(together, built)}
-            alone = [case for case in piece.cases if case.key not in found]
+                replies |= {reply.case.key: reply for reply in shared.answer(together, built)}
+            alone = [case for case in piece.cases if case.key not in replies]
             if alone:
                 batch = _PLAIN if is_blind(built) else _EAGER
-                found |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built, batch)}
-        yield _line(piece, [found[case.key] for case in piece.cases])
+                replies |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built, batch)}
+        yield _line(piece, [replies[case.key] for case in piece.cases])
 
 
 def _line(piece: Piece, replies: Sequence[Reply]) -> dict[str, Any]:

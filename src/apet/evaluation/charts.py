@@ -108,10 +108,10 @@ def draw_chart(chart: Chart, series: Sequence[Series]) -> str:
         figure = Figure(chart.size, layout="constrained")
         axes = figure.subplots()
         axes.set(title=chart.title, xlabel=chart.across, ylabel=chart.up)
-        for number, one in enumerate(series):
-            _draw(axes, one, number)
+        for number, line in enumerate(series):
+            _draw(axes, line, number)
         if chart.budgets is not None:
-            _log_axis(axes, chart.budgets, [x for one in series if not one.level for x, _ in one.points])
+            _log_axis(axes, chart.budgets, [x for line in series if not line.level for x, _ in line.points])
         figure.savefig(
             stream,
             format="svg",
@@ -121,17 +121,17 @@ def draw_chart(chart: Chart, series: Sequence[Series]) -> str:
     return _for_page(stream.getvalue(), chart.title, series)
 
 
-def _draw(axes: Any, one: Series, number: int) -> None:
-    look = {"color": one.colour, "gid": f"{_SERIES} {number}"}
-    if one.level:
-        axes.axhline(one.points[0][1], linestyle="--", **look)
+def _draw(axes: Any, line: Series, number: int) -> None:
+    look = {"color": line.colour, "gid": f"{_SERIES} {number}"}
+    if line.level:
+        axes.axhline(line.points[0][1], linestyle="--", **look)
         return
-    xs, ys = zip(*one.points, strict=True)
-    axes.plot(xs, ys, marker=one.marker, **look)
-    if one.band:
+    xs, ys = zip(*line.points, strict=True)
+    axes.plot(xs, ys, marker=line.marker, **look)
+    if line.band:
         alone = len(xs) == 1
         faint = {"alpha": 0.5 if alone else 0.1, "linewidth": float(alone), "gid": f"{_SERIES} {number} band"}
-        axes.fill_between(xs, *zip(*one.band, strict=True), **{**look, **faint})
+        axes.fill_between(xs, *zip(*line.band, strict=True), **{**look, **faint})
 
 
 def _log_axis(axes: Any, budgets: Sequence[float], xs: Sequence[float]) -> None:
@@ -162,11 +162,11 @@ def _for_page(drawn: str, title: str, series: Sequence[Series]) -> str:
             ""
         ]  # ids would be there again in the next drawing
         if kind == _SERIES:
-            one, band = series[int(number[0])], number[1:]
-            group.set("class", " ".join([_SERIES, one.key, *band]))
-            points = [] if band else zip(group.iter(f"{_SVG}use"), _values(one), strict=True)
-            for place, told in [(group, one.name), *points]:
-                ElementTree.SubElement(place, f"{_SVG}title").text = told
+            line, band = series[int(number[0])], number[1:]
+            group.set("class", " ".join([_SERIES, line.key, *band]))
+            points = [] if band else zip(group.iter(f"{_SVG}use"), _values(line), strict=True)
+            for place, title_text in [(group, line.name), *points]:
+                ElementTree.SubElement(place, f"{_SVG}title").text = title_text
             for mark in group.iter(f"{_SVG}use"):  # a look of the marker itself, not of every point
                 look = mark.attrib.pop("style")
                 for drawing in group.iterfind(f"{_SVG}defs/{_SVG}path"):
@@ -178,10 +178,10 @@ def _for_page(drawn: str, title: str, series: Sequence[Series]) -> str:
     return ElementTree.tostring(root, encoding="unicode").replace(_INK, "currentColor")
 
 
-def _values(one: Series) -> list[str]:
+def _values(line: Series) -> list[str]:
     """Every point in words, if points are marked."""
-    if one.level or not one.marker:
+    if line.level or not line.marker:
         return []
-    words = [f"{one.name}: {up:.4g} at {across:.4g}" for across, up in one.points]
-    ends = [f" ({low:.4g} to {high:.4g})" for low, high in one.band] or [""] * len(words)
+    words = [f"{line.name}: {up:.4g} at {across:.4g}" for across, up in line.points]
+    ends = [f" ({low:.4g} to {high:.4g})" for low, high in line.band] or [""] * len(words)
     return [text + end for text, end in zip(words, ends, strict=True)]

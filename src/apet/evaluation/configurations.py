@@ -83,7 +83,7 @@ def plan(
     """
     if seeds < 1:
         raise ApETError("eval --seeds", str(seeds), "an int of at least 1")
-    found = [Configuration(FULL)]
+    configurations = [Configuration(FULL)]
     refused: dict[tuple[str, Stages, str], list[str]] = {}
     for spec in dict.fromkeys(methods):
         if spec == FULL:
@@ -95,22 +95,22 @@ def plan(
             budgets = [(keeps[0], "off")]
         for keep, stage in budgets:
             for seed in range(seeds) if name in SEEDED and "seed" not in fields else (None,):
-                given = fields if seed is None else {**fields, "seed": seed}
+                own_fields = fields if seed is None else {**fields, "seed": seed}
                 try:
-                    built = build_method(name, keep, stage, layers, given).fitted(layers)
+                    built = build_method(name, keep, stage, layers, own_fields).fitted(layers)
                 except ApETError as error:
                     refused.setdefault((spec, stage, error.expected), []).append(f"{keep}")
                     break
-                asked = None if alone else keep
-                found.append(Configuration(spec, asked, stage, seed, built))
+                budget = None if alone else keep
+                configurations.append(Configuration(spec, budget, stage, seed, built))
     lines = [
         f"{spec} with stage 2 {stage}, at {', '.join(kept)}: "
         + f"expected {why}".removeprefix("expected None: ")
         for (spec, stage, why), kept in refused.items()
     ]
-    if lines and len(found) == 1:
+    if lines and len(configurations) == 1:
         raise ApETError("eval", lines[0], "a configuration that its method accepts")
-    return found, lines
+    return configurations, lines
 
 
 def has_budget(name: str, fields: Mapping[str, Any]) -> bool:

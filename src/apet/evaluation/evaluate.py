@@ -166,14 +166,16 @@ def fitting(
 ) -> tuple[list[Configuration], list[str]]:
     """The configurations that fit the model, and one line for each that does not."""
     fitting, unfit = [], []
-    for one in configurations:
-        if subject.picture_tokens is not None and one.built is not None:
-            check_counts(one.built, subject.picture_tokens, "eval")
+    for configuration in configurations:
+        if subject.picture_tokens is not None and configuration.built is not None:
+            check_counts(configuration.built, subject.picture_tokens, "eval")
         try:
-            check_applies(subject, one.built)
-            fitting.append(one)
+            check_applies(subject, configuration.built)
+            fitting.append(configuration)
         except ApETError as error:
-            unfit.append(f"{one.method}, keep {one.keep}, stage 2 {one.stage2}: {error}")
+            unfit.append(
+                f"{configuration.method}, keep {configuration.keep}, stage 2 {configuration.stage2}: {error}"
+            )
     return fitting, list(dict.fromkeys(unfit))
 
 
@@ -183,8 +185,8 @@ def _complexity(
     """Where budgets follow the picture: mean kept tokens by the number of things in it."""
     first = {case.group: case for case in cases if isinstance(case.drawn.content, Scene)}
     single = list(first.values())
-    found = []
-    for one, key in zip(configurations, keys, strict=True):
+    points = []
+    for configuration, key in zip(configurations, keys, strict=True):
         kept: dict[int, list[float]] = defaultdict(list)
         for case, schedule in zip(single, records.schedules(key, single), strict=True):
             content: Any = case.drawn.content
@@ -192,15 +194,17 @@ def _complexity(
                 schedule[-1][1]
             )
         if len({tokens for part in kept.values() for tokens in part}) > 1:
-            found.append((one, [(things, sum(part) / len(part)) for things, part in sorted(kept.items())]))
-    return found
+            points.append(
+                (configuration, [(things, sum(part) / len(part)) for things, part in sorted(kept.items())])
+            )
+    return points
 
 
 def _same_as_alone(keys: Sequence[str], cases: Sequence[Case], records: Records) -> tuple[int, int]:
     same = count = 0
     for key in keys:
-        given = dict(zip((case.key for case in cases), records.answers(key, cases), strict=True))
+        counted_answers = dict(zip((case.key for case in cases), records.answers(key, cases), strict=True))
         for line in records.times(key, cases):
             count += 1
-            same += given[line["case"]][0] == line["answer"]
+            same += counted_answers[line["case"]][0] == line["answer"]
     return same, count

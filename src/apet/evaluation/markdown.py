@@ -98,7 +98,7 @@ def methods_table(result: Evaluation) -> Table:
     A cell is the percentage of right answers, the milliseconds of selecting in brackets, and the mean tokens
     where these are others than the budget. What has no budget, or a bound of its own, is in the last column.
     """
-    known = {row.name: row for row in methods_rows()}
+    originals = {row.name: row for row in methods_rows()}
     cells: dict[str, dict[str, str]] = {}
     for summary in result.summaries:
         row = summary.row
@@ -106,17 +106,19 @@ def methods_table(result: Evaluation) -> Table:
             cells.setdefault(row.method, {})[_shown(row.keep)] = _right(row)
     columns = [str(keep) for keep in result.wanted.keeps]
     table = []
-    for method, found in cells.items():
-        told = known.get(method.partition(":")[0])
-        original = told.published if told is not None else "no compression" if method == FULL else ""
-        needs = ", ".join(told.needs) if told is not None else ""
-        prompt = " (the prompt decides)" if told is not None and not told.blind else ""
+    for method, by_budget in cells.items():
+        method_row = originals.get(method.partition(":")[0])
+        original = (
+            method_row.published if method_row is not None else "no compression" if method == FULL else ""
+        )
+        needs = ", ".join(method_row.needs) if method_row is not None else ""
+        prompt = " (the prompt decides)" if method_row is not None and not method_row.blind else ""
         table.append(
             [
                 method,
                 original or "-",
                 (needs or "-") + prompt,
-                *(found.get(key, "") for key in (*columns, "")),
+                *(by_budget.get(key, "") for key in (*columns, "")),
             ]
         )
     return ["method", "original", "told besides the tokens", *columns, "no count"], table
@@ -135,11 +137,11 @@ def notes(result: Evaluation) -> list[str]:
     """What a reader has to know beside the tables."""
     whole = next(s.row for s in result.summaries if s.row.task == ALL)
     counts = {s.row.task: s.row.n for s in result.summaries if s.row.task != ALL}
-    asked = ", ".join(f"{name} {count}" for name, count in counts.items())
+    task_counts = ", ".join(f"{name} {count}" for name, count in counts.items())
     lines = [
         f"Model: {result.model}. {whole.n} questions of the split "
-        f"`{result.wanted.split}` ({asked}); an answer is right if it is the same but for case, spaces and a "
-        "full stop.",
+        f"`{result.wanted.split}` ({task_counts}); an answer is right if it is the same but for case, spaces "
+        "and a full stop.",
         "In brackets: 95% bootstrap intervals, drawing pictures with all their questions. Retention is "
         f"accuracy in percent of the uncompressed model's. Points beside {REFERENCE}: how far accuracy is "
         "above that method's at the same budget, question by question, with the interval of that difference. "

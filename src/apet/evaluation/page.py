@@ -45,7 +45,7 @@ class _Section:
     @property
     def legend(self) -> list[Series]:
         """What the report is about comes first, as it lies on top in the charts."""
-        return list({one.key: one for _, series in self.charts for one in series[::-1]}.values())
+        return list({line.key: line for _, series in self.charts for line in series[::-1]}.values())
 
     @property
     def plots(self) -> list[str]:
@@ -76,14 +76,16 @@ def _retention(result: Evaluation, styles: _Styles, task: str, stage: Stages) ->
         drawn_here = row.stage2 == stage or not row.kept_tokens
         if drawn_here and row.task == task and row.method != FULL and row.retention is not None:
             lines.setdefault(row.method, []).append(summary)
-    found = []
+    lines_drawn = []
     for method, summaries in lines.items():
         rows = sorted(summaries, key=lambda summary: summary.row.kept_tokens)
         level = not rows[0].row.kept_tokens
         ends = [s.retention_interval for s in rows if s.retention_interval is not None]
         points = [(s.row.kept_tokens, s.row.retention or 0.0) for s in rows]
-        found.append(styles.line(method, points, band=ends if task == ALL and not level else (), level=level))
-    return found[::-1]
+        lines_drawn.append(
+            styles.line(method, points, band=ends if task == ALL and not level else (), level=level)
+        )
+    return lines_drawn[::-1]
 
 
 def _retentions(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
@@ -98,7 +100,7 @@ def _retentions(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
             size = _LARGE if task == ALL else _SMALL
             chart = Chart(titles[task], "visual tokens, mean over layers", "retention, %", budgets, size)
             series = _retention(result, styles, task, stage)
-            if any(not one.level for one in series):
+            if any(not line.level for line in series):
                 charts.append((chart, series))
         if charts:
             yield _Section(f"Retention against tokens, {_WORDS[stage]}", charts)
@@ -107,12 +109,17 @@ def _retentions(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
 def _places(result: Evaluation, styles: _Styles) -> Iterator[_Section]:
     """Kept share and score along the token sequence, at the smallest budget of each method."""
     chosen: dict[str, tuple[float, dict[str, list[float]]]] = {}
-    for one, bands in result.bands:
-        tells = any(bands["score"]) or one.name in SEEDED
-        if one.stage2 == "off" and one.keep is not None and one.built is not None and tells:
-            smallest, _ = chosen.get(one.method, (inf, {}))
-            if one.keep < smallest:
-                chosen[one.method] = (one.keep, bands)
+    for configuration, bands in result.bands:
+        tells = any(bands["score"]) or configuration.name in SEEDED
+        if (
+            configuration.stage2 == "off"
+            and configuration.keep is not None
+            and configuration.built is not None
+            and tells
+        ):
+            smallest, _ = chosen.get(configuration.method, (inf, {}))
+            if configuration.keep < smallest:
+                chosen[configuration.method] = (configuration.keep, bands)
     charts = []
     for name, title, up, factor in (
         ("kept", "Share of tokens kept", "kept, %", 100),
@@ -138,8 +145,12 @@ def _tolerances(result: Evaluation) -> Iterator[_Section]:
     if not result.complexity:
         return
     series = []
-    for number, (one, points) in enumerate(result.complexity):
-        name = one.method if one.keep is None else f"{one.method} {one.keep}, stage 2 {one.stage2}"
+    for number, (configuration, points) in enumerate(result.complexity):
+        name = (
+            configuration.method
+            if configuration.keep is None
+            else f"{configuration.method} {configuration.keep}, stage 2 {configuration.stage2}"
+        )
         series.append(Series(name, f"c{number}", points, COLOURS[number % len(COLOURS)]))
     chart = Chart("Kept tokens by content", "shapes and texts in the picture", "kept tokens", size=_LARGE)
     yield _Section("Budgets that follow the picture", [(chart, series[::-1])])

@@ -63,14 +63,14 @@ def answer_plainly(
     alike: dict[tuple[str, int], list[int]] = {}
     for number, case in enumerate(cases):
         alike.setdefault((case.kind, len(case.turns)), []).append(number)
-    found: dict[int, Reply] = {}
+    replies_by_place: dict[int, Reply] = {}
     with applied(subject.model, method) as session:
         for numbers in alike.values():
             for start in range(0, len(numbers), batch):
                 part = numbers[start : start + batch]
                 replies = _converse(subject, [cases[number] for number in part], method, session)
-                found |= dict(zip(part, replies, strict=True))
-    return [found[number] for number in range(len(cases))]
+                replies_by_place |= dict(zip(part, replies, strict=True))
+    return [replies_by_place[number] for number in range(len(cases))]
 
 
 def _converse(
@@ -86,23 +86,23 @@ def _converse(
         inputs = subject.encode(conversations)
         output = subject.model.generate(**inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False)
         texts = subject.decode(output, inputs["input_ids"].shape[1])
-        for text, given, conversation in zip(texts, answers, conversations, strict=True):
-            given.append(text)
+        for text, said, conversation in zip(texts, answers, conversations, strict=True):
+            said.append(text)
             content = [{"type": "text", "text": text}]
             conversation.append({"role": "assistant", "content": content})
-    for row, (case, given) in enumerate(zip(cases, answers, strict=True)):
+    for row, (case, said) in enumerate(zip(cases, answers, strict=True)):
         images = tuple(image for image in session.images if image.row == row) if session is not None else ()
         whole: Schedule = ((0, visual_tokens(subject.model, inputs["input_ids"][row])),)
         schedule = whole if method is None else schedule_of(images, method)
-        replies.append(Reply(case, tuple(given), schedule, images))
+        replies.append(Reply(case, tuple(said), schedule, images))
     return replies
 
 
 def visual_tokens(model: Any, ids: torch.Tensor) -> int:
     """Visual tokens of a prompt of any shape."""
     kinds = family_of(model, "visual_tokens").modalities
-    found: set[Any] = {getattr(model.config, kind.placeholder, None) for kind in kinds}
-    return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in found - {None})
+    placeholders: set[Any] = {getattr(model.config, kind.placeholder, None) for kind in kinds}
+    return sum(int(torch.eq(ids, placeholder).sum()) for placeholder in placeholders - {None})
 
 
 @torch.no_grad()

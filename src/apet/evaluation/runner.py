@@ -135,9 +135,9 @@ def evenly(cases: Sequence[Case], number: int) -> list[Case]:
     groups = list(contents.values())
     count = min(number, len(groups))
     used: Counter[str] = Counter()
-    found = []
+    interleaved = []
     for place in range(count):
         case = min(groups[place * len(groups) // count], key=lambda one: used[one.task])
         used[case.task] += 1
-        found.append(case)
-    return found
+        interleaved.append(case)
+    return interleaved

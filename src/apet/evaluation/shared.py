@@ -77,7 +77,7 @@ class Shared:
     def answer(self, cases: Sequence[Case], method: Method | None) -> list[Reply]:
         """Answers some of the cases, in order, under a method that `is_blind`, or none."""
         model, device = self.subject.model, self.subject.model.device
-        found: dict[str, Reply] = {}
+        replies: dict[str, Reply] = {}
         with applied(model, method) as session:
             prefix = torch.tensor([self.prefix], device=device).expand(len(self.place), -1)
             cache = cache_out(
@@ -104,10 +104,10 @@ class Shared:
                 )
                 texts = self.subject.decode(output, ids.shape[1])
                 for case, text in zip(group, texts, strict=True):
-                    own = tuple(image for image in images if image.row == self.place[case.group])
-                    schedule = ((0, self.tokens),) if method is None else schedule_of(own, method)
-                    found[case.key] = Reply(case, (text,), schedule, own)
-        return [found[case.key] for case in cases]
+                    own_images = tuple(image for image in images if image.row == self.place[case.group])
+                    schedule = ((0, self.tokens),) if method is None else schedule_of(own_images, method)
+                    replies[case.key] = Reply(case, (text,), schedule, own_images)
+        return [replies[case.key] for case in cases]
 
     def _by_length(self, cases: Sequence[Case]) -> Iterator[list[Case]]:
         """Cases whose prompts are as long: no padding between picture and question."""

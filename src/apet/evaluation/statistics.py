@@ -152,8 +152,10 @@ class Tally:
     def summaries(self) -> list[Summary]:
         """The same with configurations that differ in their seed alone taken together."""
         together: dict[tuple[object, ...], list[int]] = {}
-        for number, one in enumerate(self.configurations):
-            together.setdefault((one.method, one.keep, one.stage2), []).append(number)
+        for number, configuration in enumerate(self.configurations):
+            together.setdefault((configuration.method, configuration.keep, configuration.stage2), []).append(
+                number
+            )
         return [self._summary(numbers, task) for numbers in together.values() for task in self.named]
 
     def _where(self, task: str) -> NDArray[np.bool_]:
@@ -162,65 +164,66 @@ class Tally:
 
     def _row(self, numbers: list[int], task: str) -> Row:
         """The row of one configuration, or the mean over configurations that differ in their seed."""
-        one = self.configurations[numbers[0]]
-        asked = self._where(task)
-        cases = [case for case, wanted in zip(self.cases, asked, strict=True) if wanted]
-        scores = self.scores[numbers][:, asked].mean(0)
-        whole = float(self.scores[0, asked].mean())
+        configuration = self.configurations[numbers[0]]
+        of_task = self._where(task)
+        cases = [case for case, is_asked in zip(self.cases, of_task, strict=True) if is_asked]
+        scores = self.scores[numbers][:, of_task].mean(0)
+        whole = float(self.scores[0, of_task].mean())
         schedules = [s for n in numbers for s in self.records.schedules(self.keys[n], cases)]
         times = [t for n in numbers for t in self.records.times(self.keys[n], self.cases)]
         return Row(
-            method=one.method,
-            keep=one.keep,
-            stage2=one.stage2,
+            method=configuration.method,
+            keep=configuration.keep,
+            stage2=configuration.stage2,
             task=task,
-            seed=one.seed if len(numbers) == 1 else None,
+            seed=configuration.seed if len(numbers) == 1 else None,
             n=len(cases),
             accuracy=float(scores.mean()),
             retention=100 * float(scores.mean()) / whole if whole else None,
-            changed=float(self.changed[numbers][:, asked].mean()),
+            changed=float(self.changed[numbers][:, of_task].mean()),
             kept_tokens=float(np.mean([mean_tokens(schedule, self.layers) for schedule in schedules])),
             select_ms=_median(times, "select", 1000),
             first_token_s=_median(times, "first", 1),
             total_s=_median(times, "total", 1),
             timed_tokens=self._timed_tokens(numbers),
-            interval=bootstrap(scores, self.groups[asked]),
+            interval=bootstrap(scores, self.groups[of_task]),
             schedule=_mean_schedule(schedules),
         )
 
     def _timed_tokens(self, numbers: list[int]) -> float | None:
-        found = []
+        tokens = []
         for number in numbers:
             key = self.keys[number]
             timed = [case for case in self.cases if self.records.is_timed(key, case)]
-            found += [mean_tokens(schedule, self.layers) for schedule in self.records.schedules(key, timed)]
-        return float(np.mean(found)) if found else None
+            tokens += [mean_tokens(schedule, self.layers) for schedule in self.records.schedules(key, timed)]
+        return float(np.mean(tokens)) if tokens else None
 
     def _ahead(self, numbers: list[int], asked: NDArray[np.bool_]) -> tuple[float, float, float] | None:
         """By how much the accuracy is above that of `REFERENCE` at the same budget, with its interval."""
-        own = self.configurations[numbers[0]]
+        configuration = self.configurations[numbers[0]]
         same = [
             number
-            for number, one in enumerate(self.configurations)
-            if (one.method, one.keep, one.stage2) == (REFERENCE, own.keep, own.stage2)
+            for number, other in enumerate(self.configurations)
+            if (other.method, other.keep, other.stage2)
+            == (REFERENCE, configuration.keep, configuration.stage2)
         ]
-        if not same or own.method == REFERENCE:
+        if not same or configuration.method == REFERENCE:
             return None
         difference = (self.scores[numbers].mean(0) - self.scores[same[0]])[asked]
         return float(difference.mean()), *bootstrap(difference, self.groups[asked])
 
     def _summary(self, numbers: list[int], task: str) -> Summary:
         """The row over seeds, with their spread."""
-        asked = self._where(task)
-        each = self.scores[numbers][:, asked]
+        of_task = self._where(task)
+        each = self.scores[numbers][:, of_task]
         ratio = None
-        if self.scores[0, asked].any():
-            low, high = bootstrap(each.mean(0), self.groups[asked], self.scores[0, asked])
+        if self.scores[0, of_task].any():
+            low, high = bootstrap(each.mean(0), self.groups[of_task], self.scores[0, of_task])
             ratio = (100 * low, 100 * high)
         per_seed = each.mean(1)
         spread = (float(per_seed.min()), float(per_seed.max()))
         row = self._row(numbers, task)
-        return Summary(row, len(numbers), spread, ratio, self._ahead(numbers, asked))
+        return Summary(row, len(numbers), spread, ratio, self._ahead(numbers, of_task))
 
 
 def _median(times: list[dict[str, Any]], name: str, factor: float) -> float | None:

@@ -107,8 +107,8 @@ class Records:
 
     def times(self, key: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """Timings of those of the cases that were timed: ``select``, ``first``, ``total`` in seconds."""
-        known = self._times[key]
-        return [known[case.key] for case in cases if case.key in known]
+        timed = self._times[key]
+        return [timed[case.key] for case in cases if case.key in timed]
 
     def bands(self, key: str) -> dict[str, list[float]] | None:
         """Kept share and score by band of the sequence, over all pictures; None if none was measured."""

@@ -121,24 +121,24 @@ def draw_cases(tasks: Sequence[str], limit: int, split: str = "test") -> list[Ca
     Raises:
         ApETError: If a task's pictures give too few questions.
     """
-    found: list[Case] = []
+    cases: list[Case] = []
     for name, source in SOURCES.items():
-        wanted = [task for task in source.tasks if task in tasks]
+        own_tasks = [task for task in source.tasks if task in tasks]
         count: Counter[str] = Counter()
         index = 0
-        while any(count[task] < limit for task in wanted):
+        while any(count[task] < limit for task in own_tasks):
             if index > _MOST_PICTURES_PER_CASE * limit:
                 raise ApETError("eval", f"{index} pictures without {limit} questions", "a task that asks")
             drawn = source.drawn(split, index)
             for dialogue in drawn.dialogues:
                 task = dialogue[0].skill
-                if task in wanted and count[task] < limit:
+                if task in own_tasks and count[task] < limit:
                     count[task] += 1
                     turns = tuple(question.text for question in dialogue)
                     answers = tuple(question.answer for question in dialogue)
                     group = f"{name}/{split}/{index}"
                     shown = repr((group, drawn.content, turns, answers))
                     key = hashlib.sha256(shown.encode()).hexdigest()[:16]
-                    found.append(Case(task, group, turns, answers, key, drawn))
+                    cases.append(Case(task, group, turns, answers, key, drawn))
             index += 1
-    return found
+    return cases

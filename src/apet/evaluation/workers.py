@@ -54,8 +54,8 @@ def answer_in_processes(
     try:
         for process in processes:
             process.start()
-        left = workers
-        while left:
+        running = workers
+        while running:
             try:
                 line = done.get(timeout=_LOOK_AROUND)
             except queue.Empty:
@@ -65,7 +65,7 @@ def answer_in_processes(
                     raise ApETError("eval", f"a process that ended with code {died[0]}", expected) from None
                 continue
             if line is None:
-                left -= 1
+                running -= 1
             elif isinstance(line, Exception):
                 raise line
             else:

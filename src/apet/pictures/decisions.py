@@ -57,7 +57,7 @@ def read_pictures(picture: Picture) -> list[Image.Image]:
         return [_rgb(picture)]
     if not isinstance(picture, list | tuple | np.ndarray) or len(picture) == 0:
         raise ApETError("plot", f"a picture of type {type(picture).__name__}", _SHAPE)
-    return [_rgb(one) for one in picture]
+    return [_rgb(frame) for frame in picture]
 
 
 def _rgb(picture: object) -> Image.Image:

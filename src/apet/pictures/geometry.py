@@ -83,10 +83,10 @@ class TokenGrid:
     @cached_property
     def tokens(self) -> NDArray[np.int64]:
         """``(height, width)``: the number of the token that covers each pixel; -1 where none does."""
-        found = np.full((self.size[1], self.size[0]), -1, np.int64)
+        token_at = np.full((self.size[1], self.size[0]), -1, np.int64)
         for token, (left, top, right, bottom) in enumerate(self.boxes):
-            found[top:bottom, left:right] = token
-        return found
+            token_at[top:bottom, left:right] = token
+        return token_at
 
 
 def _views_across(count: int, aspect: float) -> int:

@@ -95,11 +95,11 @@ def read(
     """The pictures to draw on, and the decisions to draw; arguments and errors of `plot`."""
     frames = read_pictures(picture)
     width, height = frames[0].size
-    found = [
-        read_decision(one, image=image, video=len(frames) > 1, square=width == height, grid=grid)
-        for one in decisions
+    drawn = [
+        read_decision(compression, image=image, video=len(frames) > 1, square=width == height, grid=grid)
+        for compression in decisions
     ]
-    if width != height and not all(part.whole for one in found for part in one.grids):
+    if width != height and not all(part.whole for compression in drawn for part in compression.grids):
         if processor is None:
             raise ApETError(
                 "plot",
@@ -110,7 +110,7 @@ def read(
         for before, after in zip(frames, seen, strict=True):
             after.info |= before.info
         frames = seen
-    return frames, found
+    return frames, drawn
 
 
 def grid_over(frames: Sequence[Image.Image], decision: Decision, side: int) -> TokenGrid:

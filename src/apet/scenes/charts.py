@@ -68,7 +68,7 @@ def ask_chart(rng: np.random.Generator, chart: Chart) -> list[Question]:
     i = int(rng.integers(len(chart.labels)))
     if chart.kind == "bars":
         (values,) = chart.series
-        asked = [
+        questions = [
             (f"what is the value of {chart.labels[i]}?", str(values[i])),
             ("which bar is highest?", chart.labels[int(np.argmax(values))]),
             ("which bar is lowest?", chart.labels[int(np.argmin(values))]),
@@ -76,14 +76,14 @@ def ask_chart(rng: np.random.Generator, chart: Chart) -> list[Question]:
     else:
         line = int(rng.integers(2))
         higher = int(chart.series[1][i] > chart.series[0][i])
-        one, other = chart.colours
-        asked = [
+        first, second = chart.colours
+        questions = [
             (
                 f"what is the value of the {chart.colours[line]} line in {chart.labels[i]}?",
                 str(chart.series[line][i]),
             ),
             (
-                f"which line is higher in {chart.labels[i]}, the {one} line or the {other} line?",
+                f"which line is higher in {chart.labels[i]}, the {first} line or the {second} line?",
                 chart.colours[higher],
             ),
             (
@@ -91,7 +91,7 @@ def ask_chart(rng: np.random.Generator, chart: Chart) -> list[Question]:
                 chart.labels[int(np.argmax(chart.series[line]))],
             ),
         ]
-    return [Question(chart.kind, text, answer) for text, answer in asked]
+    return [Question(chart.kind, text, answer) for text, answer in questions]
 
 
 def _height(value: int) -> int:

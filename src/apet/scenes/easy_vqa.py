@@ -59,10 +59,10 @@ def _task(answer: str) -> str:
 
 @lru_cache(maxsize=2)
 def _questions(folder: str) -> dict[int, list[tuple[str, str]]]:
-    found = defaultdict(list)
+    by_picture = defaultdict(list)
     for text, answer, number in json.loads((_data() / folder / "questions.json").read_text()):
-        found[int(number)].append((text, answer))
-    return dict(found)
+        by_picture[int(number)].append((text, answer))
+    return dict(by_picture)
 
 
 def _data() -> Path:

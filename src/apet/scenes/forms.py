@@ -46,9 +46,9 @@ def ask_form(rng: np.random.Generator, form: Form, number: int = 3) -> list[Ques
     """Asks for values by label, and once for a label by its value."""
     chosen = rng.choice(len(form.fields), number, replace=False)
     (label, value), *others = (form.fields[int(i)] for i in chosen)
-    asked = [(f"which field says {value}?", label)]
-    asked += [(f"what is the {name.lower()}?", given) for name, given in others]
-    return [Question("forms", text, answer) for text, answer in asked]
+    questions = [(f"which field says {value}?", label)]
+    questions += [(f"what is the {name.lower()}?", field_value) for name, field_value in others]
+    return [Question("forms", text, answer) for text, answer in questions]
 
 
 def draw_form(form: Form) -> NDArray[np.uint8]:

@@ -82,7 +82,7 @@ def _photograph(name: str) -> Image.Image:
 
 def data_of(package: str, name: str, what: str) -> Path:
     """The data of a package, which is not imported: only its files are used."""
-    found = find_spec(package)
-    if found is None or found.origin is None:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
         raise ApETError(what, f"no {name}", install("reference"))
-    return Path(found.origin).parent / "data"
+    return Path(spec.origin).parent / "data"

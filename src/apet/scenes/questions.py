@@ -98,14 +98,14 @@ def _exist(rng: np.random.Generator, scene: Scene) -> Made:
 
 def _colour(rng: np.random.Generator, scene: Scene) -> Made:
     shapes = alone(scene.shapes, lambda s: s.shape)
-    one = pick(rng, shapes) if shapes else None
-    return None if one is None else ("colour", one.shape, "", one.colour, (one,))
+    shape = pick(rng, shapes) if shapes else None
+    return None if shape is None else ("colour", shape.shape, "", shape.colour, (shape,))
 
 
 def _shape(rng: np.random.Generator, scene: Scene) -> Made:
     shapes = alone(scene.shapes, lambda s: s.colour)
-    one = pick(rng, shapes) if shapes else None
-    return None if one is None else ("shape", one.colour, "", one.shape, (one,))
+    shape = pick(rng, shapes) if shapes else None
+    return None if shape is None else ("shape", shape.colour, "", shape.shape, (shape,))
 
 
 def _count(rng: np.random.Generator, scene: Scene) -> Made:
@@ -164,8 +164,8 @@ def _read(rng: np.random.Generator, scene: Scene) -> Made:
     inks = Counter(t.colour for t in scene.texts)
     options += [("ink", t.colour, "", t.text, ()) for t in scene.texts if inks[t.colour] == 1]
     for kind, is_number in (("number", True), ("word", False)):
-        found = [t.text for t in scene.texts if t.is_number is is_number]
-        options += [(kind, "", "", found[0], ())] if len(found) == 1 else []
+        texts = [t.text for t in scene.texts if t.is_number is is_number]
+        options += [(kind, "", "", texts[0], ())] if len(texts) == 1 else []
     return pick(rng, options) if options else None
 
 
@@ -216,11 +216,11 @@ def different(
     ``one`` makes a question of a skill; None where the picture gives none.
     """
     weights = np.asarray(list(skills.values()))
-    found: dict[str, Question] = {}
+    by_text: dict[str, Question] = {}
     for skill in rng.choice(list(skills), size=3 * number, p=weights / weights.sum()):
-        if len(found) == number:
+        if len(by_text) == number:
             break
         question = one(str(skill))
         if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+            by_text.setdefault(question.text, question)
+    return list(by_text.values())

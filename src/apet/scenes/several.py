@@ -26,7 +26,7 @@ def sample_album(rng: np.random.Generator) -> Album:
 
 def ask_album(rng: np.random.Generator, album: Album) -> list[Question]:
     """Asks which picture shows a thing, and about a thing in one of the pictures."""
-    found = []
+    questions = []
     names = [{shape.name for shape in scene.shapes} for scene in album.scenes]
     only = [
         (name, place)
@@ -36,12 +36,12 @@ def ask_album(rng: np.random.Generator, album: Album) -> list[Question]:
     ]
     if only:
         name, place = only[int(rng.integers(len(only)))]
-        found.append(Question("several", f"in which picture is the {name}?", _NUMBERS[place]))
+        questions.append(Question("several", f"in which picture is the {name}?", _NUMBERS[place]))
     place = int(rng.integers(len(album.scenes)))
     for question in ask(rng, album.scenes[place], 2, {"colour": 1, "shape": 1, "count": 1, "read": 1}):
         text = f"in the {_NUMBERS[place]} picture, {question.text}"
-        found.append(Question("several", text, question.answer))
-    return found
+        questions.append(Question("several", text, question.answer))
+    return questions
 
 
 def ask_in_turns(rng: np.random.Generator, scene: Scene) -> tuple[Question, ...]:

@@ -79,12 +79,12 @@ def _sample_gone(rng: np.random.Generator) -> tuple[int, ...]:
 def ask_clip(clip: Clip) -> list[Question]:
     """Asks what moved, which way, and how many times something vanished."""
     moved, blinked = clip.scene.shapes[0], clip.scene.shapes[-1]
-    asked = [
+    questions = [
         ("what moved?", moved.name),
         (f"which way did the {moved.name} move?", clip.way),
         (f"how many times did the {blinked.name} vanish?", str(clip.times)),
     ]
-    return [Question("video", text, answer) for text, answer in asked]
+    return [Question("video", text, answer) for text, answer in questions]
 
 
 def draw_clip(clip: Clip) -> list[NDArray[np.uint8]]:

@@ -109,7 +109,7 @@ def generate(
     noise = np.random.default_rng(0).integers(0, 256, (batch, 672, 672, 3), dtype=np.uint8)
     pictures = [[Image.fromarray(x)] for x in noise]
     question = prompt_of(processor, "What is in the picture?")
-    one = processor(images=pictures[:1], text=[question], return_tensors="pt")
+    single = processor(images=pictures[:1], text=[question], return_tensors="pt")
     given = processor(images=pictures, text=[question] * batch, return_tensors="pt").to(
         network.device, network.dtype
     )
@@ -135,7 +135,7 @@ def generate(
     report["model"] = model or "embedded"
     words = given["input_ids"].shape[1] - report["visual_tokens"]
     device = measured(network.device, network.dtype)
-    add_predictions(report, network.config, dict(one), device, words, (first, second))
+    add_predictions(report, network.config, dict(single), device, words, (first, second))
     print_generate(report)
     print_predictions(report)
     _finish(report, output, plot, draw_first_tokens)

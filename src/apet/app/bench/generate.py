@@ -71,7 +71,7 @@ def bench_generate(
         kernels chose other tokens than the core, ``"off"`` says so beside the times.
     """
     task = _task(model, given, new_tokens)
-    told: list[dict[str, Any]] = []
+    finished: list[dict[str, Any]] = []
     alive: dict[str, tuple[Variant, dict[str, Any], dict[str, list[float]]]] = {}
     about = machine(given["input_ids"].device) | {
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -81,7 +81,7 @@ def bench_generate(
         for number, variant in enumerate(ways):
             tell(number, len(ways) * (1 + repeats), f"{variant.name}, untimed")
             row: dict[str, Any] = {"name": variant.name}
-            told.append(row)
+            finished.append(row)
             task, notes = _checked(task, variant)
             row |= notes
             if not {"refused", "left_out"} & set(notes):
@@ -100,17 +100,19 @@ def bench_generate(
         row |= {name: spread(values) for name, values in times.items()}
         row["images_per_second"] = 1e3 * pictures / row["total"]["median"]
     sizes = {"batch": pictures, "visual_tokens": task.visual, "keep": keep, "kept_tokens": task.left}
-    return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": told}
+    return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": finished}
 
 
 def _task(model: Any, given: dict[str, Tensor], new: int) -> _Task:
-    found = [one for one in family_of(model, "bench generate").modalities if one.pixels in given]
-    if not found:
+    modalities = [
+        modality for modality in family_of(model, "bench generate").modalities if modality.pixels in given
+    ]
+    if not modalities:
         raise ApETError("bench generate", f"inputs {', '.join(given)}", "inputs with pictures or clips")
-    name = found[0].placeholder
+    name = modalities[0].placeholder
     token = getattr(model.config, name, None)
     token = getattr(model.config, name.replace("_id", "_index")) if token is None else token
-    return _Task(model, given, found[0], int(token), new)
+    return _Task(model, given, modalities[0], int(token), new)
 
 
 def _checked(task: _Task, variant: Variant) -> tuple[_Task, dict[str, str]]:
@@ -157,8 +159,8 @@ def _run(task: _Task, variant: Variant) -> dict[str, Any]:
     with variant.applied(model) as session, watched(model, device) as clocks:
         begin = time.perf_counter()
         if variant.oracle:
-            rest = ("input_ids", "attention_mask", "mm_token_type_ids")
-            pixels = {k: v for k, v in given.items() if k not in rest}
+            text_inputs = ("input_ids", "attention_mask", "mm_token_type_ids")
+            pixels = {k: v for k, v in given.items() if k not in text_inputs}
             getattr(model.base_model, task.modality.method)(**pixels)
         out = model.generate(
             **variant.inputs(model, given, task.placeholder, task.left),

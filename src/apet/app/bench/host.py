@@ -71,7 +71,7 @@ def bench_host(repeats: int, new_tokens: int) -> dict[str, Any]:
     steps = {"prefill": prefill, "decode": decode}
     for step, times in steps.items():
         for name in ("one stage", "two stages"):
-            beyond = [one - plain for one, plain in zip(times[name], times["plain"], strict=True)]
+            beyond = [hooked - plain for hooked, plain in zip(times[name], times["plain"], strict=True)]
             rows[f"{step}, {name}"] = spread(beyond)
     plain = {step: statistics.median(times["plain"]) for step, times in steps.items()}
     return {"machine": machine(torch.device("cpu")), "plain": plain, "rows": rows}

@@ -36,15 +36,15 @@ _TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 def parse_sizes(text: str) -> list[tuple[int, int, int, int]]:
     """Reads ``NxdxK`` or ``BxNxdxK``, separated by commas."""
-    found = []
+    sizes = []
     for size in text.split(","):
         numbers = [number for part in size.split("x") if isinstance(number := read_number(part), int)]
         full = [1, *numbers] if size.count("x") == 2 else numbers
         if len(full) != 4 or min(full) < 1 or full[3] > full[1]:
             expected = "NxdxK or BxNxdxK such as 576x1024x96, with K at most N"
             raise ApETError(typed("sizes", "bench"), repr(text), expected)
-        found.append((full[0], full[1], full[2], full[3]))
-    return found
+        sizes.append((full[0], full[1], full[2], full[3]))
+    return sizes
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -57,10 +57,10 @@ def pick_device(name: str | None) -> torch.device:
 
 def pick_dtype(name: str) -> torch.dtype:
     """The dtype of a name, out of those that are timed."""
-    known = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
-    if name not in known:
-        raise ApETError(typed("dtype", "bench"), repr(name), one_of(known, name))
-    return known[name]
+    dtypes = {str(dtype).removeprefix("torch."): dtype for dtype in _TOLERANCE}
+    if name not in dtypes:
+        raise ApETError(typed("dtype", "bench"), repr(name), one_of(dtypes, name))
+    return dtypes[name]
 
 
 def bench_ops(
@@ -160,5 +160,5 @@ def _free_bytes(device: torch.device) -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return 1024 * int(found[0]) if found else None
+    available = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(available[0]) if available else None

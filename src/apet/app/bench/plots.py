@@ -53,11 +53,11 @@ def draw_ops(report: dict[str, Any], path: Path) -> None:
 
 def _stack(axes: Any, rows: dict[str, dict[str, Any]], parts: tuple[str, ...]) -> None:
     """A bar per row, made of its parts."""
-    left = [0.0] * len(rows)
+    begins = [0.0] * len(rows)
     for part in parts:
         widths = [row[part]["median"] for row in rows.values()]
-        axes.barh(list(rows), widths, left=left, height=_HEIGHT, label=part)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
+        axes.barh(list(rows), widths, left=begins, height=_HEIGHT, label=part)
+        begins = [a + b for a, b in zip(begins, widths, strict=True)]
     axes.invert_yaxis()
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
 

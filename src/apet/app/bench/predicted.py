@@ -37,7 +37,7 @@ def add_predictions(
         report["predicted"] = {"left_out": str(error)}
         return
     rows = {row["name"]: row for row in report["rows"]}
-    found: dict[str, Any] = {}
+    predictions: dict[str, Any] = {}
     for name, one in plans.items():
         seconds = {
             "vision": one.vision_seconds,
@@ -50,5 +50,5 @@ def add_predictions(
             if value and step in rows[name]:
                 entry = {"predicted": 1e3 * value, "measured": rows[name][step]["median"]}
                 entry["ratio"] = entry["measured"] / entry["predicted"]
-                found.setdefault(name, {})[step] = entry
-    report["predicted"] = {"device": asdict(device), "rows": found}
+                predictions.setdefault(name, {})[step] = entry
+    report["predicted"] = {"device": asdict(device), "rows": predictions}

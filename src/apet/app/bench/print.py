@@ -54,10 +54,10 @@ def print_host(report: dict[str, Any]) -> None:
         step = name.split(",")[0]
         if step == "decode":
             plain = report["plain"][step]
-            rest = f"{times['median'] / plain:.1%} of {figure(plain)} ms, limit {DECODE_LIMIT:.0%}"
+            limit = f"{times['median'] / plain:.1%} of {figure(plain)} ms, limit {DECODE_LIMIT:.0%}"
         else:
-            rest = f"limit {LIMITS[step]:g} ms"
-        print(f"{_HOST.get(name, f'hooks in {name}'):46} {spread_in_words(times)}, {rest}")
+            limit = f"limit {LIMITS[step]:g} ms"
+        print(f"{_HOST.get(name, f'hooks in {name}'):46} {spread_in_words(times)}, {limit}")
 
 
 def print_generate(report: dict[str, Any]) -> None:
@@ -116,10 +116,10 @@ def machine_in_words(about: dict[str, Any]) -> str:
     """What times hold for, in one line."""
     parts = []
     for name, value in about.items():
-        told = figure(value) if isinstance(value, float) else str(value)
+        text = figure(value) if isinstance(value, float) else str(value)
         if value is None or isinstance(value, bool):
-            told = {True: "yes", False: "no", None: "unknown"}[value]
-        parts.append(f"{_TITLES.get(name, name.replace('_', ' '))}: {told}")
+            text = {True: "yes", False: "no", None: "unknown"}[value]
+        parts.append(f"{_TITLES.get(name, name.replace('_', ' '))}: {text}")
     return ", ".join(parts)
 
 
@@ -127,8 +127,8 @@ def check_output(path: Path | None, option: str) -> None:
     """Checks that a file can be written there, if one is wanted, before work is done for it."""
     if path is None:
         return
-    what = "a folder" if path.is_dir() else "no such folder"
-    got = f"{path} ({what})" if path.is_dir() or not path.parent.is_dir() else ""
+    problem = "a folder" if path.is_dir() else "no such folder"
+    got = f"{path} ({problem})" if path.is_dir() or not path.parent.is_dir() else ""
     got = "-, where the table goes" if path == STDOUT else got
     if got:
         raise ApETError(typed(option, "bench"), got, "a path in a folder that exists")

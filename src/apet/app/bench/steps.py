@@ -91,8 +91,8 @@ _ROWS = 2048
 def wrong_kept(errors: Tensor, indices: Tensor, expected: Tensor) -> str | None:
     """In words, where two sets of kept tokens ``(K,)`` differ by more than ties; None: nowhere."""
     ours, theirs = (
-        torch.zeros(len(errors), dtype=torch.bool, device=errors.device).index_fill_(0, own, True)
-        for own in (indices, expected)
+        torch.zeros(len(errors), dtype=torch.bool, device=errors.device).index_fill_(0, kept, True)
+        for kept in (indices, expected)
     )
     differ = ours ^ theirs
     if not bool(differ.any()):
@@ -111,8 +111,8 @@ def wrong_choice(x: Tensor, result: Compression) -> str | None:
     wrong = 0
     for rows in torch.arange(len(x), device=x.device).split(_ROWS):
         alike = unit[rows] @ kept.T
-        own = alike.gather(1, result.assignment[rows, None]).squeeze(1)
-        wrong += int((own < alike.amax(1) - ROUNDING).sum())
+        own_likeness = alike.gather(1, result.assignment[rows, None]).squeeze(1)
+        wrong += int((own_likeness < alike.amax(1) - ROUNDING).sum())
     return f"{wrong} tokens are merged into another than the most similar one" if wrong else None
 
 

@@ -105,8 +105,10 @@ def interleaved(
 @contextmanager
 def watched(model: Any, device: torch.device) -> Iterator[list[Clock]]:
     """Times a model's vision encoder within the block: a clock for each of its calls."""
-    found = [one for name in _ENCODERS if (one := getattr(model.base_model, name, None)) is not None]
-    if not found:
+    encoders = [
+        encoder for name in _ENCODERS if (encoder := getattr(model.base_model, name, None)) is not None
+    ]
+    if not encoders:
         got = f"a {type(model).__name__}"
         raise ApETError(typed(otherwise="bench generate"), got, "a model with a vision encoder")
     clocks: list[Clock] = []
@@ -117,8 +119,8 @@ def watched(model: Any, device: torch.device) -> Iterator[list[Clock]]:
     def end(*_: Any) -> None:
         clocks[-1].__exit__(None, None, None)
 
-    handles = [one.register_forward_pre_hook(begin) for one in found]
-    handles += [one.register_forward_hook(end) for one in found]
+    handles = [encoder.register_forward_pre_hook(begin) for encoder in encoders]
+    handles += [encoder.register_forward_hook(end) for encoder in encoders]
     try:
         yield clocks
     finally:

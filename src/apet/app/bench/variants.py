@@ -56,11 +56,11 @@ class Variant:
 
 def variants(keep: int, two: Method | None, others: Collection[str] = tuple(METHODS)) -> list[Variant]:
     """The rows: ApET at ``keep`` and ``two``, if given, and of the others those that take pictures."""
-    found = [name for name in METHODS if name in others and name != "apet" and "image" in METHODS[name].takes]
+    names = [name for name in METHODS if name in others and name != "apet" and "image" in METHODS[name].takes]
     return [
         Variant("uncompressed"),
         Variant("apet", lambda: ApET(keep)),
         *([] if two is None else [Variant("apet, two stages", lambda: two)]),
         Variant("oracle", oracle=True),
-        *(Variant(name, partial(named, name, keep)) for name in found),
+        *(Variant(name, partial(named, name, keep)) for name in names),
     ]

@@ -118,8 +118,8 @@ def configuration_of(settings: dict[str, Any]) -> Any:
     """Makes the configuration object of an entry."""
     from transformers import AutoConfig
 
-    own = deepcopy(settings)
-    return AutoConfig.for_model(own.pop("model_type"), **own)
+    fields = deepcopy(settings)
+    return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
 def tiny(settings: dict[str, Any]) -> dict[str, Any]:

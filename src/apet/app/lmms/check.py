@@ -56,13 +56,13 @@ def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "asked.json"), Path(folder, "found.json")
-        tasks = [(one.task, one.metrics) for one in asked]
+        tasks = [(measure.task, measure.metrics) for measure in asked]
         request.write_text(json.dumps({"tasks": tasks, "limit": limit, "data": data}))
         command = [sys.executable, "-m", "apet.app.lmms.inspector", str(request), str(answer)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
         if not answer.exists():
-            lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            last = lines[-1].strip() if lines else f"exit code {done.returncode}"
+            lines = [line for line in (process.stdout + process.stderr).splitlines() if line.strip()]
+            last = lines[-1].strip() if lines else f"exit code {process.returncode}"
             raise ApETError("lmms-eval", f"an installation that does not run ({last})", "lmms-eval 0.7.3")
         lines = json.loads(answer.read_text())
     return [Found(**{**line, "metrics": tuple(line.get("metrics", ()))}) for line in lines]

@@ -51,15 +51,15 @@ def _leaves(manager: Any, name: str) -> Iterator[str]:
     """The tasks of a group or a tag; of a task itself."""
     from lmms_eval.utils import load_yaml_config
 
-    known = manager.task_index.get(name)
-    if known is None:
+    entry = manager.task_index.get(name)
+    if entry is None:
         raise _ProblemError("lmms-eval has no such task")
-    if known["type"] in ("task", "python_task"):
+    if entry["type"] in ("task", "python_task"):
         yield name
         return
-    members = known["task"]
-    if known["type"] == "group":
-        members = load_yaml_config(known["yaml_path"], mode="simple")["task"]
+    members = entry["task"]
+    if entry["type"] == "group":
+        members = load_yaml_config(entry["yaml_path"], mode="simple")["task"]
     for member in [members] if isinstance(members, str) else members:
         if not isinstance(member, str):
             raise _ProblemError("a group that writes its tasks itself; name one of lmms-eval's tasks")
@@ -83,17 +83,17 @@ def _metrics(manager: Any, task: str, asked: Sequence[str]) -> list[str]:
     kind = config.get("output_type", "generate_until")
     if kind != "generate_until":
         raise _ProblemError(f"a task of {kind}; the model apet answers generate_until")
-    named = [one.get("metric") for one in config.get("metric_list", [])]
-    known = [name for name in named if isinstance(name, str) and name not in _NO_NUMBERS]
-    wanted = list(asked or METRICS.get(task, ()))
-    for name in wanted:
-        if name not in known:
-            raise _ProblemError(f"no metric {name}; it has {', '.join(known) or 'none'}")
-    if not known:
+    named = [metric.get("metric") for metric in config.get("metric_list", [])]
+    numbers = [name for name in named if isinstance(name, str) and name not in _NO_NUMBERS]
+    names = list(asked or METRICS.get(task, ()))
+    for name in names:
+        if name not in numbers:
+            raise _ProblemError(f"no metric {name}; it has {', '.join(numbers) or 'none'}")
+    if not numbers:
         raise _ProblemError("no metric: it writes a file for a server")
-    if not wanted and len(known) > 1:
-        raise _ProblemError(f"several metrics; name one as {task}:METRIC, of {', '.join(known)}")
-    chosen = wanted or known
+    if not names and len(numbers) > 1:
+        raise _ProblemError(f"several metrics; name one as {task}:METRIC, of {', '.join(numbers)}")
+    chosen = names or numbers
     judged = [name for name in chosen if "gpt" in name and task not in METRICS]
     if judged and "OPENAI_API_KEY" not in os.environ:
         raise _ProblemError(f"{judged[0]} asks a paid judge, and guesses without one; set OPENAI_API_KEY")

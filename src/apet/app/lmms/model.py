@@ -100,10 +100,10 @@ class ApETModel(lmms):  # type: ignore[misc]
         """Answers requests, in order; neighbours with the same generation settings share a batch."""
         keys = [self._key(request) for request in requests]
         with nullcontext() if self.answers is None else Store(self.answers) as store:
-            found: dict[str, str] = (
+            answers: dict[str, str] = (
                 {} if store is None else {line["key"]: line["answer"] for line in store.lines}
             )
-            left = [number for number, key in enumerate(keys) if key not in found]
+            left = [number for number, key in enumerate(keys) if key not in answers]
             with (
                 applied(self.subject.model, self.compression),
                 tqdm(total=len(requests), initial=len(requests) - len(left), disable=self.rank != 0) as bar,
@@ -115,11 +115,11 @@ class ApETModel(lmms):  # type: ignore[misc]
                         if requests[number].args[2] != settings:
                             break
                         part.append(number)
-                    given = self._answer(
+                    replies = self._answer(
                         [self._messages(requests[number]) for number in part], dict(settings)
                     )
-                    for number, answer in zip(part, given, strict=True):
-                        found[keys[number]] = answer
+                    for number, answer in zip(part, replies, strict=True):
+                        answers[keys[number]] = answer
                         if store is not None:
                             _, _, _, document, task, _ = requests[number].args
                             store.add(
@@ -128,14 +128,22 @@ class ApETModel(lmms):  # type: ignore[misc]
                     left = left[len(part) :]
                     bar.update(len(part))
         for request, key in zip(requests, keys, strict=True):
-            self.cache_hook.add_partial("generate_until", (request.args[0], request.args[2]), found[key])
-        return [found[key] for key in keys]
+            self.cache_hook.add_partial("generate_until", (request.args[0], request.args[2]), answers[key])
+        return [answers[key] for key in keys]
 
     def _key(self, request: Any) -> str:
         """Hash of everything that an answer depends on."""
         text, _, settings, number, task, split = request.args
-        one = Configuration("", built=self.compression)
-        parts = (configuration_key(self.subject, one), self.prompts, text, settings, number, task, split)
+        configuration = Configuration("", built=self.compression)
+        parts = (
+            configuration_key(self.subject, configuration),
+            self.prompts,
+            text,
+            settings,
+            number,
+            task,
+            split,
+        )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
     def _messages(self, request: Any) -> list[dict[str, Any]]:

@@ -61,11 +61,11 @@ class Prompts:
         bounds = {name: value for name, value in bounds.items() if value is not None}
         if bounds:
             size: Any = getattr(processor.image_processor, "size", None)
-            known = {name: value for name, value in dict(size or {}).items() if value}
-            if not {"shortest_edge", "longest_edge"} <= set(known):
+            sides = {name: value for name, value in dict(size or {}).items() if value}
+            if not {"shortest_edge", "longest_edge"} <= set(sides):
                 got = f"min_pixels or max_pixels for a {type(processor.image_processor).__name__}"
                 raise ApETError("lmms-eval", got, "a processor that scales pictures to a number of pixels")
-            processor.image_processor.size = type(size)(**{**known, **bounds})
+            processor.image_processor.size = type(size)(**{**sides, **bounds})
         if self.pad and getattr(processor.image_processor, "image_mean", None) is None:
             raise ApETError("lmms-eval", "pad=True for a processor without a mean colour", "pad=False")
 

@@ -50,43 +50,45 @@ class LmmsRun:
 
     @property
     def _given(self) -> dict[str, Any]:
-        one = self.configuration
-        name, fields = parse_method(one.method)
-        given: dict[str, Any] = {"pretrained": self.model or "embedded", "method": name}
-        given |= {} if one.keep is None else {"keep": one.keep, "stage2": one.stage2}
-        given |= fields if one.seed is None else {**fields, "seed": one.seed}
-        given |= {"trust_remote_code": True} if self.trust_remote_code else {}
-        return given | dict(self.prompts)
+        configuration = self.configuration
+        name, fields = parse_method(configuration.method)
+        arguments: dict[str, Any] = {"pretrained": self.model or "embedded", "method": name}
+        arguments |= (
+            {} if configuration.keep is None else {"keep": configuration.keep, "stage2": configuration.stage2}
+        )
+        arguments |= fields if configuration.seed is None else {**fields, "seed": configuration.seed}
+        arguments |= {"trust_remote_code": True} if self.trust_remote_code else {}
+        return arguments | dict(self.prompts)
 
     @property
     def _tasks(self) -> list[str]:
-        return [one.task for one in self.measures]
+        return [measure.task for measure in self.measures]
 
     @property
     def output(self) -> Path:
         """The run's own folder; another configuration, limit or task never has the same."""
-        known = (sorted(self._given.items(), key=str), self._tasks, self.longest, self.limit)
-        return self.folder / hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+        identity = (sorted(self._given.items(), key=str), self._tasks, self.longest, self.limit)
+        return self.folder / hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
 
     @property
     def arguments(self) -> list[str]:
         """The command's arguments, without the program."""
-        given = {**self._given, "answers": self.output / "answers.jsonl"}
-        for key, value in given.items():
+        model_arguments = {**self._given, "answers": self.output / "answers.jsonl"}
+        for key, value in model_arguments.items():
             if set(str(value)) & set(",='\"{}[]"):
                 raise ApETError("lmms-eval", f"{key}={value}", "a name without commas, quotes, brackets or =")
-        found = [
+        command = [
             "--model",
             "apet",
             "--model_args",
-            ",".join(f"{key}={value}" for key, value in given.items()),
+            ",".join(f"{key}={value}" for key, value in model_arguments.items()),
         ]
-        found += ["--tasks", ",".join(self._tasks)]
+        command += ["--tasks", ",".join(self._tasks)]
         if any((TASKS / f"{task}.yaml").exists() for task in self._tasks):
-            found += ["--include_path", str(TASKS)]
-        found += [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
-        found += [] if self.limit is None else ["--limit", str(self.limit)]
-        return [*found, "--output_path", str(self.output)]
+            command += ["--include_path", str(TASKS)]
+        command += [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
+        command += [] if self.limit is None else ["--limit", str(self.limit)]
+        return [*command, "--output_path", str(self.output)]
 
     @property
     def results(self) -> Path | None:

@@ -126,7 +126,7 @@ def _share(visit: Visit, method: Method) -> int | float:
     if visit.look is None:
         return 1
     decided = visit.look.decide(method)
-    kept, tokens = sum(one.tokens_stage1 for one in decided), sum(one.tokens for one in decided)
+    kept, tokens = sum(image.tokens_stage1 for image in decided), sum(image.tokens for image in decided)
     return kept if len(decided) == 1 else kept / tokens
 
 
@@ -135,7 +135,7 @@ def draw_visit(visit: Visit, methods: dict[str, Method]) -> tuple[Image.Image, I
     if visit.look is None:
         raise ApETError("show", "no picture", "a picture: upload one, or draw a scene")
     decided = [visit.look.decide(method) for method in methods.values()]
-    each = [panels_of(method, one) for method, one in zip(methods.values(), decided, strict=True)]
+    each = [panels_of(method, images) for method, images in zip(methods.values(), decided, strict=True)]
     if len(visit.seen) > 1:  # several sheets of frames would be too small to see anything on
         each = [["kept"]]
     overlay = plot(
@@ -169,7 +169,7 @@ def answer_visit(
             if session is not None:
                 tokens = f"{session.kept_stage1:,} of {session.visual_tokens:,}"
             else:
-                tokens = f"{sum(len(one) for one in visit.look.tokens):,}" if visit.look else ""
+                tokens = f"{sum(len(part) for part in visit.look.tokens):,}" if visit.look else ""
             first, whole = (f"{1000 * s:,.0f} ms" for s in (answer.first_token_seconds, answer.seconds))
             rows.append((name, answer.text, tokens, first, whole))
     return rows

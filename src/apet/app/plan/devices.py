@@ -107,7 +107,7 @@ DEVICES = {
 def spelled(name: str) -> str:
     """A device's name as it stands in `DEVICES`, however it is written: ``RTX 4090``, ``rtx4090``."""
     bare = name.lower().replace(" ", "").replace("-", "")
-    return next((known for known in DEVICES if known.replace("-", "") == bare), name)
+    return next((device for device in DEVICES if device.replace("-", "") == bare), name)
 
 
 @cache

@@ -65,8 +65,8 @@ def pixels_of(
             whose = f"as {config.model_type} models usually have them (no preprocessor_config.json was found)"
         options |= _of_the_type(config) | {"return_tensors": "pt"}
         if (taken := getattr(processor, "valid_kwargs", None)) is not None:
-            known = {name for kind in taken.__mro__ for name in getattr(kind, "__annotations__", {})}
-            options = {name: given for name, given in options.items() if name in known}
+            fields = {name for kind in taken.__mro__ for name in getattr(kind, "__annotations__", {})}
+            options = {name: option for name, option in options.items() if name in fields}
         made = dict(processor(picture, **options))
         if "images" in made:  # Fuyu's processor cuts them when it knows the text
             side, whole = config.patch_size, made.pop("images")[0]
@@ -123,22 +123,22 @@ def _at_the_encoders_size(processor: Any, config: Any) -> dict[str, Any]:
         # Its image_size is that of its positions, which it resamples.
         side = math.isqrt(config.image_seq_length) * patch
     edges = {name for name, edge in dict(getattr(processor, "size", None) or {}).items() if edge is not None}
-    found: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     if edges == {"shortest_edge", "longest_edge"} and isinstance(getattr(processor, "merge_size", None), int):
-        found["size"] = _NO_LIMIT
+        sizes["size"] = _NO_LIMIT
     elif side is not None and edges == {"longest_edge"}:
-        found["size"] = {"longest_edge": 4 * side if hasattr(processor, "max_image_size") else side}
+        sizes["size"] = {"longest_edge": 4 * side if hasattr(processor, "max_image_size") else side}
     elif side is not None and edges in ({"height", "width"}, {"shortest_edge"}):
-        found["size"] = dict.fromkeys(edges, side)
+        sizes["size"] = dict.fromkeys(edges, side)
     if side is not None and getattr(processor, "crop_size", None) is not None:
-        found["crop_size"] = {"height": side, "width": side}
+        sizes["crop_size"] = {"height": side, "width": side}
     most = getattr(processor, "max_image_size", None)
     if side is not None and most is not None:
-        found["max_image_size"] = {"longest_edge": side} if isinstance(most, dict) else side
+        sizes["max_image_size"] = {"longest_edge": side} if isinstance(most, dict) else side
     if isinstance(getattr(processor, "patch_size", None), int) and isinstance(patch, int):
-        found["patch_size"] = patch
+        sizes["patch_size"] = patch
     for name, told in (("merge_size", vision), ("image_grid_pinpoints", config)):
         other = "spatial_merge_size" if name == "merge_size" else name
         if getattr(processor, name, None) is not None and getattr(told, other, None) is not None:
-            found[name] = getattr(told, other)
-    return found
+            sizes[name] = getattr(told, other)
+    return sizes

@@ -49,8 +49,8 @@ def print_plan(
     from apet.app.plan.shapes import text_of, vision_of
     from apet.app.plan.skeleton import skeleton
 
-    known = spelled(device)
-    if known not in (*DEVICES, HERE):
+    spelling = spelled(device)
+    if spelling not in (*DEVICES, HERE):
         raise ApETError(typed("device", "plan"), repr(device), one_of((*DEVICES, HERE), device))
     if model_name in KNOWN:
         config = configuration_of(KNOWN[model_name])
@@ -69,7 +69,7 @@ def print_plan(
         given, whose = pixels_of(model.config, picture, trust_remote_code=trust_remote_code)
         pictures = f"pictures of {width} x {height} pixels, {whose}"
     vision, text = vision_of(model, given), text_of(model)
-    about = DEVICES[known] if known in DEVICES else here()
+    about = DEVICES[spelling] if spelling in DEVICES else here()
     whole = plan(text, vision, load, about)
     short = plan(text, vision, load, about, keep, stage2)
     if as_json:
@@ -117,6 +117,6 @@ def _rows(whole: Plan, short: Plan) -> list[tuple[str, str, str, float]]:
     ]
 
 
-def _tokens(one: Plan) -> str:
-    first = f"{one.tokens:,}"
-    return first if one.tokens == one.tokens_late else f"{first}, then {one.tokens_late:,}"
+def _tokens(plan: Plan) -> str:
+    first = f"{plan.tokens:,}"
+    return first if plan.tokens == plan.tokens_late else f"{first}, then {plan.tokens_late:,}"

@@ -97,11 +97,11 @@ def text_of(model: Any) -> Text:
         held, state = _held(cached[number])
         window = getattr(cached[number], "sliding_window", None)
         found.append(Layer(weights_of(layer), per_token, per_visual, per_pair, held, state, window))
-    rest, _ = _line([flops[-1] for flops, _ in runs])
+    remainder, _ = _line([flops[-1] for flops, _ in runs])
     embeddings = model.get_input_embeddings().weight
     return Text(
         layers=tuple(found),
-        per_token=rest,
+        per_token=remainder,
         head=head.weight.numel(),
         weights=weights_of(text, model.get_input_embeddings(), head),
         width=embeddings.shape[-1],
@@ -127,9 +127,9 @@ def _run(
 
 def _line(spent: list[int]) -> tuple[float, float]:
     """Per token and per pair, from the operations on one and two chunks; on no text there are none."""
-    one, two = spent
-    per_pair = (two - 2 * one) / (2 * _CHUNK**2)
-    return one / _CHUNK - _CHUNK * per_pair, per_pair
+    first, two = spent
+    per_pair = (two - 2 * first) / (2 * _CHUNK**2)
+    return first / _CHUNK - _CHUNK * per_pair, per_pair
 
 
 def _held(layer: Any) -> tuple[int, int]:

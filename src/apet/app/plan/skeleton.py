@@ -50,16 +50,16 @@ def hollow(model: Any) -> Any:
     """Puts zeros without memory in place of a model's weights and buffers."""
     made: dict[int, tuple[Tensor, Tensor]] = {}  # the original too, so that its id stays its own
     for module in model.modules():
-        for own in (module._parameters, module._buffers):
-            for name, tensor in own.items():
+        for tensors in (module._parameters, module._buffers):
+            for name, tensor in tensors.items():
                 if tensor is None:
                     continue
                 if id(tensor) not in made:
                     empty = _zeros(tensor)
-                    if own is module._parameters:
+                    if tensors is module._parameters:
                         empty = nn.Parameter(empty, requires_grad=False)
                     made[id(tensor)] = empty, tensor
-                own[name] = made[id(tensor)][0]
+                tensors[name] = made[id(tensor)][0]
     return model.eval()
 
 
@@ -88,12 +88,12 @@ class Products(TorchDispatchMode):
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:
             return out
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if func._schema.is_mutable and _is_hollow(given[0]):
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if func._schema.is_mutable and _is_hollow(tensors[0]):
             return args[0]
         new = not (func.is_view or func._schema.is_mutable) or func._overloadpacket is _ATEN.view_as_complex
-        shapes_tell = torch.Tag.pointwise in func.tags or all(map(_is_real, given))
-        if new and shapes_tell and any(map(_is_hollow, given)):
+        shapes_tell = torch.Tag.pointwise in func.tags or all(map(_is_real, tensors))
+        if new and shapes_tell and any(map(_is_hollow, tensors)):
             out = _without_memory(func, args, kwargs)
             if all(_is_real(leaf) for leaf in tree_leaves(out) if isinstance(leaf, Tensor)):
                 return out

@@ -74,10 +74,10 @@ def reproduce(
 
 def _chosen(option: str, asked: Sequence[Any], known: Sequence[Any]) -> list[Any]:
     """What is asked for of a table, in its order."""
-    for one in asked:
-        if one not in known:
-            raise ApETError(f"reproduce {option}", str(one), one_of(map(str, known), str(one)))
-    return [one for one in known if not asked or one in asked]
+    for wanted in asked:
+        if wanted not in known:
+            raise ApETError(f"reproduce {option}", str(wanted), one_of(map(str, known), str(wanted)))
+    return [wanted for wanted in known if not asked or wanted in asked]
 
 
 def _layers(table: Published, *, reachable: bool) -> tuple[int, str | None]:
@@ -94,10 +94,10 @@ def _layers(table: Published, *, reachable: bool) -> tuple[int, str | None]:
 
 def _questions(planned: Reproduction, limit: int | None) -> dict[str, int] | None:
     """How many questions the benchmarks left ask; if one cannot be run, none is, and the reason is kept."""
-    left = dict.fromkeys(name for (_, name), run in planned.runs.items() if run.results is None)
+    unfinished = dict.fromkeys(name for (_, name), run in planned.runs.items() if run.results is None)
     found = (
-        look_up([Measure(task, ()) for name in left for task in BENCHMARKS[name].tasks], limit)
-        if left
+        look_up([Measure(task, ()) for name in unfinished for task in BENCHMARKS[name].tasks], limit)
+        if unfinished
         else []
     )
     problems = [f"{line.task}: {line.problem}" for line in found if line.problem]
@@ -105,7 +105,7 @@ def _questions(planned: Reproduction, limit: int | None) -> dict[str, int] | Non
         planned.not_run = "; ".join(problems)
         return None
     counts = {line.task: line.questions for line in found}
-    return {name: sum(counts[task] for task in BENCHMARKS[name].tasks) for name in left}
+    return {name: sum(counts[task] for task in BENCHMARKS[name].tasks) for name in unfinished}
 
 
 def _run(planned: Reproduction, output: Path) -> None:

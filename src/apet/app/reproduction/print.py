@@ -26,9 +26,9 @@ def print_results(planned: Reproduction) -> None:
     rows = []
     for name in planned.benchmarks:
         title = BENCHMARKS[name].title
-        told = [_cell(table.figures.get(budget, {}).get(name), "-") for budget in columns]
-        found = [_measured(planned, budget, planned.values.get((budget, name))) for budget in columns]
-        rows += [[f"{title}, published", *told], [f"{title}, here", *found]]
+        published = [_cell(table.figures.get(budget, {}).get(name), "-") for budget in columns]
+        measured = [_measured(planned, budget, planned.values.get((budget, name))) for budget in columns]
+        rows += [[f"{title}, published", *published], [f"{title}, here", *measured]]
     print_table(["benchmark", *head], rows)
     print()
     rows = []
@@ -37,8 +37,8 @@ def print_results(planned: Reproduction) -> None:
         if method == table.name:
             part = len(planned.benchmarks) < len(table.tasks)
             over = f" ({len(planned.benchmarks)} of {len(table.tasks)} benchmarks)" if part else ""
-            found = [_measured(planned, budget, planned.retention(budget)) for budget in table.runs]
-            rows.append([f"{method}, here{over}", *found])
+            measured = [_measured(planned, budget, planned.retention(budget)) for budget in table.runs]
+            rows.append([f"{method}, here{over}", *measured])
     print_table(["mean retention, %", *head[1:]], rows)
     print()
     source = [f"Published by benchmark: {table.figures_source}."] if table.figures_source else []
