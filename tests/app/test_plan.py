@@ -124,9 +124,7 @@ def test_qwen_7b(folder):
     layer = 2 * patches * (4 * 1280**2 + 3 * 1280 * 3420)
     attention = 4 * patches * 1280 * (4 * patches + 28 * windows)
     embedding = 2 * patches * 1176 * 1280
-    assert whole["vision_flops"] == embedding + 32 * layer + attention + 2 * 64 * (
-        merged**2 + merged * 3584
-    )
+    assert whole["vision_flops"] == embedding + 32 * layer + attention + 2 * 64 * (merged**2 + merged * 3584)
 
 
 @pytest.mark.parametrize("name", KNOWN)

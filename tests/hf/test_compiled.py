@@ -16,12 +16,27 @@ from apet.hf.arguments import cache_out
 from tests.hf.cases import PROMPTS, method
 from tests.hf.tiny import prompts, tiny_llava
 
+LAYERS = 3
+"""What a trace costs grows with them; two stages need one before the second."""
+
+
+@pytest.fixture(scope="module")
+def eager():
+    return tiny_llava(layers=LAYERS)
+
+
+@pytest.fixture
+def llava(eager):
+    """The same model as `model`, never compiled. Every test must hand it back uncompressed."""
+    yield eager
+    assert not remove(eager), "the test left the shared model compressed"
+
 
 @pytest.fixture
 def model():
     """A model of its own, and nothing compiled before or after."""
     torch._dynamo.reset()
-    yield tiny_llava()
+    yield tiny_llava(layers=LAYERS)
     torch._dynamo.reset()
 
 
@@ -87,12 +102,12 @@ WAYS = {
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_compiled_model_is_what_eager_is(llava, model, way, when):
-    stage = "both"
+    stage, tokens = "both", 4 if when == "before" else 2  # steps of many lengths, or one
     inputs, text = prompts(PROMPTS["ragged"]), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
     plain = llava(**text).logits
     with compressing(llava, method(stage)):
         expected = llava(**inputs).logits
-        generated = llava.generate(**inputs, max_new_tokens=4, do_sample=False)
+        generated = llava.generate(**inputs, max_new_tokens=tokens, do_sample=False)
     if when == "after":
         apply(model, method(stage))
     model = WAYS[way](model)
@@ -100,7 +115,7 @@ def test_a_compiled_model_is_what_eager_is(llava, model, way, when):
     for _ in range(2):
         torch.testing.assert_close(model(**text).logits, plain)
         torch.testing.assert_close(model(**inputs).logits, expected)
-    assert torch.equal(model.generate(**inputs, max_new_tokens=4, do_sample=False), generated)
+    assert torch.equal(model.generate(**inputs, max_new_tokens=tokens, do_sample=False), generated)
 
 
 def test_one_graph_of_a_prefill_is_refused(model):
@@ -134,7 +149,7 @@ def test_steps_of_a_compiled_model_are_one_graph(model, stage):
 
 def test_apply_and_remove_leave_other_models_compiled(llava, model):
     """Nothing is forgotten but what was compiled of the model itself, and that by its guards."""
-    other, inputs = tiny_llava(seed=1), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
+    other, inputs = tiny_llava(layers=LAYERS, seed=1), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
     compiled_other, compiled = traced(other), traced(model)
     plain, elsewhere = compiled(**inputs).logits, compiled_other(**inputs).logits
     counters.clear()
