@@ -87,7 +87,7 @@ def test_broken_packages_are_named_and_left_out(tmp_path):
     entries = {
         "apet = json:loads": "a name that is in use; expected a name of its own",
         "no_method = json:loads": "got json:loads; expected a class that derives from apet.methods.Method",
-        "absent = nowhere:Own": "ModuleNotFoundError: No module named 'nowhere'; expected a class that can be",
+        "absent = nowhere:Own": "ModuleNotFoundError: No module named 'nowhere'; expected a class",
         "APET = json:loads": "a name that is in use; expected a name of its own",
         "a,b = broken:Good": "that name; expected letters, digits",
         "unfinished = broken:Unfinished": "TypeError: Can't instantiate abstract class Unfinished",
