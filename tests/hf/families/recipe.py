@@ -9,34 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.hf.tiny import BOS_TOKEN, PAD_TOKEN, VOCABULARY, sharpen
+from tests.hf.tiny import BOS_TOKEN, PAD_TOKEN
 
 IMAGE, VIDEO, START, END = 60, 61, 62, 63
 """Ids of placeholders and of tokens around images, in a vocabulary of 64; text uses 3 to 58."""
-
-TEXT: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 512,
-    "pad_token_id": PAD_TOKEN,
-    "bos_token_id": BOS_TOKEN,
-    "eos_token_id": None,
-}
-PLAIN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
-"""For text models whose head size is the width over the heads."""
-VISION: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 24,
-    "patch_size": 4,
-}
 
 
 @dataclass(frozen=True)
@@ -90,53 +66,26 @@ class Recipe:
     broken: tuple[str, ...] = ()
 
 
-IMAGES: dict[str, list[list[str | int]]] = {
+Prompts = dict[str, list[list[str | int]]]
+
+IMAGES: Prompts = {
     "image": [["i", 5], [3, "i", 9]],
     "images": [[2, "i", 1, "j", 5], [3, "i", 9]],
     "text row": [["i", 5], [7]],
 }
 """Prompts for families that take images of several sizes."""
-SAME: dict[str, list[list[str | int]]] = {
+SAME: Prompts = {
     "image": [["i", 5], [3, "i", 9]],
     "images": [[2, "i", 1, "i", 5], [3, "i", 9]],
     "text row": [["i", 5], [7]],
 }
 """Prompts for families whose images all have one size."""
-VIDEOS: dict[str, list[list[str | int]]] = {
+VIDEOS: Prompts = {
     "video": [[2, "v", 5], [3, "v", 9]],
     "image and video": [[2, "i", 3, "v", 5], [3, "i", 9]],
 }
-
-
-def finished(cls: Any, config: Any, attention: str, scale: float = 5.0) -> Any:
-    """A random model whose attention matters; generation never stops early."""
-    config._attn_implementation = attention
-    torch.manual_seed(0)
-    model = cls(config).eval()
-    sharpen(model, scale)
-    model.generation_config.pad_token_id = PAD_TOKEN
-    model.generation_config.eos_token_id = None
-    return model
-
-
-def tiles(
-    count: int, tokens: int, around: Callable[[list[list[int]]], list[int]], side: int = 24
-) -> Callable[[torch.Generator], Piece]:
-    """An image of so many square tiles, and what its processor puts around them."""
-
-    def piece(generator: torch.Generator) -> Piece:
-        pixels = torch.randn(count, 3, side, side, generator=generator)
-        return Piece(around([[IMAGE] * tokens] * count), {"pixel_values": pixels})
-
-    return piece
-
-
-def concatenated(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    """Every tensor of the pieces, concatenated along its first dimension under its name."""
-    names = dict.fromkeys(name for piece in pieces for name in piece.tensors)
-    return inputs | {
-        name: torch.cat([piece.tensors[name] for piece in pieces if name in piece.tensors]) for name in names
-    }
+EVEN: Prompts = {"rows of one length": [["j", 5], ["i", 13]]}
+"""With grids, nothing is padded until stage 2 drops more of one row than of the other."""
 
 
 def batch(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1) -> dict[str, Tensor]:
