@@ -17,8 +17,8 @@ from apet.hf.families import FAMILIES
 from apet.hf.state import call_in_progress
 from apet.methods import ApET, Stage2
 from tests.hf.families import ABSENT, RECIPES
-from tests.hf.families.masked_run import dropped, masked
 from tests.hf.families.recipe import Recipe, batch, single
+from tests.hf.oracle import dropped, masked
 
 TOLERANCE = 1e-4
 STEPS = 3

@@ -16,7 +16,7 @@ from transformers import (
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
-from tests.hf.oracle import dropped_columns, masked
+from tests.hf.oracle import dropped, masked
 from tests.hf.tiny import IMAGE_TOKEN, prompts, sharpen, tiny_llava
 
 OPTIONS = {"max_new_tokens": 6, "do_sample": False}
@@ -179,8 +179,8 @@ def test_images_of_several_sizes():
         out = model(**inputs).logits
         images = session.images
     assert [(image.row, image.tokens, image.tokens_stage1) for image in images] == [(0, 24, 12), (1, 20, 10)]
-    first, second = dropped_columns(ids, images)
-    with masked(model, real, first, second, 99):
+    first, second = dropped(model.config, ids, images)
+    with masked(model.model.language_model, real, first, second, 99):
         expected = model(**inputs).logits
     stays = real & ~first
     torch.testing.assert_close(out[stays], expected[stays], atol=1e-4, rtol=0)
