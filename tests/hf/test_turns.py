@@ -9,6 +9,7 @@ import torch
 from transformers import StaticCache
 
 from apet.hf import compressing
+from apet.hf import session as session_of
 from tests.hf.cases import STAGES, method
 from tests.hf.oracle import dropped, masked
 from tests.hf.test_oracle import TOLERANCE, kept_positions
@@ -56,7 +57,7 @@ def take_turns(model, turns, cache=None):
     """
     logits, fed, images = [], [], []
     mask = torch.empty(len(turns[0]["input_ids"]), 0, dtype=torch.long)
-    session = model._apet.session
+    session = session_of(model)
 
     def forward(tokens, new, **pixels):
         nonlocal mask, cache
