@@ -16,8 +16,9 @@ from transformers import (
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
+from tests.hf.families.build import sharpen
 from tests.hf.oracle import dropped, masked
-from tests.hf.tiny import IMAGE_TOKEN, prompts, sharpen, tiny_llava
+from tests.hf.tiny import IMAGE_TOKEN, prompts, tiny_llava
 
 OPTIONS = {"max_new_tokens": 6, "do_sample": False}
 

@@ -20,7 +20,6 @@ from tests.hf.families.build import (
 from tests.hf.families.enclosed import first_named
 from tests.hf.families.pieces import anyres, bare, clip, concatenated, stacked, tile_pair, tiles
 from tests.hf.families.recipe import IMAGE, IMAGES, SAME, VIDEO, VIDEOS, Piece, Recipe
-from tests.hf.tiny import tiny_llava
 
 INDEX = {"image_token_index": IMAGE}
 BOTH = INDEX | {"video_token_index": VIDEO}
@@ -72,6 +71,25 @@ DOCLING = tiny(
 NEXT_TILES = {"i": anyres(24, 48, 6, 12), "j": anyres(48, 48, 12, 12)}
 
 
+def tiny_llava(attention: str = "sdpa", layers: int = 4, seed: int = 0, **text: Any) -> Any:
+    """A random LLaVA of a few thousand parameters."""
+    text = LLAMA | {"num_hidden_layers": layers} | text
+    build = tiny(
+        "Llava",
+        CLIP,
+        text,
+        scale=6.0,
+        seed=seed,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="default",
+        **INDEX,
+    )
+    return build(attention)
+
+
+LLAVA = Recipe("llava", tiny_llava, {"i": tiles(1, 36, bare)}, concatenated, SAME)
+
+
 def _only_text(build: Any) -> Any:
     return lambda attention: build({"": attention, "text_config": attention, "vision_config": "eager"})
 
@@ -88,7 +106,7 @@ def _two_tiles(generator: Any) -> Piece:
 
 
 RECIPES = (
-    Recipe("llava", tiny_llava, {"i": tiles(1, 36, bare)}, concatenated, SAME),
+    LLAVA,
     Recipe(
         "llava_next",
         tiny("LlavaNext", CLIP, MISTRAL, **NEWLINE, **INDEX, **NEXT),
