@@ -142,8 +142,19 @@ def test_a_path_that_looks_like_an_address(tmp_path, monkeypatch):
     assert _opened("http://a.png")[0][0].size == (8, 6)
 
 
-def test_videos_are_known_by_their_first_bytes():
-    assert given._ending(b"\0\0\0\x20ftypisom") == ".mp4"
-    assert given._ending(b"\0\0\0\x20ftypavif") == ""
-    assert given._ending(b"\x1a\x45\xdf\xa3") == ".mkv"
-    assert given._ending(_png()) == ""
+@pytest.mark.parametrize(
+    ("data", "ending"),
+    [
+        (b"\0\0\0\x20ftypisom", ".mp4"),
+        (b"\0\0\0\x20ftypavif", ""),
+        (b"\x1a\x45\xdf\xa3", ".mkv"),
+        (b"RIFF\0\0\0\0AVI ", ".avi"),
+        (b"RIFF\0\0\0\0WEBP", ""),
+        (_png(), ""),
+    ],
+)
+def test_videos_are_known_by_their_first_bytes(data, ending, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with picture_files(["-"], "ask") as (path,):
+        assert path.suffix == ending
+        assert path.read_bytes() == data

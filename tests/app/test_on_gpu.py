@@ -38,7 +38,7 @@ def test_the_whole_run_in_small_shapes(tmp_path):
     assert len(agreed) == 2
     assert all(one["other_basis"] == one["other_kept"] == 0 and one["same_bits_in_5_runs"] for one in agreed)
     made = report.page({"gpu": found})
-    assert "| 2 x 30 x 16, 5, float32 |" in made
+    assert "| 2 x 12 x 16, 3, float32 |" in made
     assert "#### llava-1.5-7b, batch 8" in made
     assert "| apet by the core |" in made
     assert "None is recorded yet" not in made

@@ -4,16 +4,50 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch
 from benchmarks import growth, report, report_growth, shapes
 
 
-def test_the_page_is_made_from_what_is_recorded():
-    results = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in report.RESULTS.glob("*.json")
-    }
-    assert {"generate", "host", "ops", "shapes"} <= set(results)
-    assert report.PAGE.read_text(encoding="utf-8") == report.page(results)
+def tables(text):
+    """Every row of every table of a page, by the heading that it stands under: its cells."""
+    found, heading = {}, ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading = line.strip("# ")
+        elif line.startswith("|"):
+            found.setdefault(heading, []).append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in report.RESULTS.glob("*.json")}
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return tables(report.PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_page_has_the_tables_of_what_is_recorded(recorded, shown):
+    """All figures; the words between them are free."""
+    assert {"generate", "host", "ops", "shapes"} <= set(recorded)
+    assert shown == tables(report.page(recorded))
+
+
+def test_times_to_the_first_token_stand_in_the_page(recorded, shown):
+    """Read without the code that writes it: rows in order, medians to three figures."""
+    sections = {"The embedded model": recorded["generate"]}
+    sections |= {one["title"]: one for one in recorded["shapes"].values()}
+    for heading, found in sections.items():
+        rows = [row for row in found["rows"] if "first_token" in row]
+        cells = [row for row in shown[heading] if row[0] in {one["name"] for one in rows}]
+        first = cells[: len(rows)]  # other tables of the section follow
+        assert [row[0] for row in first] == [row["name"] for row in rows]
+        for row, (_, told, *_) in zip(rows, first, strict=True):
+            number = float(told.split(" ")[0].replace(",", ""))
+            assert number == pytest.approx(row["first_token"]["median"], rel=6e-3), (heading, row["name"])
 
 
 def test_models_of_nearly_true_shapes_have_a_section_each(tmp_path, capsys):

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import inspect
 import math
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tests.hf.families import RECIPES
+from transformers import AutoImageProcessor
 
 from apet.app.plan.pictures import pixels_of
 from apet.core.errors import ApETError
@@ -30,8 +33,22 @@ TOLD = [
     for modality in FAMILIES[name.split(" ")[0]].modalities
     if modality.grids is not None
 ]
-SIZES = {False: ((48, 48),), True: ((48, 48), (64, 32), (32, 64), (48, 30))}
-"""Width and height of the pictures, by whether a grid may cover one that is not square."""
+SIZES = ((48, 48), (64, 32), (32, 64), (48, 30))
+"""Width and height of the pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _processors_are_made_once(monkeypatch):
+    """Of a type's settings there is one image processor, however many pictures it prepares."""
+    make, made = AutoImageProcessor.from_pretrained, {}
+
+    def once(folder, **options):
+        key = tuple(path.read_bytes() for path in sorted(Path(folder).iterdir()))
+        if key not in made:
+            made[key] = make(folder, **options)
+        return made[key]
+
+    monkeypatch.setattr(AutoImageProcessor, "from_pretrained", once)
 
 
 def patch_by_patch(module):
@@ -63,17 +80,26 @@ def painted(size, box=None):
     return Image.fromarray(pixels)
 
 
-def seen(model, modality, pictures):
-    """Features of a picture, or of the frames of a video, and where they lie."""
+def prepared(config):
+    """Prepares a painted picture for a model; each is prepared once."""
+
+    @cache
+    def prepare(size, box=None):
+        try:
+            return pixels_of(config, painted(size, box))[0]
+        except ApETError as error:
+            if "torchvision" in error.got and find_spec("torchvision") is None:
+                pytest.skip("its image processor needs torchvision")
+            raise
+
+    return prepare
+
+
+def seen(model, modality, parts):
+    """Features of a prepared picture, or of the frames of a video, and where they lie."""
     base = model.base_model
     method = getattr(base, modality.method)
     names = list(inspect.signature(method).parameters)
-    try:
-        parts = [pixels_of(model.config, picture)[0] for picture in pictures]
-    except ApETError as error:
-        if "torchvision" in error.got and find_spec("torchvision") is None:
-            pytest.skip("its image processor needs torchvision")
-        raise
     given = parts[0] if modality.name == "image" else as_video(model, parts)
     if modality.pixels not in names:
         given = {**given, names[0]: given[modality.pixels]}
@@ -121,7 +147,7 @@ def box_of(grid, row, column, size):
         math.ceil(edge * size[n % 2]) + 1 if n < 2 else math.floor(edge * size[n % 2]) - 1
         for n, edge in enumerate(edges)
     ]
-    return [min(max(edge, 0), size[n % 2]) for n, edge in enumerate(inner)]
+    return tuple(min(max(edge, 0), size[n % 2]) for n, edge in enumerate(inner))
 
 
 @pytest.mark.parametrize(("name", "kind"), TOLD, ids=map(" ".join, TOLD))
@@ -131,9 +157,9 @@ def test_tokens_lie_where_their_pixels_lie(name, kind):
     (modality,) = (one for one in FAMILIES[name.split(" ")[0]].modalities if one.name == kind)
     assert patch_by_patch(model.base_model)
     frames = 2 if kind == "video" else 1
-    tried = 0
-    for size in SIZES[True]:
-        before, grids = seen(model, modality, [painted(size)] * frames)
+    tried, prepare = 0, prepared(model.config)
+    for size in SIZES:
+        before, grids = seen(model, modality, [prepare(size)] * frames)
         if size[0] != size[1] and not all(grid.whole for grid in grids):
             continue  # the model sees a part of it
         for grid in grids:
@@ -142,8 +168,8 @@ def test_tokens_lie_where_their_pixels_lie(name, kind):
                 box = box_of(grid, *cell, size)
                 if box[0] >= box[2] or box[1] >= box[3]:
                     continue
-                pictures = [painted(size, box if frame == grid.frame else None) for frame in range(frames)]
-                after, _ = seen(model, modality, pictures)
+                parts = [prepare(size, box if frame == grid.frame else None) for frame in range(frames)]
+                after, _ = seen(model, modality, parts)
                 moved = (after - before).norm(dim=-1)
                 most = max(rows, key=lambda pair: moved[pair[0]])
                 assert moved[most[0]] > 0

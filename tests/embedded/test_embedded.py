@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 import apet
 from apet import embedded
 from apet.evaluation import Subject, draw_cases
-from apet.evaluation.plain import answer_plainly
+from apet.evaluation.shared import Shared
 from apet.scenes import SKILLS
 
 MEGABYTE = 2**20
@@ -19,11 +19,6 @@ MEGABYTE = 2**20
 @pytest.fixture(scope="module")
 def loaded():
     return embedded.load()
-
-
-def _accuracy(loaded, cases, method) -> float:
-    replies = answer_plainly(Subject("embedded", *loaded, embedded=True), cases, method)
-    return sum(reply.case.score(reply.answers) for reply in replies) / len(cases)
 
 
 def test_the_checkpoint_is_small_safe_and_described():
@@ -67,11 +62,18 @@ def test_the_chat_template_lowers_questions_not_answers(loaded):
 
 
 def test_it_answers_with_all_tokens_and_with_a_ninth(loaded):
+    """Asked of shared prefills, which `tests/evaluation` shows to answer as plain calls do."""
     cases = draw_cases(list(SKILLS), 10, "validation")
-    whole = _accuracy(loaded, cases, None)
-    ninth = _accuracy(loaded, cases, apet.ApET(64))
-    later = _accuracy(loaded, cases, apet.ApET(1.0, stage2=apet.Stage2(4, 64)))
-    random = _accuracy(loaded, cases, apet.Random(64))
+    shared = Shared(Subject("embedded", *loaded, embedded=True), cases)
+
+    def accuracy(method):
+        replies = shared.answer(cases, method)
+        return sum(reply.case.score(reply.answers) for reply in replies) / len(cases)
+
+    whole = accuracy(None)
+    ninth = accuracy(apet.ApET(64))
+    later = accuracy(apet.ApET(1.0, stage2=apet.Stage2(4, 64)))
+    random = accuracy(apet.Random(64))
     print(json.dumps({"whole": whole, "ninth": ninth, "from layer 4": later, "random": random}))
     assert whole >= 0.85
     assert later >= whole - 0.05

@@ -61,7 +61,7 @@ def installed(tmp_path_factory):
     return folder / "site"
 
 
-def test_an_installed_method_is_listed_everywhere(installed):
+def test_an_installed_method_is_listed_everywhere_and_works(installed):
     code = """
 from apet.methods import METHODS, named, rows
 from apet.app.options import parse_methods
@@ -72,14 +72,7 @@ assert rows()[-1].needs == ("places",) and rows()[-1].blind
 (_, found), refused = plan(["center"], [4], ["off"], 1, 4)
 assert found.built == named("center", 4) and not refused
 assert [found.built] == parse_methods("center", "4", None, several=False)
-"""
-    run(installed, code)
-
-
-def test_an_installed_method_works(installed):
-    code = """
 from apet.hf import compressing
-from apet.methods import named
 from tests.hf.tiny import prompts, tiny_llava
 model = tiny_llava()
 with compressing(model, named("center", 4)) as session:
@@ -89,25 +82,29 @@ assert session.images[0].indices.tolist() == [14, 15, 20, 21]
     run(installed, code)
 
 
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ("apet = json:loads", "a name that is in use; expected a name of its own"),
-        ("own = json:loads", "got json:loads; expected a class that derives from apet.methods.Method"),
-        ("own = nowhere:Own", "ModuleNotFoundError: No module named 'nowhere'; expected a class that can be"),
-        ("APET = json:loads", "a name that is in use; expected a name of its own"),
-        ("a,b = broken:Good", "that name; expected letters, digits"),
-        ("own = broken:Unfinished", "TypeError: Can't instantiate abstract class Unfinished"),
-        ("own = broken:Strict", "missing 1 required keyword-only argument"),
-    ],
-)
-def test_a_broken_package_is_named_and_left_out(tmp_path, entry, message):
+def test_broken_packages_are_named_and_left_out(tmp_path):
     (tmp_path / "broken.py").write_text(BROKEN)
-    package(tmp_path, "broken", entry)
-    done = run(tmp_path, "from apet.methods import METHODS; assert 'own' not in METHODS and METHODS['apet']")
-    name = entry.split(" ")[0]
-    assert f"apet.methods, '{name}' of broken: got" in done.stderr
-    assert message in done.stderr
+    entries = {
+        "apet = json:loads": "a name that is in use; expected a name of its own",
+        "no_method = json:loads": "got json:loads; expected a class that derives from apet.methods.Method",
+        "absent = nowhere:Own": "ModuleNotFoundError: No module named 'nowhere'; expected a class",
+        "APET = json:loads": "a name that is in use; expected a name of its own",
+        "a,b = broken:Good": "that name; expected letters, digits",
+        "unfinished = broken:Unfinished": "TypeError: Can't instantiate abstract class Unfinished",
+        "strict = broken:Strict": "missing 1 required keyword-only argument",
+    }
+    for number, entry in enumerate(entries):
+        package(tmp_path, f"broken{number}", entry)
+    package(tmp_path, "zwhole", "whole = broken:Good")
+    done = run(tmp_path, "from apet.methods import METHODS; print(*METHODS, METHODS['apet'].__module__)")
+    *names, home = done.stdout.split()
+    assert "whole" in names
+    assert not {"no_method", "absent", "APET", "a,b", "unfinished", "strict"} & set(names)
+    assert home.startswith("apet.")
+    told = done.stderr.splitlines()
+    for number, (entry, message) in enumerate(entries.items()):
+        start = f"apet.methods, '{entry.split(' ')[0]}' of broken{number}: got"
+        assert [message in line for line in told if start in line] == [True], entry
 
 
 def test_of_two_packages_with_one_name_the_first_by_name_stays(tmp_path):

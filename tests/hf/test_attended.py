@@ -15,7 +15,7 @@ from tests.hf.cases import PROMPTS
 from tests.hf.families import RECIPES
 from tests.hf.families.recipe import batch
 from tests.hf.families.recipe import single as one_of
-from tests.hf.oracle import dropped_columns, masked
+from tests.hf.oracle import dropped, masked
 from tests.hf.test_oracle import TOLERANCE, kept_positions, run_compressed
 from tests.hf.test_undo import snapshot
 from tests.hf.tiny import IMAGE_TOKEN, TOKENS, prompts, single, tiny_llava
@@ -57,12 +57,12 @@ def test_fastv_keeps_what_the_last_token_attends_to(eager, rows, layer, side):
 def test_fastv_matches_the_masked_run(eager, rows):
     inputs, method = prompts(PROMPTS[rows]), FastV(5, layer=2)
     compressed, logits, fed, images = run_compressed(eager, inputs, method)
-    first, second = dropped_columns(inputs["input_ids"], images)
+    first, second = dropped(eager.config, inputs["input_ids"], images)
     assert not first.any()
     assert second.any()
     real = inputs["attention_mask"].bool()
     positions = kept_positions(real, first, "own")
-    with masked(eager, real, first, second, 2):
+    with masked(eager.model.language_model, real, first, second, 2):
         prefill = eager(**inputs, position_ids=positions)
         expected, position = [prefill.logits[:, -1]], positions[:, -1:]
         for token in fed:

@@ -16,7 +16,8 @@ class Event:
     made: ClassVar[list[Event]] = []
     waits = 0
 
-    def __init__(self):
+    def __init__(self, enable_timing=False):
+        assert enable_timing
         Event.made.append(self)
 
     def record(self, stream):
@@ -36,7 +37,7 @@ def cuda(monkeypatch):
     """Two GPUs with a current stream each; the first is the current one."""
     Event.made, Event.waits = [], 0
     streams = {torch.device("cuda:0"): ["main"], torch.device("cuda:1"): ["side"]}
-    monkeypatch.setattr(clock, "_event", Event)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: streams[device][-1])
     return streams
 

@@ -13,15 +13,32 @@ from torch._dynamo.utils import counters
 
 from apet.hf import apply, compressing, remove
 from apet.hf.arguments import cache_out
-from tests.hf.cases import PROMPTS, method
+from apet.methods import ApET, Stage2
+from tests.hf.cases import PROMPTS
 from tests.hf.tiny import prompts, tiny_llava
+
+LAYERS = 2
+"""What a trace costs grows with them: one before the second stage, and one behind it."""
+METHODS = {"stage 1": ApET(12), "both": ApET(12, stage2=Stage2(layer=1, keep=5))}
+
+
+@pytest.fixture(scope="module")
+def eager():
+    return tiny_llava(layers=LAYERS)
+
+
+@pytest.fixture
+def llava(eager):
+    """The same model as `model`, never compiled. Every test must hand it back uncompressed."""
+    yield eager
+    assert not remove(eager), "the test left the shared model compressed"
 
 
 @pytest.fixture
 def model():
     """A model of its own, and nothing compiled before or after."""
     torch._dynamo.reset()
-    yield tiny_llava()
+    yield tiny_llava(layers=LAYERS)
     torch._dynamo.reset()
 
 
@@ -87,25 +104,25 @@ WAYS = {
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_compiled_model_is_what_eager_is(llava, model, way, when):
-    stage = "both"
+    stage, tokens = "both", 4 if when == "before" else 2  # steps of many lengths, or one
     inputs, text = prompts(PROMPTS["ragged"]), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
     plain = llava(**text).logits
-    with compressing(llava, method(stage)):
+    with compressing(llava, METHODS[stage]):
         expected = llava(**inputs).logits
-        generated = llava.generate(**inputs, max_new_tokens=4, do_sample=False)
+        generated = llava.generate(**inputs, max_new_tokens=tokens, do_sample=False)
     if when == "after":
-        apply(model, method(stage))
+        apply(model, METHODS[stage])
     model = WAYS[way](model)
-    apply(model, method(stage))
+    apply(model, METHODS[stage])
     for _ in range(2):
         torch.testing.assert_close(model(**text).logits, plain)
         torch.testing.assert_close(model(**inputs).logits, expected)
-    assert torch.equal(model.generate(**inputs, max_new_tokens=4, do_sample=False), generated)
+    assert torch.equal(model.generate(**inputs, max_new_tokens=tokens, do_sample=False), generated)
 
 
 def test_one_graph_of_a_prefill_is_refused(model):
     whole = torch.compile(model, backend="eager", fullgraph=True)
-    with compressing(model, method("both")):
+    with compressing(model, METHODS["both"]):
         with pytest.raises(Exception, match="apet: a prefill with images cannot be compiled in one graph"):
             whole(**prompts(PROMPTS["one"]))
         assert whole(input_ids=torch.tensor([[1, 5, 7]])).logits.shape == (1, 3, 64)
@@ -115,7 +132,7 @@ def test_one_graph_of_a_prefill_is_refused(model):
 def test_steps_of_a_compiled_model_are_one_graph(model, stage):
     """With a cache that grows: one graph for all lengths, without breaks, after the first two steps."""
     inputs = prompts(PROMPTS["equal"])
-    apply(model, method(stage))
+    apply(model, METHODS[stage])
     whole = torch.compile(model, backend="eager", dynamic=True)
     out = whole(**inputs)
     mask, cache, graphs = inputs["attention_mask"], cache_out(out), []
@@ -134,11 +151,11 @@ def test_steps_of_a_compiled_model_are_one_graph(model, stage):
 
 def test_apply_and_remove_leave_other_models_compiled(llava, model):
     """Nothing is forgotten but what was compiled of the model itself, and that by its guards."""
-    other, inputs = tiny_llava(seed=1), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
+    other, inputs = tiny_llava(layers=LAYERS, seed=1), {"input_ids": torch.tensor([[1, 5, 7, 9]])}
     compiled_other, compiled = traced(other), traced(model)
     plain, elsewhere = compiled(**inputs).logits, compiled_other(**inputs).logits
     counters.clear()
-    with compressing(model, method("both")):
+    with compressing(model, METHODS["both"]):
         torch.testing.assert_close(compiled(**inputs).logits, plain)
         before = counters["stats"]["unique_graphs"]
         torch.testing.assert_close(compiled_other(**inputs).logits, elsewhere)
@@ -155,7 +172,7 @@ def test_many_compressions_of_a_compiled_model(llava, model):
     words = llava(**{"input_ids": torch.tensor([[1, 5, 7, 9]])}).logits
     compiled = traced(model)
     for repeat in range(12):
-        chosen = method(("stage 1", "both")[repeat % 2])
+        chosen = METHODS[("stage 1", "both")[repeat % 2]]
         with compressing(llava, chosen):
             expected = llava(**inputs).logits
         with compressing(model, chosen):
@@ -168,9 +185,9 @@ def test_threads_prefill_and_decode_at_once(llava, model):
     """One prefills while the other decodes compiled; torch keeps its stance for the process."""
     inputs, wrong = prompts(PROMPTS["ragged"]), []
     options = {"max_new_tokens": 8, "do_sample": False}
-    with compressing(llava, method("both")):
+    with compressing(llava, METHODS["both"]):
         expected = llava.generate(**inputs, **options)
-    apply(model, method("both"))
+    apply(model, METHODS["both"])
     compiled = traced(model)
     compiled.generate(**inputs, **options)
 
@@ -193,7 +210,7 @@ def test_threads_prefill_and_decode_at_once(llava, model):
 
 def test_a_wrapped_model_is_found(llava):
     compiled = torch.compile(llava, backend="eager")
-    session = apply(compiled, method("stage 1"))
-    assert apply(llava, method("stage 1")) is session
+    session = apply(compiled, METHODS["stage 1"])
+    assert apply(llava, METHODS["stage 1"]) is session
     assert remove(compiled)
     assert not remove(llava)

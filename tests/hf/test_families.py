@@ -17,11 +17,12 @@ from apet.hf.families import FAMILIES
 from apet.hf.state import call_in_progress
 from apet.methods import ApET, Stage2
 from tests.hf.families import ABSENT, RECIPES
-from tests.hf.families.masked_run import dropped, masked
 from tests.hf.families.recipe import Recipe, batch, single
+from tests.hf.oracle import dropped, masked
 
 TOLERANCE = 1e-4
 STEPS = 3
+NEW = STEPS + 1
 
 
 def stages_of(recipe: Recipe) -> tuple[str, ...]:
@@ -149,19 +150,19 @@ def test_logits_match_the_masked_run(recipe, prompt, stage):
 def test_a_batch_generates_what_its_rows_do(recipe, prompt):
     model = built(recipe.name)
     rows = recipe.prompts[prompt]
-    options = {"max_new_tokens": 6, "do_sample": False}
+    options = {"max_new_tokens": NEW, "do_sample": False}
     with compressing(model, chosen(recipe, "both")):
         together = model.generate(**batch(recipe, rows), **options)
         for number in range(len(rows)):
             alone = model.generate(**single(recipe, rows, number), **options)
-            assert torch.equal(alone[0, -6:], together[number, -6:])
+            assert torch.equal(alone[0, -NEW:], together[number, -NEW:])
 
 
 @pytest.mark.parametrize(("recipe", "prompt"), CASES)
 def test_a_static_cache_generates_what_a_dynamic_one_does(recipe, prompt):
     model = built(recipe.name)
     inputs = batch(recipe, recipe.prompts[prompt])
-    options = {"max_new_tokens": 6, "do_sample": False}
+    options = {"max_new_tokens": NEW, "do_sample": False}
     with compressing(model, chosen(recipe, "both")):
         dynamic = model.generate(**inputs, **options)
         static = model.generate(**inputs, **options, cache_implementation="static", disable_compile=True)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from apet.hf import compressing
 from apet.hf.families import FAMILIES
-from tests.hf.families.masked_run import dropped, masked
 from tests.hf.families.recipe import batch
+from tests.hf.oracle import dropped, masked
 from tests.hf.test_families import MASKED, TOLERANCE, built, chosen, parted, run, spied_units
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from apet.hf import compressing
 from apet.hf.families import FAMILIES
 from tests.hf.families import RECIPES
-from tests.hf.families.masked_run import dropped, masked, placeholders_of
 from tests.hf.families.recipe import batch
+from tests.hf.oracle import dropped, masked, placeholders_of
 from tests.hf.test_families import TOLERANCE, built, chosen, spied_units
 from tests.hf.tiny import ENCODES_FIRST
 

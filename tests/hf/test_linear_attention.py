@@ -20,8 +20,8 @@ from apet.core.errors import ApETError
 from apet.hf import apply, compressing
 from apet.methods import ApET, Stage2
 from tests.hf.families import RECIPES
-from tests.hf.families.masked_run import dropped
 from tests.hf.families.recipe import batch
+from tests.hf.oracle import dropped
 from tests.hf.test_families import STEPS, TOLERANCE, built, chosen, parted, run, spied_units
 
 LINEAR = [recipe for recipe in RECIPES.values() if recipe.short]

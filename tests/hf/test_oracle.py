@@ -9,7 +9,7 @@ import torch
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
-from tests.hf.oracle import dropped_columns, masked
+from tests.hf.oracle import dropped, masked
 from tests.hf.tiny import prompts
 
 TOLERANCE = 1e-4
@@ -48,7 +48,7 @@ def run_oracle(model, inputs, chosen, first, second, fed, columns=None):
     real = inputs["attention_mask"].bool()
     positions = kept_positions(real, first, chosen.positions)
     layer = chosen.stage2.layer if chosen.stage2 else 99
-    with masked(model, real, first, second, layer):
+    with masked(model.model.language_model, real, first, second, layer):
         prefill = model(**inputs, position_ids=positions)
         logits, position = [prefill.logits[:, -1]], positions[:, -1:]
         for token in fed:
@@ -61,7 +61,7 @@ def run_oracle(model, inputs, chosen, first, second, fed, columns=None):
 def compare(model, rows, chosen):
     inputs = prompts(rows)
     compressed, logits, fed, images = run_compressed(model, inputs, chosen)
-    first, second = dropped_columns(inputs["input_ids"], images)
+    first, second = dropped(model.config, inputs["input_ids"], images)
     assert first.any() or second.any()
     expected, expected_logits = run_oracle(model, inputs, chosen, first, second, fed)
     stays = inputs["attention_mask"].bool() & ~first & ~second

@@ -16,16 +16,23 @@ from transformers import (
 
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
-from tests.hf.oracle import dropped_columns, masked
-from tests.hf.tiny import IMAGE_TOKEN, prompts, sharpen, tiny_llava
+from tests.hf.families.build import sharpen
+from tests.hf.oracle import dropped, masked
+from tests.hf.tiny import IMAGE_TOKEN, prompts, tiny_llava
 
 OPTIONS = {"max_new_tokens": 6, "do_sample": False}
 
 
 @pytest.fixture(scope="module")
+def eager():
+    """Of three layers: what a trace costs grows with them."""
+    return tiny_llava(layers=3)
+
+
+@pytest.fixture(scope="module")
 def compiled():
-    """A model whose decode steps are traced by dynamo, and run as traced."""
-    model = tiny_llava()
+    """The same model; its decode steps are traced by dynamo, and run as traced."""
+    model = tiny_llava(layers=3)
 
     def compiled_call(_):
         torch._dynamo.reset()
@@ -46,25 +53,25 @@ def check_one_graph():
 
 @pytest.mark.parametrize("rows", ["equal", "level"])
 @pytest.mark.parametrize("stage", STAGES)
-def test_compiled_decode_is_one_graph(llava, compiled, rows, stage):
+def test_compiled_decode_is_one_graph(eager, compiled, rows, stage):
     inputs = prompts(PROMPTS[rows])
-    with compressing(llava, method(stage)), compressing(compiled, method(stage)):
+    with compressing(eager, method(stage)), compressing(compiled, method(stage)):
         out = compiled.generate(**inputs, cache_implementation="static", **OPTIONS)
         check_one_graph()
-        assert torch.equal(out, llava.generate(**inputs, **OPTIONS))
+        assert torch.equal(out, eager.generate(**inputs, **OPTIONS))
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_compiled_decode_behind_a_second_image(llava, compiled, stage):
+def test_compiled_decode_behind_a_second_image(eager, compiled, stage):
     inputs, more = prompts(PROMPTS["one"]), prompts([["i", 4]], seed=2)
     outputs = []
-    with compressing(llava, method(stage)), compressing(compiled, method(stage)):
-        for model in (llava, compiled):
-            cache = StaticCache(config=llava.config.get_text_config(), max_cache_len=128)
+    with compressing(eager, method(stage)), compressing(compiled, method(stage)):
+        for model in (eager, compiled):
+            cache = StaticCache(config=eager.config.get_text_config(), max_cache_len=128)
             cache = model(**inputs, past_key_values=cache).past_key_values
             ids = torch.cat([inputs["input_ids"], more["input_ids"]], 1)
             given = {"input_ids": ids, "pixel_values": more["pixel_values"], "past_key_values": cache}
-            outputs.append(model.generate(**given, disable_compile=model is llava, **OPTIONS))
+            outputs.append(model.generate(**given, disable_compile=model is eager, **OPTIONS))
         check_one_graph()
     assert torch.equal(*outputs)
 
@@ -73,7 +80,7 @@ def test_the_counters_would_notice(compiled):
     """A step that looks at a value breaks the graph, and one of another shape compiles anew."""
     inputs = prompts(PROMPTS["one"])
     hook = compiled.model.language_model.norm.register_forward_hook(lambda *args: print(end=""))
-    compiled.generate(**inputs, cache_implementation="static", **OPTIONS)
+    compiled.generate(**inputs, cache_implementation="static", max_new_tokens=3, do_sample=False)
     hook.remove()
     with pytest.raises(AssertionError):
         check_one_graph()
@@ -173,8 +180,8 @@ def test_images_of_several_sizes():
         out = model(**inputs).logits
         images = session.images
     assert [(image.row, image.tokens, image.tokens_stage1) for image in images] == [(0, 24, 12), (1, 20, 10)]
-    first, second = dropped_columns(ids, images)
-    with masked(model, real, first, second, 99):
+    first, second = dropped(model.config, ids, images)
+    with masked(model.model.language_model, real, first, second, 99):
         expected = model(**inputs).logits
     stays = real & ~first
     torch.testing.assert_close(out[stays], expected[stays], atol=1e-4, rtol=0)

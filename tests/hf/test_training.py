@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from tests.hf.cases import PROMPTS, STAGES, method
-from tests.hf.oracle import dropped_columns
+from tests.hf.oracle import dropped
 from tests.hf.tiny import BOS_TOKEN, IMAGE_TOKEN, PAD_TOKEN, VOCABULARY, prompts, tiny_llava
 
 HOOKS_INSIDE = "__call__" in vars(GradientCheckpointingLayer)
@@ -29,7 +29,7 @@ def test_loss_equals_that_of_the_short_sequence(llava, stage):
     with compressing(llava, method(stage)) as session:
         out = llava(**inputs, labels=labels)
         images = session.images
-    first, second = dropped_columns(inputs["input_ids"], images)
+    first, second = dropped(llava.config, inputs["input_ids"], images)
     total, count = 0.0, 0
     for row in range(2):
         stays = inputs["attention_mask"][row].bool() & ~first[row] & ~second[row]
@@ -49,7 +49,7 @@ def test_loss_equals_that_of_a_short_run_by_hand(llava, positions):
     chosen = method("stage 1", positions=positions)
     with compressing(llava, chosen) as session:
         loss = llava(**inputs, position_ids=own, labels=labels).loss
-        first, _ = dropped_columns(ids, session.images)
+        first, _ = dropped(llava.config, ids, session.images)
     merged = torch.cat([image.stage1.tokens for image in session.images])
     embeds = llava.get_input_embeddings()(ids)
     embeds[(ids == IMAGE_TOKEN) & ~first] = llava.model.multi_modal_projector(merged)

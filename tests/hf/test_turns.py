@@ -9,8 +9,9 @@ import torch
 from transformers import StaticCache
 
 from apet.hf import compressing
+from apet.hf import session as session_of
 from tests.hf.cases import STAGES, method
-from tests.hf.oracle import dropped_columns, masked
+from tests.hf.oracle import dropped, masked
 from tests.hf.test_oracle import TOLERANCE, kept_positions
 from tests.hf.tiny import IMAGE_TOKEN, TOKENS, prompts
 
@@ -56,7 +57,7 @@ def take_turns(model, turns, cache=None):
     """
     logits, fed, images = [], [], []
     mask = torch.empty(len(turns[0]["input_ids"]), 0, dtype=torch.long)
-    session = model._apet.session
+    session = session_of(model)
 
     def forward(tokens, new, **pixels):
         nonlocal mask, cache
@@ -84,10 +85,12 @@ def take_turns(model, turns, cache=None):
 def expected_logits(model, turns, fed, images, chosen):
     """Logits of the plain model at the same places, from one run over everything."""
     ids, mask, pixels = joined(turns, fed)
-    first, second = dropped_columns(ids, images)
+    first, second = dropped(model.config, ids, images)
     assert first.any() or second.any()
     positions = kept_positions(mask.bool(), first, chosen.positions)
-    with masked(model, mask.bool(), first, second, chosen.stage2.layer if chosen.stage2 else 99):
+    with masked(
+        model.model.language_model, mask.bool(), first, second, chosen.stage2.layer if chosen.stage2 else 99
+    ):
         out = model(input_ids=ids, pixel_values=pixels, position_ids=positions).logits
     places, end = [], 0
     for turn, tokens in zip(turns, fed, strict=True):

@@ -9,8 +9,8 @@ from transformers import DynamicCache, StaticCache
 from apet.core.errors import ApETError
 from apet.hf import compressing
 from tests.hf.families import RECIPES
-from tests.hf.families.masked_run import dropped, masked
 from tests.hf.families.recipe import batch, single
+from tests.hf.oracle import dropped, masked
 from tests.hf.test_attention import flash_mode
 from tests.hf.test_families import TOLERANCE, chosen, spied_units
 from tests.hf.test_family_turns import take_turns

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 import torch
 import transformers
 from torch import Tensor
-from transformers import SiglipVisionConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.gemma3n import modeling_gemma3n
 
-from tests.hf.families.recipe import (
-    END,
-    IMAGE,
-    IMAGES,
-    SAME,
-    START,
-    TEXT,
-    VIDEO,
-    VIDEOS,
-    VISION,
-    Piece,
-    Recipe,
-    concatenated,
-    finished,
-)
+from tests.hf.families.build import PLACEHOLDERS, SIGLIP, SLIDING, TEXT, VISION, Build, tiny, without
+from tests.hf.families.enclosed import together
+from tests.hf.families.pieces import Make, concatenated, tiles, typed
+from tests.hf.families.recipe import END, IMAGE, IMAGES, SAME, START, VIDEO, VIDEOS, Piece, Prompts, Recipe
 
-LAYERS = {"sliding_window": 512, "layer_types": ["sliding_attention", "full_attention"] * 2}
-IDS = {"image_token_id": IMAGE, "video_token_id": VIDEO, "boi_token_id": START, "eoi_token_id": END}
+IDS = {**PLACEHOLDERS, "boi_token_id": START, "eoi_token_id": END}
+LAYERS = TEXT | SLIDING
 
 
-def _gemma3(config: str) -> Callable[[str], Any]:
-    def build(attention: str) -> Any:
-        made = getattr(transformers, config)(
-            vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
-            text_config=TEXT | LAYERS | {"query_pre_attn_scalar": 16, "model_type": "gemma3_text"},
-            image_token_index=IMAGE,
-            boi_token_index=START,
-            eoi_token_index=END,
-            mm_tokens_per_image=9,
-        )
-        model = finished(transformers.Gemma3ForConditionalGeneration, made, attention, 3.0)
-        with torch.no_grad():
-            model.model.multi_modal_projector.mm_input_projection_weight.normal_(std=0.3)  # zeros at first
-        return model
-
-    return build
+def _gemma3(kind: str) -> Build:
+    return tiny(
+        kind,
+        SIGLIP,
+        LAYERS | {"query_pre_attn_scalar": 16, "model_type": "gemma3_text"},
+        model="Gemma3ForConditionalGeneration",
+        scale=3.0,
+        drawn=("mm_input_projection_weight",),
+        spread=0.3,
+        image_token_index=IMAGE,
+        boi_token_index=START,
+        eoi_token_index=END,
+        mm_tokens_per_image=9,
+    )
 
 
 class _Tower(torch.nn.Module):
@@ -63,10 +48,10 @@ class _Tower(torch.nn.Module):
 
 
 def _gemma3n(attention: str) -> Any:
-    config = transformers.Gemma3nConfig(
-        vision_config={"hidden_size": 32, "vocab_offset": 64, "vocab_size": 8},
-        text_config=TEXT
-        | LAYERS
+    build = tiny(
+        "Gemma3n",
+        {"hidden_size": 32, "vocab_offset": 64, "vocab_size": 8},
+        LAYERS
         | {
             "hidden_size_per_layer_input": 8,
             "vocab_size_per_layer_input": TEXT["vocab_size"],
@@ -75,6 +60,7 @@ def _gemma3n(attention: str) -> Any:
             "laurel_rank": 8,
             "activation_sparsity_pattern": [0.0] * 4,
         },
+        scale=2.0,
         audio_config={
             "vocab_offset": 72,
             "vocab_size": 8,
@@ -93,18 +79,10 @@ def _gemma3n(attention: str) -> Any:
     make = transformers.AutoModel.from_config
 
     def tower(part: Any, **options: Any) -> Any:
-        return _Tower() if part is config.vision_config else make(part, **options)
+        return _Tower() if isinstance(part, transformers.Gemma3nVisionConfig) else make(part, **options)
 
     with patch.object(modeling_gemma3n.AutoModel, "from_config", tower):
-        return finished(transformers.Gemma3nForConditionalGeneration, config, attention, 2.0)
-
-
-def _siglip(tokens: int) -> Callable[[torch.Generator], Piece]:
-    def piece(generator: torch.Generator) -> Piece:
-        pixels = torch.randn(1, 3, 24, 24, generator=generator)
-        return Piece([START, *[IMAGE] * tokens, END], {"pixel_values": pixels})
-
-    return piece
+        return build(attention)
 
 
 def _image_typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
@@ -115,64 +93,7 @@ def _prefix_typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, T
     return concatenated(inputs | {"token_type_ids": torch.zeros_like(inputs["input_ids"])}, pieces)
 
 
-def _paligemma(attention: str) -> Any:
-    config = transformers.PaliGemmaConfig(
-        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
-        text_config=TEXT | {"model_type": "gemma"},
-        image_token_index=IMAGE,
-        projection_dim=64,
-        hidden_size=64,
-    )
-    return finished(transformers.PaliGemmaForConditionalGeneration, config, attention, 3.0)
-
-
-def _gemma4(attention: str) -> Any:
-    text = {
-        "global_head_dim": 32,
-        "hidden_size_per_layer_input": 8,
-        "vocab_size_per_layer_input": TEXT["vocab_size"],
-        "use_bidirectional_attention": "vision",
-    }
-    config = transformers.Gemma4Config(
-        vision_config={
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 2,
-            "num_key_value_heads": 2,
-            "head_dim": 16,
-            "patch_size": 4,
-            "pooling_kernel_size": 2,
-            "position_embedding_size": 16,
-        },
-        text_config=TEXT | LAYERS | text,
-        **IDS,
-    )
-    model = finished(transformers.Gemma4ForConditionalGeneration, config, attention, 3.0)
-    with torch.no_grad():
-        model.model.vision_tower.patch_embedder.position_embedding_table.normal_()  # ones at first
-    return model
-
-
-def _gemma4_unified(attention: str) -> Any:
-    config = transformers.Gemma4UnifiedConfig(
-        vision_config={
-            "patch_size": 2,
-            "pooling_kernel_size": 2,
-            "mm_embed_dim": 64,
-            "mm_posemb_size": 16,
-            "output_proj_dims": 64,
-        },
-        text_config=TEXT | LAYERS | {"global_head_dim": 32},
-        **IDS,
-    )
-    model = finished(transformers.Gemma4UnifiedForConditionalGeneration, config, attention, 3.0)
-    with torch.no_grad():
-        model.model.embed_vision.pos_embedding.normal_()  # zeros at first
-    return model
-
-
-def _patches(frames: int, height: int, width: int, canvas: int, pool: int, *, video: bool = False) -> Any:
+def _patches(frames: int, height: int, width: int, canvas: int, pool: int, *, video: bool = False) -> Make:
     """An image or a video as padded patches with their places; every frame has tokens around it."""
 
     def piece(generator: torch.Generator) -> Piece:
@@ -198,13 +119,7 @@ def _patches(frames: int, height: int, width: int, canvas: int, pool: int, *, vi
     return piece
 
 
-def _typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    ids = inputs["input_ids"]
-    kinds = (ids == IMAGE).long() + 2 * (ids == VIDEO).long()
-    return concatenated(inputs | {"mm_token_type_ids": kinds}, pieces)
-
-
-def _pieces(side: int, pool: int) -> dict[str, Callable[[torch.Generator], Piece]]:
+def _pieces(side: int, pool: int) -> dict[str, Make]:
     """Images of up to ``side x side`` patches, and videos of half as many per frame."""
     whole, half = side * side, side * side // 2
     return {
@@ -215,23 +130,79 @@ def _pieces(side: int, pool: int) -> dict[str, Callable[[torch.Generator], Piece
     }
 
 
-LENGTHS: dict[str, list[list[str | int]]] = {"videos": [[2, "v", 1, "w", 5], [3, "w", 9]]}
+LENGTHS: Prompts = {"videos": [[2, "v", 1, "w", 5], [3, "w", 9]]}
 
 _FRAME_COUNTS = dict.fromkeys((*VIDEOS, *LENGTHS), "5.23")
 """Before it Gemma 4 took other arguments with a video."""
 
+NINE, ALL = ({"i": tiles(1, tokens, together)} for tokens in (9, 36))
+PROMPTS = IMAGES | VIDEOS | LENGTHS
+
 RECIPES = (
-    Recipe("gemma3", _gemma3("Gemma3Config"), {"i": _siglip(9)}, _image_typed, SAME),
-    Recipe("gemma3n", _gemma3n, {"i": _siglip(36)}, _image_typed, SAME),
-    Recipe("shieldgemma2", _gemma3("ShieldGemma2Config"), {"i": _siglip(9)}, _image_typed, SAME),
-    Recipe("gemma4", _gemma4, _pieces(8, 2), _typed, IMAGES | VIDEOS | LENGTHS, since=_FRAME_COUNTS),
+    Recipe("gemma3", _gemma3("Gemma3"), NINE, _image_typed, SAME),
+    Recipe("shieldgemma2", _gemma3("ShieldGemma2"), NINE, _image_typed, SAME),
+    Recipe("gemma3n", _gemma3n, ALL, _image_typed, SAME),
     Recipe(
-        "gemma4_unified",
-        _gemma4_unified,
-        _pieces(4, 1),
-        _typed,
-        IMAGES | VIDEOS | LENGTHS,
+        "gemma4",
+        tiny(
+            "Gemma4",
+            without(VISION, "image_size")
+            | {
+                "num_key_value_heads": 2,
+                "head_dim": 16,
+                "pooling_kernel_size": 2,
+                "position_embedding_size": 16,
+            },
+            LAYERS
+            | {
+                "global_head_dim": 32,
+                "hidden_size_per_layer_input": 8,
+                "vocab_size_per_layer_input": TEXT["vocab_size"],
+                "use_bidirectional_attention": "vision",
+            },
+            scale=3.0,
+            drawn=("patch_embedder.position_embedding_table",),
+            **IDS,
+        ),
+        _pieces(8, 2),
+        typed,
+        PROMPTS,
         since=_FRAME_COUNTS,
     ),
-    Recipe("paligemma", _paligemma, {"i": _siglip(36)}, _prefix_typed, SAME),
+    Recipe(
+        "gemma4_unified",
+        tiny(
+            "Gemma4Unified",
+            {
+                "patch_size": 2,
+                "pooling_kernel_size": 2,
+                "mm_embed_dim": 64,
+                "mm_posemb_size": 16,
+                "output_proj_dims": 64,
+            },
+            LAYERS | {"global_head_dim": 32},
+            scale=3.0,
+            drawn=("embed_vision.pos_embedding",),
+            **IDS,
+        ),
+        _pieces(4, 1),
+        typed,
+        PROMPTS,
+        since=_FRAME_COUNTS,
+    ),
+    Recipe(
+        "paligemma",
+        tiny(
+            "PaliGemma",
+            SIGLIP,
+            TEXT | {"model_type": "gemma"},
+            scale=3.0,
+            image_token_index=IMAGE,
+            projection_dim=64,
+            hidden_size=64,
+        ),
+        ALL,
+        _prefix_typed,
+        SAME,
+    ),
 )

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain
-from typing import Any
 
 import torch
-import transformers
 from torch import Tensor
 
-from tests.hf.families.enclosed import sliced
-from tests.hf.families.recipe import (
-    END,
-    IMAGE,
-    IMAGES,
+from tests.hf.families.build import (
+    FULL,
+    MROPE,
+    PLACEHOLDERS,
     PLAIN_TEXT,
-    START,
     TEXT,
-    VIDEO,
-    VIDEOS,
     VISION,
-    Piece,
-    Recipe,
-    finished,
+    Build,
+    Sizes,
+    tiny,
 )
+from tests.hf.families.enclosed import sliced
+from tests.hf.families.pieces import Make, kinds
+from tests.hf.families.recipe import END, IMAGE, IMAGES, START, VIDEO, VIDEOS, Piece, Recipe
 
-ATTENTION = ["full_attention"] * 4
-MIXED = ["linear_attention", "full_attention"] * 2
-TOWER: dict[str, Any] = VISION | {"image_size": 48}
-TOP = {"insert_layer_id": 0, "image_token_id": IMAGE, "video_token_id": VIDEO}
-ROPE = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}
+TOWER = VISION | {"image_size": 48}
+TOP = {"insert_layer_id": 0, **PLACEHOLDERS}
+LINEAR = {
+    "model_type": "qwen3_5_text",
+    "rope_parameters": MROPE | {"partial_rotary_factor": 1.0},
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
+ATTENTION = TEXT | LINEAR | FULL
+MIXED = TEXT | LINEAR | {"layer_types": ["linear_attention", "full_attention"] * 2}
 MARKS = {
     "image_start_id": START,
     "image_end_id": END,
@@ -40,45 +43,7 @@ MARKS = {
 }
 
 
-def _text(kinds: list[str]) -> dict[str, Any]:
-    return TEXT | {
-        "model_type": "qwen3_5_text",
-        "layer_types": kinds,
-        "rope_parameters": ROPE | {"mrope_section": [2, 3, 3]},
-        "linear_key_head_dim": 16,
-        "linear_value_head_dim": 16,
-        "linear_num_key_heads": 2,
-        "linear_num_value_heads": 4,
-    }
-
-
-def _v4_6(kinds: list[str]) -> Callable[[str], Any]:
-    def build(attention: str) -> Any:
-        config = transformers.MiniCPMV4_6Config(vision_config=TOWER, text_config=_text(kinds), **TOP)
-        return finished(transformers.MiniCPMV4_6ForConditionalGeneration, config, attention)
-
-    return build
-
-
-def _v4_7(kinds: list[str]) -> Callable[[str], Any]:
-    def build(attention: str) -> Any:
-        config = transformers.MiniCPMV4_7Config(vision_config=TOWER, text_config=_text(kinds), **MARKS, **TOP)
-        return finished(transformers.MiniCPMV4_7ForConditionalGeneration, config, attention)
-
-    return build
-
-
-def _ocr(attention: str) -> Any:
-    config = transformers.MiniCPMOcrConfig(
-        vision_config=TOWER,
-        text_config=PLAIN_TEXT | {"model_type": "llama"},
-        downsample_mode="16x",
-        **TOP,
-    )
-    return finished(transformers.MiniCPMOcrForConditionalGeneration, config, attention)
-
-
-def _grids(*sizes: tuple[int, int], video: bool = False) -> Callable[[torch.Generator], Piece]:
+def _grids(*sizes: tuple[int, int], video: bool = False) -> Make:
     """Grids of patches, merged four by four: an image, or the frames of a video."""
 
     def piece(generator: torch.Generator) -> Piece:
@@ -106,10 +71,7 @@ def _in_one_row(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Ten
 
 
 def _typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    ids = inputs["input_ids"]
-    return _in_one_row(inputs, pieces) | {
-        "mm_token_type_ids": (ids == IMAGE).long() + 2 * (ids == VIDEO).long()
-    }
+    return _in_one_row(inputs | kinds(inputs), pieces)
 
 
 PIECES = {
@@ -119,10 +81,25 @@ PIECES = {
 }
 PROMPTS = IMAGES | VIDEOS
 
+
+def _v4_6(text: Sizes) -> Build:
+    return tiny("MiniCPMV4_6", TOWER, text, **TOP)
+
+
+def _v4_7(text: Sizes) -> Build:
+    return tiny("MiniCPMV4_7", TOWER, text, **MARKS, **TOP)
+
+
 RECIPES = (
     Recipe("minicpmv4_6", _v4_6(ATTENTION), PIECES, _in_one_row, PROMPTS),
     Recipe("minicpmv4_6 mixed", _v4_6(MIXED), PIECES, _in_one_row, PROMPTS, short=True),
     Recipe("minicpmv4_7", _v4_7(ATTENTION), PIECES, _typed, PROMPTS),
     Recipe("minicpmv4_7 mixed", _v4_7(MIXED), PIECES, _typed, PROMPTS, short=True),
-    Recipe("minicpm_ocr", _ocr, PIECES, _in_one_row, PROMPTS),
+    Recipe(
+        "minicpm_ocr",
+        tiny("MiniCPMOcr", TOWER, PLAIN_TEXT | {"model_type": "llama"}, downsample_mode="16x", **TOP),
+        PIECES,
+        _in_one_row,
+        PROMPTS,
+    ),
 )

@@ -1,143 +1,218 @@
-"""Tiny Qwen models with vision."""
+"""Tiny Qwen models with vision, and those that are built as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
-import transformers
 from torch import Tensor
 
-from tests.hf.families.recipe import (
-    END,
-    IMAGE,
-    IMAGES,
+from tests.hf.families.build import (
+    AROUND,
+    DEEP,
+    EXPERTS,
+    FULL,
+    GRID,
+    IDS,
+    INTERLEAVED,
+    MROPE,
+    MROPE_TEXT,
+    PLACEHOLDERS,
     PLAIN_TEXT,
-    START,
+    POSITIONED,
     TEXT,
-    VIDEO,
-    VIDEOS,
-    Piece,
-    Recipe,
-    concatenated,
-    finished,
+    VISION,
+    WINDOWED,
+    tiny,
+    without,
 )
+from tests.hf.families.pieces import PATCH, concatenated, grids, timed, typed
+from tests.hf.families.recipe import EVEN, IMAGE, IMAGES, VIDEO, VIDEOS, Piece, Recipe
 
-IDS = {
-    "image_token_id": IMAGE,
-    "video_token_id": VIDEO,
-    "vision_start_token_id": START,
-    "vision_end_token_id": END,
+LINEAR = {
+    "layer_types": ["linear_attention", "full_attention"] * 2,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "rope_parameters": MROPE | {"mrope_section": [2, 1, 1], "partial_rotary_factor": 0.5},
 }
-ROPE = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0}
-QWEN_TEXT = PLAIN_TEXT | {"rope_parameters": ROPE}
+AUDIO = {
+    "d_model": 32,
+    "encoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "output_dim": 64,
+}
+SPEECH = 59
+"""The id of audio tokens; there are none in the tests."""
+COMPASS = PLAIN_TEXT | {
+    "num_hidden_layers": 5,
+    "logit_scale": 1.0,
+    "sliding_window": 512,
+    "layer_types": ["sliding_attention", "full_attention"] * 2 + ["full_attention"],
+    "rope_parameters": {"sliding_attention": MROPE, "full_attention": None},
+}
 
 
-def _qwen2(attention: str) -> Any:
-    config = transformers.Qwen2VLConfig(
-        vision_config={
-            "depth": 2,
-            "embed_dim": 32,
-            "hidden_size": 64,
-            "num_heads": 2,
-            "mlp_ratio": 2,
-            "patch_size": 4,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-        },
-        text_config=QWEN_TEXT,
-        **IDS,
-    )
-    return finished(transformers.Qwen2VLForConditionalGeneration, config, attention)
+def _each_second(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
+    inputs = concatenated(inputs, pieces)
+    if "video_grid_thw" in inputs:
+        inputs["video_second_per_grid"] = torch.ones(len(inputs["video_grid_thw"]))
+    return inputs
 
 
-def _qwen2_5(attention: str) -> Any:
-    config = transformers.Qwen2_5_VLConfig(
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "patch_size": 4,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 64,
-            "window_size": 16,
-            "fullatt_block_indexes": [1],
-            "tokens_per_second": 2,
-        },
-        text_config=QWEN_TEXT,
-        **IDS,
-    )
-    return finished(transformers.Qwen2_5_VLForConditionalGeneration, config, attention)
-
-
-def _qwen3(attention: str) -> Any:
-    config = transformers.Qwen3VLConfig(
-        vision_config={
-            "depth": 3,
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_heads": 2,
-            "patch_size": 4,
-            "spatial_merge_size": 2,
-            "temporal_patch_size": 2,
-            "out_hidden_size": 64,
-            "deepstack_visual_indexes": [0, 1],
-            "num_position_embeddings": 64,
-        },
-        text_config=TEXT | {"num_hidden_layers": 5, "rope_parameters": ROPE | {"mrope_interleaved": True}},
-        **IDS,
-    )
-    return finished(transformers.Qwen3VLForConditionalGeneration, config, attention, 3.0)
-
-
-def grid_piece(
-    frames: int, height: int, width: int, *, video: bool = False, runs: bool = False, temporal: int = 2
-) -> Callable[[torch.Generator], Piece]:
-    """A grid of patches.
-
-    Args:
-        frames: Frames, or pairs of them.
-        height: Patches, before four are merged into one token.
-        width: As height.
-        video: Whether it is a video.
-        runs: Puts every frame between tokens of its own, as Qwen3-VL does.
-        temporal: How many frames a patch spans.
-    """
-
-    def piece(generator: torch.Generator) -> Piece:
-        tokens = height * width // 4
-        kind = VIDEO if video else IMAGE
-        frame = [START, *[kind] * tokens, END, 5]
-        ids = frame * frames if runs else [START, *[kind] * (tokens * frames), END]
-        pixels = torch.randn(frames * height * width, 3 * temporal * 4 * 4, generator=generator)
-        grid = torch.tensor([[frames, height, width]])
-        if video:
-            return Piece(ids, {"pixel_values_videos": pixels, "video_grid_thw": grid})
-        return Piece(ids, {"pixel_values": pixels, "image_grid_thw": grid})
-
-    return piece
-
-
-def typed(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    ids = inputs["input_ids"]
-    kinds = (ids == IMAGE).long() + 2 * (ids == VIDEO).long()
-    return concatenated(inputs | {"mm_token_type_ids": kinds}, pieces)
-
-
-def grid_pieces(*, runs: bool, temporal: int = 2) -> dict[str, Callable[[torch.Generator], Piece]]:
-    return {
-        "i": grid_piece(1, 8, 8, temporal=temporal),
-        "j": grid_piece(1, 8, 12, temporal=temporal),
-        "v": grid_piece(2, 8, 8, video=True, runs=runs, temporal=temporal),
-        "w": grid_piece(3, 8, 4, video=True, runs=runs, temporal=temporal),
-    }
-
+WHOLE, FRAMES = grids(), grids(timed)
+PROMPTS = IMAGES | VIDEOS
 
 RECIPES = (
-    Recipe("qwen2_vl", _qwen2, grid_pieces(runs=False), typed, IMAGES | VIDEOS),
-    Recipe("qwen2_5_vl", _qwen2_5, grid_pieces(runs=False), typed, IMAGES | VIDEOS),
-    Recipe("qwen3_vl", _qwen3, grid_pieces(runs=True), typed, IMAGES | VIDEOS, layer=3),
+    Recipe(
+        "qwen2_vl",
+        tiny(
+            "Qwen2VL",
+            without(GRID, "intermediate_size", "out_hidden_size")
+            | {"embed_dim": 32, "hidden_size": 64, "mlp_ratio": 2},
+            MROPE_TEXT,
+            **IDS,
+        ),
+        WHOLE,
+        typed,
+        PROMPTS,
+    ),
+    Recipe(
+        "qwen2_5_vl",
+        tiny("Qwen2_5_VL", WINDOWED | {"tokens_per_second": 2}, MROPE_TEXT, **IDS),
+        WHOLE,
+        typed,
+        PROMPTS,
+    ),
+    Recipe(
+        "qwen3_vl",
+        tiny("Qwen3VL", DEEP, TEXT | INTERLEAVED, scale=3.0, **IDS),
+        FRAMES,
+        typed,
+        PROMPTS,
+        layer=3,
+    ),
+    Recipe(
+        "qwen3_vl_moe",
+        tiny("Qwen3VLMoe", DEEP, TEXT | EXPERTS | INTERLEAVED, scale=3.0, **IDS),
+        FRAMES,
+        typed,
+        PROMPTS,
+        layer=3,
+    ),
+    Recipe(
+        "qwen3_5",
+        tiny("Qwen3_5", POSITIONED, TEXT | LINEAR, scale=3.0, **IDS),
+        FRAMES,
+        typed,
+        PROMPTS | EVEN,
+        short=True,
+    ),
+    Recipe(
+        "qwen3_5_moe",
+        tiny(
+            "Qwen3_5Moe",
+            POSITIONED,
+            TEXT | EXPERTS | LINEAR | {"shared_expert_intermediate_size": 32},
+            scale=3.0,
+            **IDS,
+        ),
+        FRAMES,
+        typed,
+        PROMPTS | EVEN,
+        short=True,
+    ),
+    Recipe(
+        "qwen2_5_omni_thinker",  # audio is not compressed
+        tiny(
+            "Qwen2_5OmniThinker",
+            WINDOWED,
+            MROPE_TEXT,
+            audio_config=AUDIO,
+            audio_token_index=SPEECH,
+            image_token_index=IMAGE,
+            video_token_index=VIDEO,
+            **AROUND,
+        ),
+        WHOLE,
+        _each_second,
+        PROMPTS,
+    ),
+    Recipe(
+        "qwen3_omni_moe_thinker",
+        tiny(
+            "Qwen3OmniMoeThinker",
+            DEEP | {"image_size": 32},
+            TEXT | EXPERTS | INTERLEAVED,
+            audio_config=AUDIO | {"downsample_hidden_size": 16},
+            audio_token_id=SPEECH,
+            scale=3.0,
+            **IDS,
+        ),
+        WHOLE,
+        _each_second,
+        PROMPTS,
+        layer=3,
+    ),
+    Recipe(
+        "cosmos3_omni",
+        tiny(
+            "Cosmos3Omni",
+            DEEP | {"model_type": "qwen3_vl_vision"},
+            TEXT | INTERLEAVED | {"model_type": "qwen3_vl_text"},
+            scale=3.0,
+            **IDS,
+        ),
+        FRAMES,
+        typed,
+        PROMPTS,
+        layer=3,
+    ),
+    Recipe(
+        "cosmos3_edge",
+        tiny(
+            "Cosmos3Edge",
+            without(VISION, "image_size") | {"num_patches": 64, "spatial_merge_size": 2},
+            MROPE_TEXT | {"head_dim": 16},
+            projector_hidden_size=128,
+            scale=3.0,
+            **IDS,
+        ),
+        grids(timed, shape=PATCH),
+        typed,
+        PROMPTS,
+    ),
+    Recipe(
+        "cohere_compass",
+        tiny("CohereCompass", DEEP, COMPASS, scale=3.0, **IDS),
+        FRAMES,
+        typed,
+        PROMPTS,
+        layer=3,
+    ),
+    Recipe(
+        "exaone4_5",
+        tiny(
+            "Exaone4_5_",
+            WINDOWED | {"num_key_value_heads": 1},
+            # stage 2 takes no static cache of a sliding window
+            TEXT | FULL | {"model_type": "exaone4", "sliding_window": None},
+            **PLACEHOLDERS,
+        ),
+        WHOLE,
+        concatenated,
+        PROMPTS,
+    ),
+    Recipe(
+        "hyperclovax_vision_v2",
+        tiny(
+            "HyperCLOVAXVisionV2",
+            WINDOWED | {"model_type": "qwen2_5_vl_vision", "out_hidden_size": 32},
+            TEXT | {"model_type": "hyperclovax"},
+            **PLACEHOLDERS,
+        ),
+        WHOLE,
+        concatenated,
+        PROMPTS,
+    ),
 )

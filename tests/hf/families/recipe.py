@@ -9,34 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.hf.tiny import BOS_TOKEN, PAD_TOKEN, VOCABULARY, sharpen
-
+PAD_TOKEN, BOS_TOKEN = 0, 1
+VOCABULARY = 64
 IMAGE, VIDEO, START, END = 60, 61, 62, 63
-"""Ids of placeholders and of tokens around images, in a vocabulary of 64; text uses 3 to 58."""
-
-TEXT: dict[str, Any] = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 512,
-    "pad_token_id": PAD_TOKEN,
-    "bos_token_id": BOS_TOKEN,
-    "eos_token_id": None,
-}
-PLAIN_TEXT = {name: value for name, value in TEXT.items() if name != "head_dim"}
-"""For text models whose head size is the width over the heads."""
-VISION: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 24,
-    "patch_size": 4,
-}
+"""Ids of placeholders and of tokens around images; text uses 3 to 58."""
+Part = str | int
+"""A letter for an image or a video, or a number of random text tokens."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +57,7 @@ class Recipe:
     build: Callable[[str], Any]
     pieces: dict[str, Callable[[torch.Generator], Piece]]
     finish: Callable[[dict[str, Tensor], list[Piece]], dict[str, Tensor]]
-    prompts: dict[str, list[list[str | int]]]
+    prompts: dict[str, list[list[Part]]]
     layer: int = 2
     keep: int = 4
     later: int = 2
@@ -90,70 +68,52 @@ class Recipe:
     broken: tuple[str, ...] = ()
 
 
-IMAGES: dict[str, list[list[str | int]]] = {
+Prompts = dict[str, list[list[Part]]]
+
+IMAGES: Prompts = {
     "image": [["i", 5], [3, "i", 9]],
     "images": [[2, "i", 1, "j", 5], [3, "i", 9]],
     "text row": [["i", 5], [7]],
 }
 """Prompts for families that take images of several sizes."""
-SAME: dict[str, list[list[str | int]]] = {
+SAME: Prompts = {
     "image": [["i", 5], [3, "i", 9]],
     "images": [[2, "i", 1, "i", 5], [3, "i", 9]],
     "text row": [["i", 5], [7]],
 }
 """Prompts for families whose images all have one size."""
-VIDEOS: dict[str, list[list[str | int]]] = {
+VIDEOS: Prompts = {
     "video": [[2, "v", 5], [3, "v", 9]],
     "image and video": [[2, "i", 3, "v", 5], [3, "i", 9]],
 }
+EVEN: Prompts = {"rows of one length": [["j", 5], ["i", 13]]}
+"""With grids, nothing is padded until stage 2 drops more of one row than of the other."""
 
 
-def finished(cls: Any, config: Any, attention: str, scale: float = 5.0) -> Any:
-    """A random model whose attention matters; generation never stops early."""
-    config._attn_implementation = attention
-    torch.manual_seed(0)
-    model = cls(config).eval()
-    sharpen(model, scale)
-    model.generation_config.pad_token_id = PAD_TOKEN
-    model.generation_config.eos_token_id = None
-    return model
+def batch(
+    recipe: Recipe, rows: Sequence[Sequence[Part]], *, seed: int = 1, side: str = "left"
+) -> dict[str, Tensor]:
+    """Inputs of a batch of rows, padded to one length; every row starts with the BOS token.
 
-
-def tiles(
-    count: int, tokens: int, around: Callable[[list[list[int]]], list[int]], side: int = 24
-) -> Callable[[torch.Generator], Piece]:
-    """An image of so many square tiles, and what its processor puts around them."""
-
-    def piece(generator: torch.Generator) -> Piece:
-        pixels = torch.randn(count, 3, side, side, generator=generator)
-        return Piece(around([[IMAGE] * tokens] * count), {"pixel_values": pixels})
-
-    return piece
-
-
-def concatenated(inputs: dict[str, Tensor], pieces: list[Piece]) -> dict[str, Tensor]:
-    """Every tensor of the pieces, concatenated along its first dimension under its name."""
-    names = dict.fromkeys(name for piece in pieces for name in piece.tensors)
-    return inputs | {
-        name: torch.cat([piece.tensors[name] for piece in pieces if name in piece.tensors]) for name in names
-    }
-
-
-def batch(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1) -> dict[str, Tensor]:
-    """Inputs of a batch of rows, padded on the left."""
+    Args:
+        recipe: Whose pieces the letters name.
+        rows: One sequence of parts per row.
+        seed: Seed of the text and the pictures.
+        side: Where padding goes.
+    """
     generator = torch.Generator().manual_seed(seed)
-    return _pad(recipe, [_row(recipe, row, generator) for row in rows])
+    return _pad(recipe, [_row(recipe, row, generator) for row in rows], side)
 
 
 def single(
-    recipe: Recipe, rows: Sequence[Sequence[str | int]], number: int, *, seed: int = 1
+    recipe: Recipe, rows: Sequence[Sequence[Part]], number: int, *, seed: int = 1
 ) -> dict[str, Tensor]:
     """One of the same rows, alone."""
     generator = torch.Generator().manual_seed(seed)
     return _pad(recipe, [[_row(recipe, row, generator) for row in rows][number]])
 
 
-def packed(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1) -> dict[str, Tensor]:
+def packed(recipe: Recipe, rows: Sequence[Sequence[Part]], *, seed: int = 1) -> dict[str, Tensor]:
     """The same rows one after another in a single row."""
     generator = torch.Generator().manual_seed(seed)
     parts = [_row(recipe, row, generator) for row in rows]
@@ -161,9 +121,7 @@ def packed(recipe: Recipe, rows: Sequence[Sequence[str | int]], *, seed: int = 1
     return _pad(recipe, [(ids, [piece for _, own in parts for piece in own])])
 
 
-def _row(
-    recipe: Recipe, row: Sequence[str | int], generator: torch.Generator
-) -> tuple[list[int], list[Piece]]:
+def _row(recipe: Recipe, row: Sequence[Part], generator: torch.Generator) -> tuple[list[int], list[Piece]]:
     ids, pieces = [BOS_TOKEN], []
     for part in row:
         if isinstance(part, str):
@@ -174,10 +132,15 @@ def _row(
     return ids, pieces
 
 
-def _pad(recipe: Recipe, rows: list[tuple[list[int], list[Piece]]]) -> dict[str, Tensor]:
+def _pad(recipe: Recipe, rows: list[tuple[list[int], list[Piece]]], side: str = "left") -> dict[str, Tensor]:
     length = max(len(ids) for ids, _ in rows)
+
+    def padded(values: list[int], fill: int) -> list[int]:
+        padding = [fill] * (length - len(values))
+        return padding + values if side == "left" else values + padding
+
     inputs = {
-        "input_ids": torch.tensor([[PAD_TOKEN] * (length - len(ids)) + ids for ids, _ in rows]),
-        "attention_mask": torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids, _ in rows]),
+        "input_ids": torch.tensor([padded(ids, PAD_TOKEN) for ids, _ in rows]),
+        "attention_mask": torch.tensor([padded([1] * len(ids), 0) for ids, _ in rows]),
     }
     return recipe.finish(inputs, [piece for _, pieces in rows for piece in pieces])
