@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from apet.app.command import typed
@@ -75,13 +75,14 @@ class Products(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
+        self._made: dict[Any, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Runs one operation."""
         kwargs = kwargs or {}
         count = _PRODUCTS.get(func._overloadpacket)
         if count is not None:
-            out = _without_memory(func, args, kwargs)
+            out = self._without_memory(func, args, kwargs)
             self.flops += count(*args, **kwargs, out_val=out)
             return out
         with self:
@@ -94,10 +95,31 @@ class Products(TorchDispatchMode):
         new = not (func.is_view or func._schema.is_mutable) or func._overloadpacket is _ATEN.view_as_complex
         shapes_tell = torch.Tag.pointwise in func.tags or all(map(_is_real, tensors))
         if new and shapes_tell and any(map(_is_hollow, tensors)):
-            out = _without_memory(func, args, kwargs)
+            out = self._without_memory(func, args, kwargs)
             if all(_is_real(leaf) for leaf in tree_leaves(out) if isinstance(leaf, Tensor)):
                 return out
         return func(*args, **kwargs)
+
+    def _without_memory(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What an operation returns in shape, and zeros in value.
+
+        Layers repeat their calls, so each kind of call is worked out once.
+        """
+        leaves, spec = tree_flatten((args, kwargs))
+        key = (func, str(spec), *map(_kind, leaves))
+        if key not in self._made:
+            args, kwargs = tree_map_only(
+                Tensor, lambda t: torch.empty(t.shape, dtype=t.dtype, device="meta"), (args, kwargs)
+            )
+            if "device" in kwargs:
+                kwargs["device"] = "meta"
+            self._made[key] = func(*args, **kwargs)
+        return tree_map_only(Tensor, _zeros, self._made[key])
+
+
+def _kind(leaf: Any) -> tuple[Any, Any]:
+    """What an operation's result can depend on in shape."""
+    return (leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else (type(leaf), repr(leaf))
 
 
 def weights_of(*modules: nn.Module) -> int:
@@ -154,13 +176,3 @@ def _is_hollow(tensor: Tensor) -> bool:
     """Whether it is zeros without memory, in place of what depends on weights."""
     strides = (step for size, step in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)
     return _is_real(tensor) and tensor.numel() > 1 and not any(strides)
-
-
-def _without_memory(func: Any, args: Any, kwargs: Any) -> Any:
-    """What an operation returns in shape, and zeros in value."""
-    args, kwargs = tree_map_only(
-        Tensor, lambda t: torch.empty(t.shape, dtype=t.dtype, device="meta"), (args, kwargs)
-    )
-    if "device" in kwargs:
-        kwargs["device"] = "meta"
-    return tree_map_only(Tensor, _zeros, func(*args, **kwargs))
