@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from apet.app.bench.ops import without_kernels
-from apet.app.bench.timing import captured, copy_rate, milliseconds, spread
+from apet.app.bench.timing import captured, copy_rate, median_and_range, milliseconds
 from apet.core import Compression, compress
 
 __all__ = ["agreement", "times", "warm"]
@@ -147,14 +147,14 @@ def _wall(part: Part, run: Callable[[], object], most: int) -> dict[str, float]:
     taken = []
     while len(taken) < 2 or (len(taken) < most and time.monotonic() < end):
         taken.append(milliseconds(run, part.device))
-    return spread(taken)
+    return median_and_range(taken)
 
 
 def _on_device(part: Part, run: Callable[[], object], inner: int) -> dict[str, float]:
     """Milliseconds between two events around several runs; of seven such times."""
     run()
     if not part.gpu:
-        return spread([milliseconds(run, part.device) for _ in range(3)])
+        return median_and_range([milliseconds(run, part.device) for _ in range(3)])
     taken = []
     for _ in range(7):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -164,7 +164,7 @@ def _on_device(part: Part, run: Callable[[], object], inner: int) -> dict[str, f
         end.record()
         synchronize()
         taken.append(begin.elapsed_time(end) / inner)
-    return spread(taken)
+    return median_and_range(taken)
 
 
 def _profile(run: Callable[[], object]) -> dict[str, list[float]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.cache.index_map import expand_map, invert, pack, take
-from apet.hf.cache.masks import columns_mask, continue_index, remap, remap_keys
-from apet.hf.cache.record import Lease
+from apet.hf.cache.masks import continue_index, remap, remap_keys
+from apet.hf.cache.record import CacheRecord, Lease
+from apet.hf.cache.resume import translate
 from apet.hf.prompt.placing import place
 from apet.hf.state import Encoded
 from apet.methods import ApET
@@ -60,10 +63,11 @@ def test_remap_of_4d_masks(dtype, keys, heads):
 
 def test_2d_masks_over_the_uncompressed_sequence():
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1, 1, 1]])
-    out = columns_mask(mask, INDEX, full=False, prompt=6, total=8)
+    record = CacheRecord(Lease(ApET(4), "llava"), prompt=6, first=INDEX, first_full=False)
+    out = translate(mask, record, 8)
     assert out.tolist() == [[1, 1, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1]]
-    assert columns_mask(None, INDEX, full=False, prompt=6, total=8).tolist() == [[1] * 6, [0, 0, 1, 1, 1, 1]]
-    assert columns_mask(None, INDEX.clamp(min=0), full=True, prompt=6, total=8) is None
+    assert translate(None, record, 8).tolist() == [[1] * 6, [0, 0, 1, 1, 1, 1]]
+    assert translate(None, replace(record, first=INDEX.clamp(min=0), first_full=True), 8) is None
 
 
 def test_columns_that_follow_the_prompt():

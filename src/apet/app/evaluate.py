@@ -134,10 +134,10 @@ def _is_own(name: str | None) -> bool:
     )
 
 
-def _ahead(done: int, total: int) -> str:
+def _work_left(done: int, total: int) -> str:
     """How much is to be done, before it begins."""
-    runs_left = counted(total - done, "run")
-    return f"apet eval: {runs_left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
+    left = counted(total - done, "run")
+    return f"apet eval: {left} to do; --methods, --keep, --stage2 and --tasks choose fewer"
 
 
 @contextmanager
@@ -145,7 +145,7 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
     """A bar on a terminal, a line now and then in a pipe."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Lines("eval", _ahead)
+        yield Lines("eval", _work_left)
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
@@ -153,7 +153,7 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
 
         def tell(done: int, total: int, what: str) -> None:
             if bar.tasks[0].total is None:
-                bar.console.print(_ahead(done, total), highlight=False)
+                bar.console.print(_work_left(done, total), highlight=False)
             bar.update(task, completed=done, total=total, description=what)
 
         yield tell

@@ -85,7 +85,7 @@ class Look:
         compressed = compress_segments(method, torch.cat(chosen), segments, counts=ends[-1:], told=told)
         return tuple(
             replace(result, stage1=stage, stage2=None)
-            for result, stage in zip(self.results, compressed.stages, strict=True)
+            for result, stage in zip(self.results, compressed.selections, strict=True)
         )
 
 

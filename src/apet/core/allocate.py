@@ -90,6 +90,7 @@ def allocate(
     bounds = torch.tensor([[segment.tokens for segment in about], floors, caps], device="cpu")
     lengths, low, high = bounds.unsqueeze(2)
     # Falling in each row, so a column is a rank within the segment: basis first, what is no token last.
+    # `cost` is what dropping adds to the error; `key` ranks all segments' tokens: infinite stays, -1 goes.
     cost = cost.masked_fill(always, torch.inf).masked_fill(order >= lengths, -1.0)
     cost = cost.sort(dim=1, descending=True, stable=True).values
     key = cost.masked_fill(order >= high, -1.0).masked_fill(order < low, torch.inf)

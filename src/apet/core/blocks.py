@@ -148,9 +148,9 @@ class Tokens:
         """Reads a block ``(b, n, d)``; it may share the input's memory, so it is never to be written to."""
         return self._read(self.data[images, rows], images)
 
-    def rows(self, indices: Tensor, images: slice = slice(None)) -> Tensor:
-        """Reads the tokens at ``indices (b, K)`` of some images as a new tensor ``(b, K, d)``."""
-        return self._read(take_rows(self.data[images], indices), images)
+    def rows(self, indices: Tensor) -> Tensor:
+        """Reads the tokens at ``indices (B, K)`` as a new tensor ``(B, K, d)``."""
+        return self._read(take_rows(self.data, indices), slice(None))
 
     def directions(self, images: slice = slice(None)) -> Tensor:
         """Reads some images' tokens scaled to unit length, ``(b, N, d)``; those of zero norm stay zero."""

@@ -75,9 +75,7 @@ def check_flag(name: str, value: object, operation: str) -> bool:
     return value
 
 
-def check_start(
-    start: object, shape: tuple[int, int], device: torch.device, basis: Basis, operation: str
-) -> Tensor | None:
+def check_start(start: object, shape: tuple[int, int], device: torch.device, basis: Basis) -> Tensor | None:
     """Returns the first token of FPS of each image, ``(B,)`` int64 on the device; None stays None.
 
     A tensor on a device is waited for.
@@ -86,13 +84,13 @@ def check_start(
         return None
     batch, total = shape
     if basis != "fps":
-        raise ApETError(operation, f"start={start!r} with basis={basis!r}", "a start with basis='fps' only")
+        raise ApETError("compress", f"start={start!r} with basis={basis!r}", "a start with basis='fps' only")
     expected = f"an int, or an integer tensor of shape ({batch},), between 0 and {total - 1}"
     if isinstance(start, torch.Tensor):
         if start.is_floating_point() or start.is_complex() or start.dtype == torch.bool:
-            raise ApETError(operation, f"start of dtype {start.dtype}", expected)
+            raise ApETError("compress", f"start of dtype {start.dtype}", expected)
         if start.ndim != 0 and tuple(start.shape) != (batch,):
-            raise ApETError(operation, f"start of shape {tuple(start.shape)}", expected)
+            raise ApETError("compress", f"start of shape {tuple(start.shape)}", expected)
         host = start.detach().to("cpu").to(torch.int64).expand(batch)
         low, high = int(host.min()), int(host.max())
         first = sent(host, device)
@@ -104,9 +102,9 @@ def check_start(
             else torch.empty(0, device="cpu")
         )
     else:
-        raise ApETError(operation, f"start={start!r}", expected)
+        raise ApETError("compress", f"start={start!r}", expected)
     if low < 0 or high >= total:
-        raise ApETError(operation, f"start={low if low < 0 else high} for {total} tokens", expected)
+        raise ApETError("compress", f"start={low if low < 0 else high} for {total} tokens", expected)
     return first
 
 

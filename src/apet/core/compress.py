@@ -145,14 +145,14 @@ def select(
     x = x if x.ndim == 3 else x.unsqueeze(0)
     batch, total, _ = x.shape
     kept = resolve_keep(keep, total, "compress")
-    count = min(options.basis_size, kept)
-    kernels = kernels_for(x, batch, "compress", options.basis, count)
+    basis_size = min(options.basis_size, kept)
+    kernels = kernels_for(x, batch, "compress", options.basis, basis_size)
     if kernels is not None:
-        first = check_start(options.start, (batch, total), x.device, options.basis, "compress")
+        first = check_start(options.start, (batch, total), x.device, options.basis)
         look = options.check_finite and how_to_read() == "look"
-        chosen = Selection(*kernels.select_dense(x, kept, count, first, options.ridge, look))
+        chosen = Selection(*kernels.select_dense(x, kept, basis_size, first, options.ridge, look))
         return chosen if tokens.ndim == 3 else chosen.unbatch()[0]
-    if measured is not None and measured.basis.shape[1] == count:
+    if measured is not None and measured.basis.shape[1] == basis_size:
         read = Tokens(x.detach(), measured.scale, measured.norms)
         scored = Scored(read, measured.basis, measured.errors)
     else:

@@ -88,7 +88,7 @@ def score(x: Tensor, limit: int, options: Options) -> Scored:
         options: How.
     """
     batch, total, _ = x.shape
-    first = check_start(options.start, (batch, total), x.device, options.basis, "compress")
+    first = check_start(options.start, (batch, total), x.device, options.basis)
     read = read_tokens(x, options.check_finite, "compress")
     picked = pick_basis(read, min(options.basis_size, limit), options.basis, first, options.seed)
     return Scored(read, picked, approximation_errors(read, picked, options.ridge))

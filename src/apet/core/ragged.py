@@ -114,20 +114,22 @@ def compress_ragged(
             return score(tokens, limit, options_of(numbers)).measured
 
     check_flag("merge", merge, "compress")
-    plans, even = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
-    shares = allocate(plans[0], segments, about, measure, even) if plans[0].needs_errors else None
-    kept = even if shares is None else shares.counts
+    budgets, even_counts = _budgets(about, keep, tolerance, min_keep, max_keep, budget)
+    allocation = (
+        allocate(budgets[0], segments, about, measure, even_counts) if budgets[0].needs_errors else None
+    )
+    kept = even_counts if allocation is None else allocation.counts
     count = min(options.basis_size, max(kept))
     kernels = kernels_for(segments[0], len(segments), "compress", basis, count)
-    if shares is not None:
-        how = shares.reading
+    if allocation is not None:
+        how = allocation.reading
     else:
         how = look_once(segments, "compress") if check_finite and kernels is None else how_to_read()
     if kernels is not None:
-        counts = [min(count, keeps) for keeps in kept]
+        basis_sizes = [min(count, keeps) for keeps in kept]
         starts = None if starts is None else sent(starts, segments[0].device)
         return _one_launch(
-            kernels, segments, kept, counts, starts, options.ridge, merge, check_finite and how == "look"
+            kernels, segments, kept, basis_sizes, starts, options.ridge, merge, check_finite and how == "look"
         )
     results: dict[int, Compression] = {}
     for numbers in group_segments(segments, kept):
@@ -138,7 +140,9 @@ def compress_ragged(
         )
         with _naming(numbers), reading(how):
             measured = (
-                None if shares is None else Measured.batch([shares.measured[number] for number in numbers])
+                None
+                if allocation is None
+                else Measured.batch([allocation.measured[number] for number in numbers])
             )
             chosen = select(tokens, kept[numbers[0]], options_of(numbers), measured=measured)
             dense = Compression(**vars(chosen), tokens=chosen.apply(tokens, merge=merge))
@@ -228,7 +232,7 @@ def _starts(segments: Sequence[Tensor], options: Options) -> Tensor | None:
     start, host = options.start, torch.device("cpu")
     lengths = torch.tensor([len(segment) for segment in segments], device="cpu")
     longest = int(lengths.max() if isinstance(start, torch.Tensor) else lengths.min())
-    first = check_start(start, (len(segments), longest), host, options.basis, "compress")
+    first = check_start(start, (len(segments), longest), host, options.basis)
     if first is None:
         return None
     beyond = (first >= lengths).nonzero().flatten().tolist()

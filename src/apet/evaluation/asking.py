@@ -50,25 +50,29 @@ def answer_pieces(subject: Subject, pieces: Sequence[Piece]) -> Iterator[dict[st
             together = [case for case in piece.cases if case.key in quick and is_blind(built)]
             if shared is not None and together:
                 replies |= {reply.case.key: reply for reply in shared.answer(together, built)}
-            alone = [case for case in piece.cases if case.key not in replies]
-            if alone:
+            unshared = [case for case in piece.cases if case.key not in replies]
+            if unshared:
                 batch = _PLAIN if is_blind(built) else _EAGER
-                replies |= {reply.case.key: reply for reply in answer_plainly(subject, alone, built, batch)}
+                replies |= {
+                    reply.case.key: reply for reply in answer_plainly(subject, unshared, built, batch)
+                }
         yield _line(piece, [replies[case.key] for case in piece.cases])
 
 
 def _line(piece: Piece, replies: Sequence[Reply]) -> dict[str, Any]:
     built = piece.configuration.built
     chooses = built is None or not built.replaces
-    alone = {reply.case.group: reply.images for reply in replies if reply.case.kind == "image" and chooses}
+    by_picture = {
+        reply.case.group: reply.images for reply in replies if reply.case.kind == "image" and chooses
+    }
     return {
         "kind": "answers",
         "run": piece.key,
         "method": repr(built) if built is not None else FULL,
         "answers": {reply.case.key: list(reply.answers) for reply in replies},
         "schedules": {reply.case.key: reply.schedule for reply in replies},
-        "bands": measure_bands([image for images in alone.values() for image in images]),
-        "pictures": len(alone),
+        "bands": measure_bands([image for images in by_picture.values() for image in images]),
+        "pictures": len(by_picture),
     }
 
 

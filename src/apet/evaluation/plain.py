@@ -116,13 +116,13 @@ def time_one(subject: Subject, case: Case, method: Method | None) -> dict[str, A
     message = {"role": "user", "content": subject.message(case, 0, case.pictures())}
     inputs: Any = subject.encode([[message]])
     with applied(subject.model, method) as session:
-        clock = FirstToken()
+        streamer = FirstToken()
         start = time.perf_counter()
         output = subject.model.generate(
-            **inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False, streamer=clock
+            **inputs, max_new_tokens=LONGEST_ANSWER, do_sample=False, streamer=streamer
         )
         total = time.perf_counter() - start
     select = 0.0 if session is None else session.seconds
-    seconds = {"select": select, "first": clock.at - start, "total": total}
+    seconds = {"select": select, "first": streamer.at - start, "total": total}
     answer = subject.decode(output, inputs["input_ids"].shape[1])[0]
     return {"answer": answer} | {name: round(value, 6) for name, value in seconds.items()}

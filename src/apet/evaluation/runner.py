@@ -20,6 +20,7 @@ TIMED = 16
 
 _VERSION = 2
 _PICTURES = 16
+"""In a group: what the encoder gave of them is held in memory together."""
 
 Progress = Callable[[int, int, str], None]
 """Called with pieces of work done, pieces in all, and what comes next."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from apet.core.segment import Segment
 from apet.hf.cache.record import Lease
 from apet.hf.grid import Grid
-from apet.hf.parts import Around, Placed, Prompt
+from apet.hf.prompt_state import Around, Placed, Prompt
 from apet.hf.results import StageSelection
 
 
@@ -33,7 +33,7 @@ class Encoded:
         modality: ``"image"`` or ``"video"``.
         total: Feature rows of the call, those in no segment included.
         segments: What has a budget of its own, in the order of the features.
-        stages: The selection of each, or None where everything is kept.
+        selections: That of each, or None where everything is kept.
         grids: Where the feature rows lie on the pictures, by image; empty if the family does not tell.
     """
 
@@ -41,7 +41,7 @@ class Encoded:
     modality: str
     total: int
     segments: tuple[Segment, ...]
-    stages: tuple[StageSelection | None, ...]
+    selections: tuple[StageSelection | None, ...]
     grids: tuple[tuple[Grid, ...], ...] = ()
 
     def grids_of(self, segment: Segment) -> tuple[Grid, ...]:
@@ -85,7 +85,7 @@ class Encoding:
             the projector's input is kept for a forward pass that may be given them.
         inputs: What the projector was given, where it is kept.
         segments: Segments that the projector's hook has met so far.
-        stages: Their selections.
+        selections: Theirs.
         shape: Shape of the projector's input, if the projector now works on kept rows only.
         rows: Where the kept rows lie among the flattened tokens.
         received: ``(B, N)``, the attention that every token receives, for a method that asks for it.
@@ -100,7 +100,7 @@ class Encoding:
     apart: bool = False
     inputs: list[Tensor] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
-    stages: list[StageSelection | None] = field(default_factory=list)
+    selections: list[StageSelection | None] = field(default_factory=list)
     shape: tuple[int, ...] | None = None
     rows: Tensor | None = None
     received: Tensor | None = None
@@ -121,7 +121,7 @@ class Call:
         encoded: Stage 1's decisions by modality, known at the latest when the text model is called.
         ids: ``(B, L)`` the ids of its tokens, None where it brings embeddings.
         segments: All segments of the call.
-        stages: Stage 1's selection of each, or None where everything is kept.
+        selections: Stage 1's of each, or None where everything is kept.
         placed: The segments at their places.
         copies: How many rows of the batch stand for one row of the caller.
         arrived: Calls of the text model that have come and not begun.
@@ -137,7 +137,7 @@ class Call:
     encoded: dict[str, Encoded] = field(default_factory=dict)
     ids: Tensor | None = None
     segments: list[Segment] = field(default_factory=list)
-    stages: list[StageSelection | None] = field(default_factory=list)
+    selections: list[StageSelection | None] = field(default_factory=list)
     placed: list[Placed] = field(default_factory=list)
     copies: int = 1
     arrived: int = 0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from apet.app.bench.ops import without_kernels
 from apet.app.bench.steps import other_choice
-from apet.app.bench.timing import spread, turns, watched
+from apet.app.bench.timing import median_and_range, turns, watched
 from apet.app.bench.variants import Variant
 from apet.core.errors import ApETError
 from apet.evaluation.machine import machine
@@ -97,7 +97,7 @@ def bench_generate(
     tell(every, every, "")
     pictures = len(given["input_ids"])
     for _, row, times in alive.values():
-        row |= {name: spread(values) for name, values in times.items()}
+        row |= {name: median_and_range(values) for name, values in times.items()}
         row["images_per_second"] = 1e3 * pictures / row["total"]["median"]
     sizes = {"batch": pictures, "visual_tokens": task.visual, "keep": keep, "kept_tokens": task.left}
     return {"machine": about, **sizes, "new_tokens": new_tokens, "rows": finished}

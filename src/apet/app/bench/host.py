@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from apet.app.bench.timing import spread, turns
+from apet.app.bench.timing import median_and_range, turns
 from apet.app.known import KNOWN, build, inputs, tiny
 from apet.evaluation.machine import machine
 from apet.evaluation.plain import applied
@@ -48,8 +48,8 @@ def bench_host(repeats: int, new_tokens: int) -> dict[str, Any]:
         without, in pairs one after the other, less the selection.
     """
     rows = {
-        "import": spread([_imported() for _ in range(repeats)]),
-        "help": spread([_helped() for _ in range(repeats)]),
+        "import": median_and_range([_imported() for _ in range(repeats)]),
+        "help": median_and_range([_helped() for _ in range(repeats)]),
     }
     settings = tiny(KNOWN["llava-1.5-7b"])
     settings["text_config"]["num_hidden_layers"] = _LAYERS
@@ -72,7 +72,7 @@ def bench_host(repeats: int, new_tokens: int) -> dict[str, Any]:
     for step, times in steps.items():
         for name in ("one stage", "two stages"):
             beyond = [hooked - plain for hooked, plain in zip(times[name], times["plain"], strict=True)]
-            rows[f"{step}, {name}"] = spread(beyond)
+            rows[f"{step}, {name}"] = median_and_range(beyond)
     plain = {step: statistics.median(times["plain"]) for step, times in steps.items()}
     return {"machine": machine(torch.device("cpu")), "plain": plain, "rows": rows}
 

@@ -64,7 +64,7 @@ def copy_rate(device: torch.device) -> float:
     return 2 * source.numel() * source.element_size() / min(times)
 
 
-def spread(times: list[float]) -> dict[str, float]:
+def median_and_range(times: list[float]) -> dict[str, float]:
     """Median, smallest and largest."""
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "runs": len(times)}
 
@@ -99,7 +99,7 @@ def interleaved(
         if name not in cold:
             runs[name]()
         times[name].append(milliseconds(runs[name], device))
-    return {name: spread(taken) for name, taken in times.items()}
+    return {name: median_and_range(taken) for name, taken in times.items()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from apet.core.errors import ApETError
 from apet.core.words import one_of
 
-TASKS = Path(__file__).parent / "tasks"
+TASK_FOLDER = Path(__file__).parent / "tasks"
 """Folder of this package's own tasks, for ``--include_path``."""
 
 METRICS: dict[str, tuple[str, ...]] = {

@@ -48,8 +48,8 @@ def parse_task(spec: str) -> Measure:
     return Measure(task, named)
 
 
-def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -> list[Found]:
-    """Asks lmms-eval about tasks: whether they exist, have data (if that is to be fetched), and a number.
+def look_up(asked: Sequence[Measure], limit: int | None) -> list[Found]:
+    """Asks lmms-eval about tasks: whether they exist, have data, and a number.
 
     Returns:
         A line for each task; of a group one for each of its tasks.
@@ -57,7 +57,7 @@ def look_up(asked: Sequence[Measure], limit: int | None, *, data: bool = True) -
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder, "asked.json"), Path(folder, "found.json")
         tasks = [(measure.task, measure.metrics) for measure in asked]
-        request.write_text(json.dumps({"tasks": tasks, "limit": limit, "data": data}))
+        request.write_text(json.dumps({"tasks": tasks, "limit": limit}))
         command = [sys.executable, "-m", "apet.app.lmms.inspector", str(request), str(answer)]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         if not answer.exists():

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from apet.app.lmms.benchmarks import METRICS, TASKS
+from apet.app.lmms.benchmarks import METRICS, TASK_FOLDER
 
 _PROBED = 4_096
 """Questions of a task that are scored with an answer made up, to see whether numbers come of it."""
@@ -30,12 +30,12 @@ class _ProblemError(Exception):
     """Why a task cannot be run."""
 
 
-def main(asked: Path, found: Path) -> None:
-    """Reads ``{"tasks": [[name, metrics], ..], "limit": .., "data": ..}``, writes `check.Found`'s fields."""
+def main(request_file: Path, answer_file: Path) -> None:
+    """Reads ``{"tasks": [[name, metrics], ..], "limit": ..}``, writes `check.Found`'s fields."""
     from lmms_eval.tasks import TaskManager
 
-    request = json.loads(asked.read_text())
-    manager = TaskManager("ERROR", include_path=str(TASKS), model_name="apet")
+    request = json.loads(request_file.read_text())
+    manager = TaskManager("ERROR", include_path=str(TASK_FOLDER), model_name="apet")
     lines: list[dict[str, Any]] = []
     for name, metrics in request["tasks"]:
         try:
@@ -44,7 +44,7 @@ def main(asked: Path, found: Path) -> None:
             lines.append({"asked": name, "task": name, "problem": str(problem)})
             continue
         lines += [{"asked": name, **_look_at(manager, task, metrics, request)} for task in tasks]
-    found.write_text(json.dumps(lines))
+    answer_file.write_text(json.dumps(lines))
 
 
 def _leaves(manager: Any, name: str) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _leaves(manager: Any, name: str) -> Iterator[str]:
 def _look_at(manager: Any, task: str, asked: Sequence[str], request: dict[str, Any]) -> dict[str, Any]:
     try:
         metrics = _metrics(manager, task, asked)
-        questions = _questions(manager, task, metrics, request["limit"]) if request["data"] else 0
+        questions = _questions(manager, task, metrics, request["limit"])
     except _ProblemError as problem:
         return {"task": task, "problem": str(problem)}
     return {"task": task, "metrics": metrics, "questions": questions, "problem": None}

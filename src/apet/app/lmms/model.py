@@ -86,14 +86,14 @@ class ApETModel(lmms):  # type: ignore[misc]
         self.prompts = Prompts(pad, conversation, min_pixels, max_pixels)
         self.prompts.set_up(processor)
         self.subject = Subject(pretrained, model, processor, embedded)
-        self.compression: Method | None = None
+        self.applied_method: Method | None = None
         if method != FULL:
             budget = 1 if keep is None else keep  # one that is not looked at
-            self.compression = build_method(method, budget, stage2, self.subject.layers, fields)
-            self.compression = self.compression.fitted(self.subject.layers)
+            self.applied_method = build_method(method, budget, stage2, self.subject.layers, fields)
+            self.applied_method = self.applied_method.fitted(self.subject.layers)
         self.batch_size = int(batch_size)
         self.answers = None if answers is None else Path(answers)
-        check_applies(self.subject, self.compression)
+        check_applies(self.subject, self.applied_method)
 
     @torch.no_grad()
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
@@ -105,7 +105,7 @@ class ApETModel(lmms):  # type: ignore[misc]
             )
             left = [number for number, key in enumerate(keys) if key not in answers]
             with (
-                applied(self.subject.model, self.compression),
+                applied(self.subject.model, self.applied_method),
                 tqdm(total=len(requests), initial=len(requests) - len(left), disable=self.rank != 0) as bar,
             ):
                 while left:
@@ -134,7 +134,7 @@ class ApETModel(lmms):  # type: ignore[misc]
     def _key(self, request: Any) -> str:
         """Hash of everything that an answer depends on."""
         text, _, settings, number, task, split = request.args
-        configuration = Configuration("", built=self.compression)
+        configuration = Configuration("", built=self.applied_method)
         parts = (
             configuration_key(self.subject, configuration),
             self.prompts,

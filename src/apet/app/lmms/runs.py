@@ -16,7 +16,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from apet.app.lmms.benchmarks import TASKS, Measure
+from apet.app.lmms.benchmarks import TASK_FOLDER, Measure
 from apet.core.errors import ApETError
 from apet.evaluation.configurations import Configuration, parse_method
 
@@ -84,8 +84,8 @@ class LmmsRun:
             ",".join(f"{key}={value}" for key, value in model_arguments.items()),
         ]
         command += ["--tasks", ",".join(self._tasks)]
-        if any((TASKS / f"{task}.yaml").exists() for task in self._tasks):
-            command += ["--include_path", str(TASKS)]
+        if any((TASK_FOLDER / f"{task}.yaml").exists() for task in self._tasks):
+            command += ["--include_path", str(TASK_FOLDER)]
         command += [] if self.longest is None else ["--gen_kwargs", f"max_new_tokens={self.longest}"]
         command += [] if self.limit is None else ["--limit", str(self.limit)]
         return [*command, "--output_path", str(self.output)]

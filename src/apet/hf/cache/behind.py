@@ -37,28 +37,29 @@ def mask_behind(
     if cache is not None:
         # A compressed cache tells those before stage 2.
         keys = cache.get_mask_sizes(queries, number)[0]
+        # In a first prefill the cache is no compressed one yet.
         keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
     past = valid.shape[1] - queries
     return build_causal(hidden, valid, past, keys, config, samples=samples)
 
 
 def fit_step(
-    config: Any, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, second: Tensor
+    config: Any, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, index: Tensor
 ) -> Any:
     """The mask of a step, over the columns that the layers behind a stage hold."""
-    queries, first = hidden.shape[1], record.first.shape[1]
+    queries, prompt_width = hidden.shape[1], record.first.shape[1]
     if not isinstance(mask, Tensor):
         past = int(cache.get_query_offset(number)) - record.lead(number)
-        valid = torch.nn.functional.pad(second >= 0, (0, past + queries - second.shape[1]), value=True)
+        valid = torch.nn.functional.pad(index >= 0, (0, past + queries - index.shape[1]), value=True)
         return mask_behind(config, number, hidden, cache, valid, record)
     width = mask.shape[-1]
-    keys = width - first + second.shape[1]
+    behind = width - prompt_width + index.shape[1]
     if mask.dim() == 4 and is_static(cache):
-        keys = width
+        behind = width
     elif mask.dim() == 4 and width != (held := cache.get_query_offset(number) + queries):
         raise ApETError(
             "forward",
             f"stage 2 with a mask of {width} columns where the cache holds {held}",
             "generation within the sliding window, or a method without stage 2",
         )
-    return remap_keys(mask, continue_index(second, keys, width, first))
+    return remap_keys(mask, continue_index(index, behind, width, prompt_width))

@@ -45,7 +45,7 @@ def take(x: Tensor, index: Tensor, dim: int) -> Tensor:
     return source.gather(dim, view.expand(*source.shape[:dim], width, *source.shape[dim + 1 :]))
 
 
-def numbers(like: Tensor, start: int, stop: int) -> Tensor:
+def counting(like: Tensor, start: int, stop: int) -> Tensor:
     """Columns that follow one by one: ``(B, stop - start)``, with the rows and the device of another map."""
     return torch.arange(start, stop, device=like.device).expand(like.shape[0], -1)
 

@@ -57,40 +57,20 @@ def remap(mask: Tensor, queries: Tensor, keys: Tensor | None = None, *, width: i
     return remap_keys(rows, torch.nn.functional.pad(keys, (0, missing), value=-1))
 
 
-def columns_mask(mask: Tensor | None, index: Tensor, *, full: bool, prompt: int, total: int) -> Tensor | None:
-    """Translate a caller's 2D mask to the columns that the first layers hold.
-
-    Args:
-        mask: ``(B, total)`` padding mask over the uncompressed sequence, or None for all ones.
-        index: ``(B, n)`` index map of the kept prompt columns.
-        full: Whether the map has no empty slot.
-        prompt: Length of the uncompressed prompt.
-        total: Length of the uncompressed sequence, with the tokens of this step.
-
-    Returns:
-        ``(B, n + total - prompt)``, or None if nothing is to be masked.
-    """
-    if mask is None:
-        if full:
-            return None
-        mask = index.new_ones(index.shape[0], total)
-    return torch.cat([remap_keys(mask[:, :prompt], index), mask[:, prompt:]], dim=1)
-
-
-def continue_index(index: Tensor, columns: int, keys: int, start: int) -> Tensor:
+def continue_index(index: Tensor, width: int, width_before: int, start: int) -> Tensor:
     """Extend an index map of prompt columns by the columns that follow one by one.
 
     Args:
         index: ``(B, n)`` map from the columns of one layer to those of another.
-        columns: Columns that the mapped-from layer holds; those beyond ``keys`` of the other stay empty.
-        keys: Columns of the mapped-to layer.
+        width: Columns that the mapped-from layer holds; those beyond what the other holds stay empty.
+        width_before: Columns of the mapped-to layer, which lies before it.
         start: Where the following columns begin in the mapped-to layer.
 
     Returns:
-        ``(B, columns)`` index map.
+        ``(B, width)`` index map.
     """
-    rest = torch.arange(start, start + columns - index.shape[1], device=index.device)
-    rest = rest.masked_fill(rest >= keys, -1)
+    rest = torch.arange(start, start + width - index.shape[1], device=index.device)
+    rest = rest.masked_fill(rest >= width_before, -1)
     return torch.cat([index, rest.expand(index.shape[0], -1)], dim=1)
 
 

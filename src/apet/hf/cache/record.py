@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.cache.index_map import moved_by, numbers
+from apet.hf.cache.index_map import counting, moved_by
 from apet.methods import Method
 
 
@@ -71,7 +71,7 @@ class CacheRecord:
         lease: The compression that filled the cache.
         prompt: Tokens that the maps speak of, ``L``.
         first: ``(B, n1)`` index map from the columns of the layers before stage 2 to tokens.
-        full: Whether it has no empty slot.
+        first_full: Whether it has no empty slot.
         later: The stages inside the text model that dropped something, by layer.
         tail: How many of the last tokens of ``prompt`` may be cropped: behind the last segment that lost
             some, in every row.
@@ -82,7 +82,7 @@ class CacheRecord:
     lease: Lease
     prompt: int
     first: Tensor
-    full: bool
+    first_full: bool
     later: tuple[Behind, ...] = ()
     tail: int = 0
     shift: Tensor | None = None
@@ -95,7 +95,7 @@ class CacheRecord:
     @classmethod
     def blank(cls, lease: Lease, rows: int, device: torch.device) -> CacheRecord:
         """The record of a cache in which nothing is compressed yet, whatever it holds."""
-        return cls(lease, 0, torch.empty(rows, 0, dtype=torch.long, device=device), full=True)
+        return cls(lease, 0, torch.empty(rows, 0, dtype=torch.long, device=device), first_full=True)
 
     def behind(self, layer_idx: int) -> Behind | None:
         """The stage that a layer lies behind, the last one; None before all of them."""
@@ -109,9 +109,14 @@ class CacheRecord:
         stage = self.behind(layer_idx)
         return self.prompt - (self.first if stage is None else stage.index).shape[1]
 
+    @property
+    def dropped_before(self) -> int:
+        """Tokens that the layers before stage 2 do not hold."""
+        return self.prompt - self.first.shape[1]
+
     def lead(self, layer_idx: int) -> int:
         """Columns that the layers before stage 2 hold beyond those of a layer."""
-        return self.dropped(layer_idx) - self.dropped(-1)
+        return self.dropped(layer_idx) - self.dropped_before
 
     def grown(self, seen: int, turn: CacheRecord) -> CacheRecord:
         """The record after a turn with images, its shift not yet set.
@@ -122,20 +127,20 @@ class CacheRecord:
         """
         gap = seen - self.prompt
         columns = self.first.shape[1] + gap
-        between = numbers(turn.first, self.prompt, seen)
+        between = counting(turn.first, self.prompt, seen)
         first = torch.cat([self.first, between, moved_by(turn.first, seen)], dim=1)
         stages = []
         for layer in sorted({stage.layer for stage in (*self.later, *turn.later)}):
             old, new = (
-                Behind(layer, _filled(record.first), record.full)
+                Behind(layer, _filled(record.first), record.first_full)
                 if (stage := record.behind(layer)) is None
                 else stage
                 for record in (self, turn)
             )
-            between = numbers(new.index, columns - gap, columns)
+            between = counting(new.index, columns - gap, columns)
             both = torch.cat([old.index, between, moved_by(new.index, columns)], dim=1)
             stages.append(Behind(layer, both, old.full and new.full))
-        full = self.full and turn.full
+        full = self.first_full and turn.first_full
         return CacheRecord(self.lease, seen + turn.prompt, first, full, tuple(stages), turn.tail)
 
     def move_rows(self, move: Callable[[Tensor], Tensor]) -> None:
@@ -175,4 +180,4 @@ def claim(record: CacheRecord | None, lease: Lease) -> None:
 
 def _filled(index: Tensor) -> Tensor:
     """The map of every slot to itself, empty where the slot is."""
-    return numbers(index, 0, index.shape[1]).masked_fill(index < 0, -1)
+    return counting(index, 0, index.shape[1]).masked_fill(index < 0, -1)

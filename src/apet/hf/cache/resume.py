@@ -9,15 +9,24 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.cache.compressed import is_static
-from apet.hf.cache.masks import columns_mask
+from apet.hf.cache.masks import remap_keys
 from apet.hf.cache.record import CacheRecord
 
 _PER_TOKEN = ("token_type_ids", "mm_token_type_ids")
 
 
 def translate(mask: Tensor | None, record: CacheRecord, total: int) -> Tensor | None:
-    """Translate a caller's 2D mask over ``total`` tokens; None where nothing is to be masked."""
-    return columns_mask(mask, record.first, full=record.full, prompt=record.prompt, total=total)
+    """Translate a caller's 2D mask over ``total`` tokens to the columns that the first layers hold.
+
+    Returns:
+        ``(B, n)``, or None where nothing is to be masked.
+    """
+    if mask is None:
+        if record.first_full:
+            return None
+        mask = record.first.new_ones(record.first.shape[0], total)
+    prompt = record.prompt
+    return torch.cat([remap_keys(mask[:, :prompt], record.first), mask[:, prompt:]], dim=1)
 
 
 def _fit(mask: Any, record: CacheRecord, cache: Any, queries: int) -> Any:
@@ -29,12 +38,12 @@ def _fit(mask: Any, record: CacheRecord, cache: Any, queries: int) -> Any:
     Raises:
         ApETError: If it is a 2D mask of any other width.
     """
-    if (mask is None and record.full) or not (mask is None or _is_2d(mask)):
+    if (mask is None and record.first_full) or not (mask is None or _is_2d(mask)):
         return mask
     total = int(cache.get_seq_length()) + queries
     if mask is None or mask.shape[1] == total:
         return translate(mask, record, total)
-    if mask.shape[1] != total - record.dropped(-1) and not is_static(cache):
+    if mask.shape[1] != total - record.dropped_before and not is_static(cache):
         got = (
             f"an attention mask of {mask.shape[1]} columns for {total - queries} tokens in a compressed cache"
         )

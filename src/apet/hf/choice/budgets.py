@@ -13,8 +13,8 @@ from apet.core.errors import ApETError
 from apet.core.finite import how_to_read
 from apet.core.measure import Measured
 from apet.core.segment import Segment
-from apet.hf.parts import rows_of
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
+from apet.hf.prompt_state import rows_of
 from apet.methods import Context, Method, Stage2
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from apet.core.errors import ApETError
 from apet.core.segment import Segment
 from apet.hf.grid import Grid
-from apet.hf.parts import rows_of
+from apet.hf.prompt_state import rows_of
 from apet.methods import Attention, Context, Decoder, Method, Places
 
 

@@ -25,18 +25,18 @@ class Decision:
     in neither.
 
     Attributes:
-        stages: The selection of every segment, or None where it keeps everything.
-        lost: ``(S,)`` long: the places of all tokens of the segments that lost some.
+        selections: That of every segment, or None where it keeps everything.
+        touched: ``(S,)`` long: the places of all tokens of the segments that lost some.
         kept: ``(K,)`` long: the places of those that stay.
         values: What became of these, merged or not: ``(K, d)`` for each of the tensors of tokens.
-        slots: Per segment and copy, its part of ``kept``; None where everything is kept.
+        kept_places: Per segment and copy, its part of ``kept``; None where everything is kept.
     """
 
-    stages: tuple[StageSelection | None, ...]
-    lost: Tensor
+    selections: tuple[StageSelection | None, ...]
+    touched: Tensor
     kept: Tensor
     values: tuple[Tensor, ...]
-    slots: tuple[tuple[Tensor, ...] | None, ...]
+    kept_places: tuple[tuple[Tensor, ...] | None, ...]
 
 
 def decide(
@@ -75,9 +75,9 @@ def decide(
             groups[len(copies[0]), keep, kind].append(number)
     if not groups:
         return None
-    stages: list[StageSelection | None] = [None] * len(places)
-    slots: list[tuple[Tensor, ...] | None] = [None] * len(places)
-    lost, kept = [], []
+    selections: list[StageSelection | None] = [None] * len(places)
+    kept_places: list[tuple[Tensor, ...] | None] = [None] * len(places)
+    touched, kept = [], []
     values: list[list[Tensor]] = [[] for _ in tokens]
     wheres = [
         [torch.stack(copy) for copy in zip(*(places[number] for number in members), strict=True)]
@@ -91,17 +91,17 @@ def decide(
             measured_group = Measured.batch([measured[number] for number in members]) if measured else None
             selection = method.decided(group.detach(), keep, measured_group, context)
         stays = [copy.gather(1, selection.indices) for copy in where]
-        lost += [copy.flatten() for copy in where]
+        touched += [copy.flatten() for copy in where]
         kept += [copy.flatten() for copy in stays]
-        for place, (copy, staying) in enumerate(zip(where, stays, strict=True)):
-            for number, x in enumerate(tokens):
+        for copy_number, (copy, staying) in enumerate(zip(where, stays, strict=True)):
+            for which, x in enumerate(tokens):
                 if not method.merge:
                     merged = x[staying]
                 else:
-                    merged = selection.apply(x[copy] if place or number else group, dim=1)
-                values[number].append(merged)
-        for number, own_slots in zip(members, zip(*stays, strict=True), strict=True):
-            slots[number] = tuple(own_slots)
+                    merged = selection.apply(x[copy] if copy_number or which else group, dim=1)
+                values[which].append(merged)
+        for number, places_kept in zip(members, zip(*stays, strict=True), strict=True):
+            kept_places[number] = tuple(places_kept)
         names = _named(candidates, members, length, group.device)
         mixes = [None] * len(members) if selection.mix is None else selection.mix
         parts = zip(
@@ -110,14 +110,14 @@ def decide(
             selection.assignment,
             selection.errors,
             names.gather(1, selection.basis),
-            values[0][-len(where)].detach(),
+            values[0][-len(where)].detach(),  # of the first copies
             itertools.repeat(clock),
             mixes,
         )
         for number, part in zip(members, parts, strict=True):
-            stages[number] = StageSelection(*part, share=len(members), measure=method.scored)  # type: ignore[misc]
+            selections[number] = StageSelection(*part, share=len(members), measure=method.scored)  # type: ignore[misc]
     flat = tuple(torch.cat([part.flatten(0, 1) for part in each]) for each in values)
-    return Decision(tuple(stages), torch.cat(lost), torch.cat(kept), flat, tuple(slots))
+    return Decision(tuple(selections), torch.cat(touched), torch.cat(kept), flat, tuple(kept_places))
 
 
 def _named(

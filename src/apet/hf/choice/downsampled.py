@@ -13,7 +13,7 @@ from apet.core.segment import Segment
 from apet.hf.choice.stage1 import Compressed
 from apet.hf.clock import Clock
 from apet.hf.families import Family
-from apet.hf.families.shrink import Grids
+from apet.hf.families.shrink import Sizes
 from apet.hf.results import StageSelection
 from apet.methods import Downsample, Method
 
@@ -32,7 +32,7 @@ def check_shrinks(base: nn.Module, family: Family, method: Method, operation: st
 
 
 def place_small(
-    rows: Tensor, deep: tuple[Tensor, ...], modality: str, grids: Sequence[Grids], clock: Clock
+    rows: Tensor, deep: tuple[Tensor, ...], modality: str, grids: Sequence[Sizes], clock: Clock
 ) -> tuple[list[Segment], Compressed]:
     """Give the tokens of small pictures their places among those that the prompt has for large ones.
 

@@ -14,7 +14,7 @@ from apet.hf.choice.budgets import stage1_counts
 from apet.hf.choice.context import Told
 from apet.hf.choice.decide import decide
 from apet.hf.clock import Clock
-from apet.hf.parts import rows_of
+from apet.hf.prompt_state import rows_of
 from apet.hf.results import StageSelection
 from apet.methods import Method
 
@@ -24,14 +24,14 @@ class Compressed:
     """What became of the rows.
 
     Attributes:
-        stages: The selection of every segment, or None where everything is kept.
+        selections: That of every segment, or None where everything is kept.
         kept: ``(R',)`` long, ascending: the rows that are left, those in no segment included; None if all
             are.
         short: ``(R', d)``, their values, merged or not.
         deep: The same rows of the features for later layers.
     """
 
-    stages: tuple[StageSelection | None, ...]
+    selections: tuple[StageSelection | None, ...]
     kept: Tensor | None
     short: Tensor
     deep: tuple[Tensor, ...] = ()
@@ -80,18 +80,18 @@ def compress_segments(
         )
     if decision is None:
         return Compressed((None,) * len(segments), None, rows, deep)
-    stages = tuple(
+    selections = tuple(
         None if stage is None else replace(stage, counting=(counting, len(segments)))
-        for stage in decision.stages
+        for stage in decision.selections
     )
-    whole = [place for place, stage in zip(places, stages, strict=True) if stage is None]
+    whole = [place for place, stage in zip(places, selections, strict=True) if stage is None]
     untouched = torch.cat([*whole, outside_places])
     kept, order = torch.cat([decision.kept, untouched]).sort()
     short, *deep_short = (
         torch.cat([values, x[untouched]])[order]
         for x, values in zip((rows, *deep), decision.values, strict=True)
     )
-    return Compressed(stages, kept, short, tuple(deep_short))
+    return Compressed(selections, kept, short, tuple(deep_short))
 
 
 def _tokens(rows: Tensor, numbers: Tensor, place: Tensor) -> Tensor:

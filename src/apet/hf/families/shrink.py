@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Grid = tuple[int, int]
-Grids = tuple[Grid, Grid]
+Size = tuple[int, int]
+Sizes = tuple[Size, Size]
 """Rows and columns of an image's visual tokens, before and after."""
 
 
@@ -25,7 +25,7 @@ class Shrunk:
     """
 
     arguments: dict[str, Any]
-    grids: list[Grids]
+    grids: list[Sizes]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Shrink:
     """
 
     fits: Callable[[Any], bool]
-    run: Callable[[Any, dict[str, Any], Callable[[int, int], Grid]], Shrunk]
+    run: Callable[[Any, dict[str, Any], Callable[[int, int], Size]], Shrunk]
 
 
 def _takes_other_sizes(base: Any) -> bool:
@@ -47,7 +47,7 @@ def _takes_other_sizes(base: Any) -> bool:
     return tower is not None and "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters
 
 
-def _interpolate(base: Any, arguments: dict[str, Any], smaller: Callable[[int, int], Grid]) -> Shrunk:
+def _interpolate(base: Any, arguments: dict[str, Any], smaller: Callable[[int, int], Size]) -> Shrunk:
     pixels: Tensor = arguments["pixel_values"]
     patch: int = base.config.vision_config.patch_size
     large = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
@@ -58,7 +58,7 @@ def _interpolate(base: Any, arguments: dict[str, Any], smaller: Callable[[int, i
     return Shrunk(arguments, [(large, small)] * len(pixels))
 
 
-def _regrid(base: Any, arguments: dict[str, Any], smaller: Callable[[int, int], Grid]) -> Shrunk:
+def _regrid(base: Any, arguments: dict[str, Any], smaller: Callable[[int, int], Size]) -> Shrunk:
     vision = base.config.vision_config
     merge, patch, frames = vision.spatial_merge_size, vision.patch_size, vision.temporal_patch_size
     pixels, sizes = arguments["pixel_values"], torch.as_tensor(arguments["image_grid_thw"])
@@ -82,7 +82,7 @@ def _regrid(base: Any, arguments: dict[str, Any], smaller: Callable[[int, int], 
     return Shrunk({**arguments, "pixel_values": torch.cat(parts), "image_grid_thw": new}, grids)
 
 
-def _resize(pictures: Tensor, size: Grid) -> Tensor:
+def _resize(pictures: Tensor, size: Size) -> Tensor:
     """Bicubic with antialiasing, as image processors do it; of normalised pixels, so nothing is clipped."""
     wide = pictures.to(torch.float32)
     small = torch.nn.functional.interpolate(wide, size=size, mode="bicubic", antialias=True)

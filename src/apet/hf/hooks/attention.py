@@ -14,7 +14,7 @@ from apet.hf.cache.index_map import take
 from apet.hf.families import Family
 from apet.hf.hooks.heads_joined import drops_cls, note_joined
 from apet.hf.hooks.text import TextHooks
-from apet.hf.parts import Prompt
+from apet.hf.prompt_state import Prompt
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 

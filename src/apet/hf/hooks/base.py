@@ -40,7 +40,7 @@ from apet.hf.state import (
 )
 from apet.methods import Method
 
-_INNER: tuple[ContextVar[Any], ...] = (call_in_progress, encoding_in_progress)
+_RUNNING: tuple[ContextVar[Any], ...] = (call_in_progress, encoding_in_progress)
 
 
 class BaseHooks(Hooks):
@@ -97,9 +97,9 @@ class BaseHooks(Hooks):
                 a further turn could differ in length where layers carry a state; if parts of the model were
                 replaced, or features that lost tokens did not come by the language model.
         """
-        kwargs = self._checked(kwargs)
+        kwargs = self._check_and_fit(kwargs)
         call, generation = self._open(kwargs), generation_in_progress.get()
-        if any(state.get() is not None and state.get().lease is self.lease for state in _INNER):
+        if any(state.get() is not None and state.get().lease is self.lease for state in _RUNNING):
             generation = None  # a pass within another one of the same model is none of its generation's
         with (
             running(generation_in_progress, generation),
@@ -118,7 +118,7 @@ class BaseHooks(Hooks):
             )
         return output
 
-    def _checked(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _check_and_fit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Refuse what cannot be right, before anything is encoded; fit masks to a compressed cache."""
         base: Any = self.base()
         now = parts_of(base, self.family, self.method)

@@ -19,8 +19,8 @@ from apet.hf.cache.record import Lease
 from apet.hf.choice.features import Features
 from apet.hf.families import Family, Modality
 from apet.hf.hooks.travelling import attach, encoded_of, not_ours
-from apet.hf.parts import Placed, rows_of
 from apet.hf.prompt.placing import place
+from apet.hf.prompt_state import Placed, rows_of
 from apet.hf.state import Encoded, generation_in_progress
 
 _PER_TOKEN = (
@@ -70,9 +70,12 @@ class _Images:
             for number in sorted(numbers)
             for segment in (self.encoded.segments[number],)
         ]
-        stages = tuple(self.encoded.stages[number] for number in sorted(numbers))
+        selections = tuple(self.encoded.selections[number] for number in sorted(numbers))
         output = self.features.part(rows)
-        attach(output, replace(self.encoded, total=len(chunk_rows), segments=tuple(segments), stages=stages))
+        attach(
+            output,
+            replace(self.encoded, total=len(chunk_rows), segments=tuple(segments), selections=selections),
+        )
         return output
 
 

@@ -14,8 +14,8 @@ from apet.hf.choice.budgets import prompt_numbers
 from apet.hf.choice.context import Told, no_grid, places_of
 from apet.hf.families import Family
 from apet.hf.grid import Grid
-from apet.hf.parts import Around
 from apet.hf.prompt.placing import outside_a_prompt
+from apet.hf.prompt_state import Around
 from apet.methods import Attention, Method
 
 

@@ -12,8 +12,8 @@ from apet.core.errors import ApETError
 from apet.hf.cache.index_map import take
 from apet.hf.choice.context import Told, places_of
 from apet.hf.hooks.attention import from_last_token
-from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import sample_of_slots
+from apet.hf.prompt_state import Prompt
 from apet.hf.state import Call
 from apet.methods import Context, Decoder, Method
 
@@ -96,11 +96,11 @@ def _text_slots(call: Call, prompt: Prompt) -> tuple[Tensor, Tensor | None]:
     text = prompt.valid & ~take(visual.to(columns.device), columns, 1).to(prompt.valid.device)
     if prompt.samples is None:
         return text, None
-    return text, sample_of_slots(prompt.weights, prompt.samples, columns.shape[1])
+    return text, sample_of_slots(prompt.columns_left, prompt.samples, columns.shape[1])
 
 
 def originals_of(call: Call, prompt: Prompt, number: int) -> Tensor | None:
     """The numbers of a segment's tokens that are left, among its N; None where all are."""
-    earlier = prompt.stages.get(number)
-    last = earlier[-1] if earlier else call.stages[number]
+    earlier = prompt.later_selections.get(number)
+    last = earlier[-1] if earlier else call.selections[number]
     return None if last is None else last.indices

@@ -194,7 +194,7 @@ def wrap_prepare(original: Callable[..., Any], family: Family) -> Callable[..., 
             return original(input_ids, *args, **kwargs)
         record, mask = record_of(cache), kwargs.get("attention_mask")
         translated = mask
-        if record is not None and mask is None and not record.full:
+        if record is not None and mask is None and not record.first_full:
             new = kwargs.get("next_sequence_length") or input_ids.shape[1]
             translated = translate(None, record, int(cache.get_seq_length()) + new)
         elif record is not None and mask is not None and mask.dim() == 2:

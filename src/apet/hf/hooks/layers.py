@@ -21,9 +21,9 @@ from apet.hf.hooks.context_stage2 import keys_of, originals_of, told_inside
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import RECURRENT
 from apet.hf.hooks.text import TextHooks, scales_by_position
-from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import counted, sample_of_slots, shorten_lengths
 from apet.hf.prompt.shorten import make_record
+from apet.hf.prompt_state import Prompt
 from apet.hf.state import Call
 from apet.methods import Method, Stage2
 
@@ -41,7 +41,7 @@ class LayerHooks(Hooks):
     def __init__(self, method: Method, text: TextHooks, config: Any, norm: Any) -> None:
         super().__init__(method, text.lease)
         self.norm: Callable[[], Any] = (lambda: None) if norm is None else weakref.ref(norm)
-        self.stages = {stage.layer: stage for stage in method.later}
+        self.begins = {stage.layer: stage for stage in method.later}
         self.text = text
         self.config = config
         kinds = getattr(config, "layer_types", None) or ()
@@ -70,8 +70,8 @@ class LayerHooks(Hooks):
         if call is None or prompt is None:
             return self._decode(number, args, kwargs)
         hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
-        if number in self.stages:
-            hidden = self._select(hidden, call, prompt, self.stages[number], cache_in(kwargs))
+        if number in self.begins:
+            hidden = self._select(hidden, call, prompt, self.begins[number], cache_in(kwargs))
         if not prompt.later or prompt.record is None:
             return self._decode(number, args, kwargs)
         index = prompt.later[-1].index
@@ -85,7 +85,7 @@ class LayerHooks(Hooks):
         Args:
             hidden: ``(B, n1, D)`` hidden states.
             call: The running call.
-            prompt: Gets ``later``, ``stages`` and ``record``, and what it says of slots anew.
+            prompt: Gets ``later``, ``later_selections`` and ``record``, and what it says of slots anew.
             stage: The stage.
             cache: The KV cache.
 
@@ -114,21 +114,21 @@ class LayerHooks(Hooks):
         )
         if decision is None:
             return hidden
-        prompt.weights = prompt.weights.clone()
+        prompt.columns_left = prompt.columns_left.clone()
         for (number, places), selection, kept_slots in zip(
-            copies.items(), decision.stages, decision.slots, strict=True
+            copies.items(), decision.selections, decision.kept_places, strict=True
         ):
             if selection is None or kept_slots is None:
                 continue
-            prompt.stages[number] = (*prompt.stages.get(number, ()), selection)
+            prompt.later_selections[number] = (*prompt.later_selections.get(number, ()), selection)
             for place, kept in zip(places, kept_slots, strict=True):
                 slots[place] = kept
                 placed = call.placed[place]
-                prompt.weights[placed.row, placed.columns] = 0
-                prompt.weights[placed.row, placed.columns[0]] = len(kept)
+                prompt.columns_left[placed.row, placed.columns] = 0
+                prompt.columns_left[placed.row, placed.columns[0]] = len(kept)
         valid = prompt.valid.to(device)
-        keep = valid.flatten().index_fill(0, decision.lost, False).index_fill_(0, decision.kept, True)
-        width = int(prompt.weights.sum(1).max())
+        keep = valid.flatten().index_fill(0, decision.touched, False).index_fill_(0, decision.kept, True)
+        width = int(prompt.columns_left.sum(1).max())
         index = pack(keep.view(valid.shape), width)
         begins = torch.arange(len(index), device=device)[:, None] * width
         slot_of = (invert(index, valid.shape[1]) + begins).flatten()
@@ -156,7 +156,7 @@ class LayerHooks(Hooks):
         index = index.to(prompt.index.device)
         if prompt.later:
             index = take(prompt.later[-1].index, index, 1).masked_fill(index < 0, -1)
-        return Behind(layer, index, prompt.full)
+        return Behind(layer, index, prompt.last_full)
 
     def _shorten(
         self,
@@ -168,7 +168,7 @@ class LayerHooks(Hooks):
         record: CacheRecord,
     ) -> dict[str, Any]:
         """Fit a layer's keyword arguments to the sequence behind stage 2, in prefill."""
-        kwargs, index, numbers = dict(kwargs), prompt.later[-1].index, prompt.samples
+        kwargs, index, samples = dict(kwargs), prompt.later[-1].index, prompt.samples
 
         def once(name: str, move: Callable[[Any], Any]) -> None:
             value = kwargs.get(name)
@@ -184,27 +184,34 @@ class LayerHooks(Hooks):
         once("position_embeddings", lambda rotary: _rotary(rotary, index))
         if self.scaled:
             once("position_ids", lambda ids: take(ids.expand(index.shape[0], -1), index, 1))
-        elif numbers is not None:
-            once("position_ids", lambda ids: counted(prompt.weights, numbers, index.shape[1]).to(ids.device))
+        elif samples is not None:
+            once(
+                "position_ids",
+                lambda ids: counted(prompt.columns_left, samples, index.shape[1]).to(ids.device),
+            )
         else:
             once("position_ids", lambda ids: ids[..., : index.shape[1]])
         for name in kwargs.keys() - _FITTED:  # such as the kinds of tokens, by which experts are chosen
             if _per_token(kwargs[name], prompt):
                 once(name, lambda old: take(old, index, 1))
-        shorten_lengths(kwargs, prompt.lengths, prompt.weights, call.placed)
+        shorten_lengths(kwargs, prompt.lengths, prompt.columns_left, call.placed)
         mask, cache = kwargs.get("attention_mask"), cache_in(kwargs)
         behind = record.behind(number)
         keys = index if behind is None else behind.index
         if number in self.recurrent:
-            shown = prompt.full and prompt.hidden is None
-            kwargs["attention_mask"] = None if shown else prompt.seen_of(index).to(hidden.device)
+            shown = prompt.last_full and prompt.masked_slots is None
+            kwargs["attention_mask"] = None if shown else prompt.shown_in(index).to(hidden.device)
         elif isinstance(mask, Tensor):
-            width = mask.shape[-1] if is_static(cache) else 0
+            width = mask.shape[-1] if is_static(cache) else 0  # 0: no more than the map has
             once("attention_mask", lambda old: remap(old, index, keys, width=width))
         elif mask is not None or behind is None or not behind.full:
             if prompt.built is None:
-                own = None if numbers is None else sample_of_slots(prompt.weights, numbers, index.shape[1])
-                valid = torch.cat([keys[:, : -index.shape[1]] >= 0, prompt.seen_of(index).to(keys.device)], 1)
+                own = (
+                    None if samples is None else sample_of_slots(prompt.columns_left, samples, index.shape[1])
+                )
+                valid = torch.cat(
+                    [keys[:, : -index.shape[1]] >= 0, prompt.shown_in(index).to(keys.device)], 1
+                )
                 prompt.built = mask_behind(self.config, number, hidden, cache, valid, prompt.before, own)
             kwargs["attention_mask"] = prompt.built
         return kwargs

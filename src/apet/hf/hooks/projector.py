@@ -21,7 +21,7 @@ from apet.hf.grid import Grid
 from apet.hf.hooks.attention import attention_of
 from apet.hf.hooks.context_stage1 import told_at_stage1
 from apet.hf.hooks.hooks import Hooks
-from apet.hf.parts import rows_of
+from apet.hf.prompt_state import rows_of
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Method
 
@@ -71,13 +71,13 @@ class ProjectorHooks(Hooks):
         compressed = compress_segments(self.method, rows, segments, counts=counts, told=told)
         before = sum(segment.tokens for segment in encoding.segments)
         encoding.segments += [replace(segment, rows=rows_of(segment) + before) for segment in segments]
-        encoding.stages += compressed.stages
+        encoding.selections += compressed.selections
         if compressed.kept is None:
             return None
         encoding.shape, encoding.rows = tuple(features.shape), compressed.kept
         lengths = {
             segment.tokens if stage is None else len(stage.indices)
-            for segment, stage in zip(segments, compressed.stages, strict=True)
+            for segment, stage in zip(segments, compressed.selections, strict=True)
         }
         images = len(segments) if len(lengths) == 1 and len(segments) == features.shape[0] else 1
         return compressed.short.view(images, -1, features.shape[-1]), *args[1:]

@@ -18,10 +18,10 @@ from apet.hf.cache.record import CacheRecord, Lease, claim
 from apet.hf.cache.resume import resume
 from apet.hf.hooks.hooks import Hooks
 from apet.hf.hooks.refusals import check_columns, check_even, check_packed
-from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import first_slots
 from apet.hf.prompt.raters import raters_of
 from apet.hf.prompt.shorten import final_index, make_record, shorten
+from apet.hf.prompt_state import Prompt
 from apet.hf.results import ImageResult, StageSelection
 from apet.hf.sessions import Session
 from apet.hf.state import Call, call_in_progress, encoding_in_progress, generation_in_progress, running
@@ -65,7 +65,7 @@ class TextHooks(Hooks):
                     self._check_plain(kwargs, cache)
                 return forward(**kwargs)
             embeds: Any = kwargs.get("inputs_embeds")
-            if not self._belongs(embeds, call):  # text within a pass with images, as by somebody's hook
+            if not self._claims(embeds, call):  # text within a pass with images, as by somebody's hook
                 with running(call_in_progress, None):
                     return forward(**kwargs)
             call.entered = True
@@ -80,10 +80,11 @@ class TextHooks(Hooks):
 
         return fitted
 
-    def _belongs(self, embeds: Any, call: Call) -> bool:
+    def _claims(self, embeds: Any, call: Call) -> bool:
         """Whether a call of the text model is that of the pass with images: the first that came, once."""
         if call.entered:
             return False
+        # Another that has arrived before and not begun: this one is a hook's, within its call.
         inner, call.arrived = call.arrived > 1, max(call.arrived - 1, 0)
         encoding = encoding_in_progress.get()
         if inner or not call.ready or (encoding is not None and encoding.lease is self.lease):
@@ -145,7 +146,7 @@ class TextHooks(Hooks):
         if not hidden.shape[1] == 1 < final.shape[1]:  # else the model handed back the last token alone
             back = expand_map(final, prompt.length)
             if prompt.samples is not None:  # no row of another sample
-                first = first_slots(prompt.weights, prompt.samples, final.shape[1])
+                first = first_slots(prompt.columns_left, prompt.samples, final.shape[1])
                 back = torch.maximum(back, first.to(back.device))
             output.last_hidden_state = take(hidden, back, 1)
         return output
@@ -162,8 +163,8 @@ class TextHooks(Hooks):
                 ImageResult(
                     row=placed.row // copies,
                     tokens=(segment := call.segments[placed.number]).tokens,
-                    stage1=call.stages[placed.number],
-                    stage2=_as_one(prompt.stages.get(placed.number)),
+                    stage1=call.selections[placed.number],
+                    stage2=_as_one(prompt.later_selections.get(placed.number)),
                     modality=segment.modality,
                     image=segment.image,
                     part=segment.part,
@@ -184,6 +185,6 @@ class TextHooks(Hooks):
         return call if call is not None and call.lease is self.lease else None
 
 
-def _as_one(stages: tuple[StageSelection, ...] | None) -> StageSelection | None:
+def _as_one(selections: tuple[StageSelection, ...] | None) -> StageSelection | None:
     """The selections of all stages inside the text model together."""
-    return reduce(StageSelection.then, stages) if stages else None
+    return reduce(StageSelection.then, selections) if selections else None

@@ -65,7 +65,6 @@ class VisionHooks(Hooks):
         self.family = family
         self._base = weakref.ref(base)
         self.early = family.projector is not None and method.early
-        self._originals: dict[str, Callable[..., Any]] = {}
 
     @property
     def base(self) -> Any:
@@ -74,7 +73,6 @@ class VisionHooks(Hooks):
 
     def wrap(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
         """Make the replacement of the feature method of a name, which may encode several modalities."""
-        self._originals[name] = original
         modalities = [modality for modality in self.family.modalities if modality.method == name]
         return outside_compiled_code(functools.partial(self._features, original, modalities))
 
@@ -169,12 +167,12 @@ class VisionHooks(Hooks):
     ) -> tuple[Any, Encoded]:
         """The features with the decisions on them, which the projector's hook may have made already."""
         if not self.early:
-            return self._behind(output, modality, arguments, encoding)
+            return self._decide_on_features(output, modality, arguments, encoding)
         segments = encoding.segments
         total = sum(segment.tokens for segment in segments)
         grids = grids_of_entries(modality, self.base, arguments, segments)
         return output, Encoded(
-            self.lease, modality.name, total, tuple(segments), tuple(encoding.stages), grids
+            self.lease, modality.name, total, tuple(segments), tuple(encoding.selections), grids
         )
 
     def _modality(self, modalities: Sequence[Modality], arguments: dict[str, Any]) -> Modality:
@@ -202,10 +200,10 @@ class VisionHooks(Hooks):
         features = Features.of(output)
         segments, small = place_small(features.rows, features.deep, modality.name, shrunk.grids, clock)
         sizes = [segment.tokens for segment in segments]
-        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), small.stages)
+        encoded = Encoded(self.lease, modality.name, sum(sizes), tuple(segments), small.selections)
         return _filled(features, encoded, small, sizes), encoded
 
-    def _behind(
+    def _decide_on_features(
         self, output: Any, modality: Modality, arguments: Given, encoding: Encoding
     ) -> tuple[Any, Encoded]:
         """Decide on finished features, and put merged rows and zeros in their places."""
@@ -235,7 +233,7 @@ class VisionHooks(Hooks):
         )
         compressed = compress_segments(self.method, features.rows, segments, features.deep, counts, told)
         encoded = Encoded(
-            self.lease, modality.name, len(features.rows), tuple(segments), compressed.stages, grids
+            self.lease, modality.name, len(features.rows), tuple(segments), compressed.selections, grids
         )
         return _filled(features, encoded, compressed), encoded
 

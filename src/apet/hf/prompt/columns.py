@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from apet.hf.cache.index_map import invert
-from apet.hf.parts import Placed
 from apet.hf.prompt.placing import place
+from apet.hf.prompt_state import Placed
 from apet.hf.state import Call
 from apet.methods import Method, NoImage
 
@@ -19,25 +19,25 @@ def place_all(call: Call) -> None:
     for name, encoded in call.encoded.items():
         placed, call.copies = place(call.placeholders[name], encoded, len(call.segments))
         call.segments += encoded.segments
-        call.stages += encoded.stages
+        call.selections += encoded.selections
         call.placed += placed
     if len(call.encoded) > 1:
         call.placed.sort(key=lambda placed: (placed.row, int(placed.columns[0])))
 
 
-def weights_of(call: Call, method: Method) -> Tensor:
+def columns_left_of(call: Call, method: Method) -> Tensor:
     """``(B, L)`` long on the CPU, how many columns are left of each; see `Prompt`."""
-    weights = call.real.long()
+    columns_left = call.real.long()
     if isinstance(method, NoImage):  # without images no placeholder stays, those of newlines included
         for mask in call.placeholders.values():
-            weights = weights.masked_fill(mask, 0)
+            columns_left = columns_left.masked_fill(mask, 0)
     for placed in call.placed:
-        stage = call.stages[placed.number]
+        stage = call.selections[placed.number]
         # Also of columns that the caller's mask hides.
-        weights[placed.row, placed.columns] = int(stage is None)
+        columns_left[placed.row, placed.columns] = int(stage is None)
         if stage is not None:
-            weights[placed.row, placed.columns[0]] = len(stage.indices)
-    return weights
+            columns_left[placed.row, placed.columns[0]] = len(stage.indices)
+    return columns_left
 
 
 def tail_of(untouched: Tensor, placed: Sequence[Placed]) -> int:
@@ -70,13 +70,13 @@ def kept_columns(
         segments, both counted over all rows one after another.
     """
     length = untouched.shape[1]
-    indices = [stage.indices for placed in dropping if (stage := call.stages[placed.number]) is not None]
+    indices = [stage.indices for placed in dropping if (stage := call.selections[placed.number]) is not None]
     where = torch.cat([placed.row * length + placed.columns for placed in dropping])
     begins = torch.tensor([0, *(len(placed.columns) for placed in dropping[:-1])], device="cpu").cumsum(0)
     offsets = begins.repeat_interleave(
         torch.tensor([len(kept_indices) for kept_indices in indices], device="cpu")
     )
-    others = [placed for placed in call.placed if call.stages[placed.number] is None]
+    others = [placed for placed in call.placed if call.selections[placed.number] is None]
     whole = torch.cat([where[:0], *(placed.row * length + placed.columns for placed in others)])
     parts = (untouched.flatten().long(), where, offsets, whole)
     base, where, offsets, whole = torch.cat(parts).to(device).split([len(part) for part in parts])
@@ -89,11 +89,11 @@ def slots_of(index: Tensor, length: int, kept: Tensor, whole: Tensor, call: Call
     """The slots of every placed segment's tokens, counted over all rows of the shorter sequence."""
     begins = torch.arange(len(index), device=index.device)[:, None] * index.shape[1]
     slots = (invert(index, length) + begins).flatten()[torch.cat([kept, whole])]
-    stages = [call.stages[placed.number] for placed in call.placed]
-    order = sorted(range(len(stages)), key=lambda place: stages[place] is None)
+    selections = [call.selections[placed.number] for placed in call.placed]
+    order = sorted(range(len(selections)), key=lambda place: selections[place] is None)
     sizes = [
-        len(call.placed[place].columns) if (stage := stages[place]) is None else len(stage.indices)
+        len(call.placed[place].columns) if (stage := selections[place]) is None else len(stage.indices)
         for place in order
     ]
     slots_by_place = dict(zip(order, slots.split(sizes), strict=True))
-    return [slots_by_place[place] for place in range(len(stages))]
+    return [slots_by_place[place] for place in range(len(selections))]

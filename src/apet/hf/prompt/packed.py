@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from apet.core.errors import ApETError
-from apet.hf.parts import Placed
+from apet.hf.prompt_state import Placed
 
 _LENGTHS = {"cu_seq_lens_q": "max_length_q", "cu_seq_lens_k": "max_length_k"}
 
@@ -38,33 +38,33 @@ def samples_of(positions: Tensor) -> Tensor | None:
     return samples if bool(samples.any()) else None
 
 
-def _kept(weights: Tensor, samples: Tensor) -> Tensor:
+def _kept(columns_left: Tensor, samples: Tensor) -> Tensor:
     """``(B, S)`` long: the columns that are left of each sample."""
-    found = weights.new_zeros(len(weights), int(samples.max()) + 1)
-    return found.scatter_add_(1, samples, weights)
+    found = columns_left.new_zeros(len(columns_left), int(samples.max()) + 1)
+    return found.scatter_add_(1, samples, columns_left)
 
 
-def counted(weights: Tensor, samples: Tensor, width: int) -> Tensor:
+def counted(columns_left: Tensor, samples: Tensor, width: int) -> Tensor:
     """``(B, width)`` long: position ids of the slots that count each sample from 0.
 
     Slots on the left, of rows that have fewer than the longest one, count as a sample of their own, which no
     other sees.
 
     Args:
-        weights: ``(B, L)`` long, how many columns are left of each.
+        columns_left: ``(B, L)`` long, how many columns are left of each.
         samples: ``(B, L)`` long.
         width: Slots of a row.
     """
     rows = []
-    for counts in _kept(weights, samples).tolist():
+    for counts in _kept(columns_left, samples).tolist():
         parts = [width - sum(counts), *counts]
         rows.append(torch.cat([torch.arange(part, device="cpu") for part in parts]))
     return torch.stack(rows)
 
 
-def sample_of_slots(weights: Tensor, samples: Tensor, width: int) -> Tensor:
+def sample_of_slots(columns_left: Tensor, samples: Tensor, width: int) -> Tensor:
     """``(B, width)`` long: the sample of every slot, -1 for empty ones on the left."""
-    kept = _kept(weights, samples)
+    kept = _kept(columns_left, samples)
     numbers = torch.arange(kept.shape[1], device="cpu")
     rows = [numbers.repeat_interleave(counts) for counts in kept]
     return pad_sequence(
@@ -72,9 +72,9 @@ def sample_of_slots(weights: Tensor, samples: Tensor, width: int) -> Tensor:
     )[:-1]
 
 
-def first_slots(weights: Tensor, samples: Tensor, width: int) -> Tensor:
+def first_slots(columns_left: Tensor, samples: Tensor, width: int) -> Tensor:
     """``(B, L)`` long: for every column the first slot of its sample."""
-    kept = _kept(weights, samples)
+    kept = _kept(columns_left, samples)
     ends = kept.cumsum(1) + (width - kept.sum(1, keepdim=True))
     return (ends - kept).gather(1, samples).clamp(max=width - 1)
 
@@ -85,20 +85,20 @@ def read_lengths(kwargs: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def shorten_lengths(
-    kwargs: dict[str, Any], lengths: dict[str, Tensor], weights: Tensor, placed: Sequence[Placed]
+    kwargs: dict[str, Any], lengths: dict[str, Tensor], columns_left: Tensor, placed: Sequence[Placed]
 ) -> None:
     """Fit boundaries, and the length of the longest sample, to the columns that are left.
 
     Args:
         kwargs: Keyword arguments; changed in place.
         lengths: What the caller gave, over the columns of all rows one after another.
-        weights: ``(B, L)`` long on the CPU, how many columns are left of each.
+        columns_left: ``(B, L)`` long on the CPU, how many columns are left of each.
         placed: The images, tiles or frames.
     """
-    ends = torch.nn.functional.pad(weights.flatten().cumsum(0), (1, 0))
+    ends = torch.nn.functional.pad(columns_left.flatten().cumsum(0), (1, 0))
     for name, bounds in lengths.items():
         for one in placed:
-            first, last = (one.row * weights.shape[1] + int(one.columns[end]) for end in (0, -1))
+            first, last = (one.row * columns_left.shape[1] + int(one.columns[end]) for end in (0, -1))
             if bool(((bounds > first) & (bounds <= last)).any()):
                 raise ApETError(
                     "forward", f"{name} with a boundary inside of an image", "boundaries between samples"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from apet.core.errors import ApETError
-from apet.hf.parts import Placed, rows_of
+from apet.hf.prompt_state import Placed, rows_of
 from apet.hf.state import Encoded
 
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.cache.index_map import take
-from apet.hf.parts import Prompt
 from apet.hf.prompt.packed import counted, sample_of_slots
+from apet.hf.prompt_state import Prompt
 from apet.methods import Method
 
 
@@ -65,9 +65,9 @@ def _counted_by_sample(prompt: Prompt, positions: Tensor, samples: Tensor) -> Te
     firsts = numbers.new_full((len(samples), count), samples.shape[1]).scatter_reduce(
         1, samples, numbers, "amin"
     )
-    first = firsts.gather(1, sample_of_slots(prompt.weights, samples, width).clamp(min=0))
+    first = firsts.gather(1, sample_of_slots(prompt.columns_left, samples, width).clamp(min=0))
     begins = take(positions, first.to(positions.device), positions.dim() - 1)
-    within = counted(prompt.weights, samples, width).to(positions.device)
+    within = counted(prompt.columns_left, samples, width).to(positions.device)
     return (begins + within).masked_fill(~prompt.valid, 0)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from apet.hf.cache.index_map import take
-from apet.hf.parts import Prompt
+from apet.hf.prompt_state import Prompt
 from apet.hf.state import Call
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from apet.core.errors import ApETError
 from apet.hf.arguments import cache_in
-from apet.hf.cache.index_map import moved_by, numbers, pack, take
+from apet.hf.cache.index_map import counting, moved_by, pack, take
 from apet.hf.cache.masks import build_causal, remap
 from apet.hf.cache.record import CacheRecord
-from apet.hf.parts import Prompt
-from apet.hf.prompt.columns import columns_of, kept_columns, place_all, slots_of, tail_of, weights_of
+from apet.hf.prompt.columns import columns_left_of, columns_of, kept_columns, place_all, slots_of, tail_of
 from apet.hf.prompt.packed import counted, leads_with_text, read_lengths, shorten_lengths
 from apet.hf.prompt.positions import set_positions
+from apet.hf.prompt_state import Prompt
 from apet.hf.state import Call
 from apet.methods import Method
 
@@ -47,16 +47,16 @@ def shorten(
         ApETError: If placeholders and images do not match, or a mask cannot be shortened.
     """
     place_all(call)
-    weights = weights_of(call, method)
-    if all(stage is None for stage in call.stages):
-        call.prompt = _whole(kwargs, call, method, weights, before, seen)
+    columns_left = columns_left_of(call, method)
+    if all(stage is None for stage in call.selections):
+        call.prompt = _whole(kwargs, call, method, columns_left, before, seen)
         _hide(call.prompt, call)
         return kwargs
     embeds, mask = kwargs["inputs_embeds"], kwargs.get("attention_mask")
     rows, length, _ = embeds.shape
-    prompt, keep = _packed(kwargs, call, method, weights, before, seen)
+    prompt, keep = _shortened(kwargs, call, method, columns_left, before, seen)
     index, valid = prompt.index, prompt.valid
-    held, width = seen - before.dropped(-1), index.shape[1]
+    held, width = seen - before.dropped_before, index.shape[1]
     positions = kwargs.pop("position_ids", None)
     led = leads_with_text(positions, config)  # the first row then feeds masks only (Qwen)
     set_positions(prompt, positions[1:] if led else positions, method, call.real)
@@ -64,61 +64,61 @@ def shorten(
     if prompt.samples is None:
         kwargs["position_ids"] = torch.arange(held, held + width, device=embeds.device)[None]
     else:
-        counts = counted(weights, prompt.samples, width).to(embeds.device)
+        counts = counted(columns_left, prompt.samples, width).to(embeds.device)
         # Text models of several axes tell samples apart only where a row of text leads these.
         kwargs["position_ids"] = counts.expand(len(positions), -1, -1) if led else counts
-    _shorten_deepstack(kwargs, keep, call, weights)
+    _shorten_deepstack(kwargs, keep, call, columns_left)
     for name, value in kwargs.items():
         if name in ("inputs_embeds", "position_ids", "attention_mask") or not isinstance(value, Tensor):
             continue
         if value.dim() >= 2 and value.shape[1] == length and value.shape[0] in (1, rows):
             kwargs[name] = _take_real(value, index, valid)
-    shorten_lengths(kwargs, prompt.lengths, weights, call.placed)
+    shorten_lengths(kwargs, prompt.lengths, columns_left, call.placed)
     _fit_masks(kwargs, mask, prompt, held, config)
     return kwargs
 
 
 def _whole(
-    kwargs: dict[str, Any], call: Call, method: Method, weights: Tensor, before: CacheRecord, seen: int
+    kwargs: dict[str, Any], call: Call, method: Method, columns_left: Tensor, before: CacheRecord, seen: int
 ) -> Prompt:
     """The prompt as it is, where stage 1 keeps everything."""
     embeds = kwargs["inputs_embeds"]
     length, device = embeds.shape[1], embeds.device
-    index = numbers(embeds, 0, length)
+    index = counting(embeds, 0, length)
     return Prompt(
         before,
         seen,
         length,
-        weights,
+        columns_left,
         index=index,
-        index_full=True,
-        valid=(weights > 0).to(device) if bool((weights == 0).any()) else index >= 0,
+        first_full=True,
+        valid=(columns_left > 0).to(device) if bool((columns_left == 0).any()) else index >= 0,
         slots=columns_of(call.placed, length, device) if method.later else [],
-        tail=tail_of(weights > 0, call.placed if method.later else ()),
+        tail=tail_of(columns_left > 0, call.placed if method.later else ()),
         samples=call.samples,
         lengths=read_lengths(kwargs) if method.later else {},
     )
 
 
-def _packed(
-    kwargs: dict[str, Any], call: Call, method: Method, weights: Tensor, before: CacheRecord, seen: int
+def _shortened(
+    kwargs: dict[str, Any], call: Call, method: Method, columns_left: Tensor, before: CacheRecord, seen: int
 ) -> tuple[Prompt, Tensor]:
     """The shorter prompt, its positions not yet set, and ``(B, L)`` bool, which columns stay."""
     embeds = kwargs["inputs_embeds"]
-    dropping = [placed for placed in call.placed if call.stages[placed.number] is not None]
-    untouched = weights > 0
+    dropping = [placed for placed in call.placed if call.selections[placed.number] is not None]
+    untouched = columns_left > 0
     for placed in dropping:
         untouched[placed.row, placed.columns] = False
     keep, kept, whole = kept_columns(call, dropping, untouched, embeds.device)
-    counts = weights.sum(1)
+    counts = columns_left.sum(1)
     index = pack(keep, int(counts.max()))
     call.prompt = Prompt(
         before,
         seen,
         embeds.shape[1],
-        weights,
+        columns_left,
         index=index,
-        index_full=bool((counts == counts.max()).all()),
+        first_full=bool((counts == counts.max()).all()),
         valid=index >= 0,
         slots=slots_of(index, embeds.shape[1], kept, whole, call) if method.later else [],
         tail=tail_of(untouched, call.placed if method.later else ()),
@@ -133,12 +133,12 @@ def _hide(prompt: Prompt, call: Call) -> None:
     """Note which slots are tokens of an image that the caller's mask hides."""
     if any(not bool(call.real[placed.row, placed.columns].all()) for placed in call.placed):
         real = call.real.to(prompt.index.device)
-        prompt.hidden = take(~real, prompt.index, 1) & prompt.valid
+        prompt.masked_slots = take(~real, prompt.index, 1) & prompt.valid
 
 
 def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, config: Any) -> None:
     """Fit the attention mask, of whatever form, to the shorter prompt behind the columns that are held."""
-    valid = prompt.valid if prompt.hidden is None else prompt.valid & ~prompt.hidden
+    valid = prompt.valid if prompt.masked_slots is None else prompt.valid & ~prompt.masked_slots
     if isinstance(mask, dict):
         kwargs["attention_mask"] = {
             kind: _shorten_mask(own, prompt, held, kwargs, config, kind) for kind, own in mask.items()
@@ -148,7 +148,7 @@ def _fit_masks(kwargs: dict[str, Any], mask: Any, prompt: Prompt, held: int, con
     elif mask is not None:
         earlier = mask[:, : mask.shape[1] - prompt.length].long()
         kwargs["attention_mask"] = torch.cat([earlier, valid.to(mask.device).long()], dim=1)
-    elif not prompt.full and not _isolated(prompt, kwargs, config):
+    elif not prompt.last_full and not _isolated(prompt, kwargs, config):
         kwargs["attention_mask"] = torch.nn.functional.pad(valid.long(), (held, 0), value=1)
 
 
@@ -185,12 +185,12 @@ def _shorten_mask(
         layer = kinds.index(kind) if kind in kinds else 0
         width, offset = cache.get_mask_sizes(index.shape[1], layer)
     if mask is None:
-        if prompt.full:
+        if prompt.last_full:
             return None
         filled = torch.nn.functional.pad(valid, (held, 0), value=True)
         return build_causal(kwargs["inputs_embeds"], filled, held, width, config, offset=offset)
     past = min(held, mask.shape[-1] - prompt.length)  # less behind a sliding window
-    keys = torch.cat([numbers(index, 0, past), moved_by(index, past)], dim=1)
+    keys = torch.cat([counting(index, 0, past), moved_by(index, past)], dim=1)
     return remap(mask, index, keys, width=width)
 
 
@@ -202,7 +202,7 @@ def _take_real(value: Tensor, index: Tensor, valid: Tensor) -> Tensor:
     return moved & valid.view(*valid.shape, *[1] * (value.dim() - 2))
 
 
-def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor, call: Call, weights: Tensor) -> None:
+def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor, call: Call, columns_left: Tensor) -> None:
     """Keep the rows of features for later layers whose tokens are kept."""
     visual = next((kwargs[name] for name in _VISUAL if isinstance(kwargs.get(name), Tensor)), None)
     if visual is None:
@@ -210,7 +210,7 @@ def _shorten_deepstack(kwargs: dict[str, Any], keep: Tensor, call: Call, weights
     places = torch.stack(list(call.placeholders.values())).any(0)
     visual = visual.bool().view(keep.shape).to(keep.device).flatten()
     stays = (visual & keep.flatten()).to(torch.uint8)
-    columns = stays.argsort(descending=True, stable=True)[: int(weights[places].sum())]
+    columns = stays.argsort(descending=True, stable=True)[: int(columns_left[places].sum())]
     rows = (visual.long().cumsum(0) - 1)[columns]
     for name, value in kwargs.items():
         if "deepstack" in name and isinstance(value, list | tuple):
@@ -230,7 +230,7 @@ def final_index(prompt: Prompt) -> Tensor:
 def make_record(prompt: Prompt) -> CacheRecord:
     """What the cache must remember after this turn."""
     turn = CacheRecord(
-        prompt.before.lease, prompt.length, prompt.index, prompt.index_full, prompt.later, prompt.tail
+        prompt.before.lease, prompt.length, prompt.index, prompt.first_full, prompt.later, prompt.tail
     )
     record = prompt.before.grown(prompt.seen, turn)
     record.shift = prompt.before.shift if prompt.shift is None else prompt.shift

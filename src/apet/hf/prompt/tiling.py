@@ -12,8 +12,8 @@ from apet.core.errors import ApETError
 from apet.hf.cache.record import Lease
 from apet.hf.families import Family, Modality
 from apet.hf.families.begins import Begins
-from apet.hf.parts import Around
 from apet.hf.prompt.placing import mismatch, outside_a_prompt
+from apet.hf.prompt_state import Around
 from apet.hf.state import call_in_progress, generation_in_progress
 from apet.methods import Method
 

@@ -75,14 +75,14 @@ class Prompt:
         before: Record of the cache before this forward pass.
         seen: Tokens before this forward pass.
         length: Tokens of this forward pass before compression, ``L``.
-        weights: ``(B, L)`` long on the CPU: how many columns are left of each. A segment's are all told at
-            its first column, so sums up to any column that is not inside of a segment are right.
+        columns_left: ``(B, L)`` long on the CPU: how many columns are left of each. A segment's are all told
+            at its first column, so sums up to any column that is not inside of a segment are right.
         index: ``(B, first)`` index map to the original columns.
-        index_full: Whether it has no empty slot.
+        first_full: Whether it has no empty slot.
         valid: ``(B, first)`` bool, which slots are real tokens; behind a stage inside the text model, ``(B,
             n)``, which of its slots.
-        hidden: ``(B, first)`` bool, which slots are tokens of an image that the caller's mask hides; None for
-            none.
+        masked_slots: ``(B, first)`` bool, which slots are tokens of an image that the caller's mask hides;
+            None for none.
         slots: Per placed segment, ``(C,)`` the slots of its tokens that are left, counted over all rows of
             ``valid`` one after another.
         tail: How many of the last tokens may be cropped: behind the last segment that lost some, in every
@@ -93,7 +93,7 @@ class Prompt:
         later: The stages inside the text model that dropped something so far, with maps to the slots of
             ``index``.
         record: Record of the cache behind the last of them.
-        stages: Their selections, by the segment's number in ``Call.segments``.
+        later_selections: Their selections, by the segment's number in ``Call.segments``.
         positions: ``(B, first)`` or ``(axes, B, first)``, the rotary positions of the slots, if they are not
             the plain count.
         shift: How far contiguous numbering moved the following positions, ``(B, 1)``, or None; that of
@@ -108,18 +108,18 @@ class Prompt:
     before: CacheRecord
     seen: int
     length: int
-    weights: Tensor
+    columns_left: Tensor
     index: Tensor
-    index_full: bool
+    first_full: bool
     valid: Tensor
     slots: list[Tensor]
     tail: int
     samples: Tensor | None = None
     lengths: dict[str, Tensor] = field(default_factory=dict)
-    hidden: Tensor | None = None
+    masked_slots: Tensor | None = None
     later: tuple[Behind, ...] = ()
     record: CacheRecord | None = None
-    stages: dict[int, tuple[StageSelection, ...]] = field(default_factory=dict)
+    later_selections: dict[int, tuple[StageSelection, ...]] = field(default_factory=dict)
     positions: Tensor | None = None
     shift: Tensor | None = None
     moved: list[tuple[Any, Any]] = field(default_factory=list)
@@ -127,12 +127,12 @@ class Prompt:
     attention: Tensor | None = None
     raters: Tensor | None = None
 
-    def seen_of(self, index: Tensor) -> Tensor:
+    def shown_in(self, index: Tensor) -> Tensor:
         """``(B, n)`` bool: which slots of a map to those of ``index`` are tokens that the caller shows."""
         shown = index >= 0
-        return shown if self.hidden is None else shown & ~take(self.hidden, index, 1)
+        return shown if self.masked_slots is None else shown & ~take(self.masked_slots, index, 1)
 
     @property
-    def full(self) -> bool:
+    def last_full(self) -> bool:
         """Whether no slot behind the last stage is empty."""
-        return bool((self.weights.sum(1) == self.valid.shape[1]).all())
+        return bool((self.columns_left.sum(1) == self.valid.shape[1]).all())
