@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import transformers
 from transformers import AutoModelForImageTextToText, BlipConfig
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as MAPPING
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+from transformers.models.auto.video_processing_auto import VIDEO_PROCESSOR_MAPPING_NAMES
 
 from apet.core.errors import ApETError
 from apet.hf import apply
@@ -28,6 +32,18 @@ def test_a_class_of_a_type_that_transformers_does_not_list_is_refused():
     model.config = type("Config", (), {"model_type": "llava"})()
     with pytest.raises(ApETError, match="LlavaForConditionalGeneration"):
         apply(model, ApET(keep=4))
+
+
+@pytest.mark.parametrize("name", sorted(FAMILIES.keys() & IMAGE_PROCESSOR_MAPPING_NAMES.keys()))
+def test_torchvision_is_needed_where_transformers_has_no_other_way(name):
+    """It has no image processor on pillow, reads videos, or declares that its processor needs torchvision."""
+    processor = getattr(transformers, PROCESSOR_MAPPING_NAMES.get(name) or "", None)
+    needed = (
+        "pil" not in IMAGE_PROCESSOR_MAPPING_NAMES[name]
+        or VIDEO_PROCESSOR_MAPPING_NAMES.get(name) is not None
+        or "torchvision" in (getattr(processor, "_backends", None) or ())
+    )
+    assert ("torchvision" in FAMILIES[name].needs) == needed
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)

@@ -72,7 +72,8 @@ Prompts = dict[str, list[list[Part]]]
 
 IMAGES: Prompts = {
     "image": [["i", 5], [3, "i", 9]],
-    "images": [[2, "i", 1, "j", 5], [3, "i", 9]],
+    # The image of more tiles first: then a wrong rule for where images begin gives another number of them.
+    "images": [[2, "j", 1, "i", 5], [3, "i", 9]],
     "text row": [["i", 5], [7]],
 }
 """Prompts for families that take images of several sizes."""

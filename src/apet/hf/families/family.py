@@ -94,7 +94,8 @@ class Family:
         tiles: Whether images are cut into tiles, each an image to the budget.
         note: What users of this family alone have to know.
         one_stage: Why stage 2 cannot be had; None where it can.
-        needs: Packages that the family's processor needs beyond transformers and pillow.
+        needs: Packages that the family's processor needs beyond transformers and pillow: torchvision where
+            transformers has no image processor on pillow for the type, or one for videos.
         checkpoints: Examples of checkpoints on the Hub.
     """
 

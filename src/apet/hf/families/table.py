@@ -222,7 +222,7 @@ ROWS = (
         tiles=True,
     ),
     _row("pp_chart2table", "PP-Chart2Table", "PaddlePaddle/PP-Chart2Table_safetensors", inputs.SQUARE),
-    _row("qianfan_ocr", "Qianfan-OCR", "baidu/Qianfan-OCR", inputs.TOUCHING, TV, tiles=True),
+    _row("qianfan_ocr", "Qianfan-OCR", "baidu/Qianfan-OCR", inputs.TOUCHING, tiles=True),
     _row("qwen2_5_omni_thinker", "Qwen2.5-Omni", "Qwen/Qwen2.5-Omni-7B", inputs.GRID, TV),
     _row("qwen2_5_vl", "Qwen2.5-VL", "Qwen/Qwen2.5-VL-7B-Instruct", inputs.QWEN, TV),
     _row("qwen2_vl", "Qwen2-VL", "Qwen/Qwen2-VL-7B-Instruct", inputs.QWEN, TV),
