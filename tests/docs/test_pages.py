@@ -50,6 +50,10 @@ def shown_by_an_index():
     return shown
 
 
+def test_the_readme_counts_the_types_of_models():
+    assert f"| models | {len(apet.supported_models())} types" in text("README.md")
+
+
 def test_an_index_shows_no_relative_picture_or_link():
     assert LINK.findall(text("README.md")), "nothing is replaced"
     shown = shown_by_an_index()

@@ -3,7 +3,8 @@
 import pytest
 
 from apet.core.errors import ApETError
-from apet.evaluation.store import Store
+from apet.evaluation import draw_cases
+from apet.evaluation.store import Records, Store
 
 
 def test_lines_come_back(tmp_path):
@@ -37,3 +38,12 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ApETError, match="--output"):
         Store(tmp_path / "file" / "answers.jsonl")
+
+
+def test_times_that_lack_a_figure_are_taken_anew():
+    (case,) = draw_cases(["exist"], 1)
+    line = {"kind": "time", "run": "f", "case": case.key, "select": 0.001, "first": 0.1}
+    records = Records([line])
+    assert not records.is_timed("f", case) and records.times("f", [case]) == []
+    records.read(line | {"total": 0.2})
+    assert records.is_timed("f", case) and len(records.times("f", [case])) == 1

@@ -17,6 +17,9 @@ from apet.evaluation.asking import BANDS
 from apet.evaluation.tasks import Case
 from apet.hf.results import Schedule
 
+FIGURES = {"select", "first", "total"}
+"""What is told of a timed question."""
+
 
 class Store:
     """An append-only file of JSON lines, each a finished piece of work with the keys of what it belongs to.
@@ -95,7 +98,7 @@ class Records:
 
     def is_timed(self, key: str, case: Case) -> bool:
         """Whether it was timed under it."""
-        return case.key in self._times[key]
+        return self._times[key].get(case.key, {}).keys() >= FIGURES
 
     def answers(self, key: str, cases: Sequence[Case]) -> list[tuple[str, ...]]:
         """The answers to cases, in order."""
@@ -107,8 +110,7 @@ class Records:
 
     def times(self, key: str, cases: Sequence[Case]) -> list[dict[str, Any]]:
         """Timings of those of the cases that were timed: ``select``, ``first``, ``total`` in seconds."""
-        timed = self._times[key]
-        return [timed[case.key] for case in cases if case.key in timed]
+        return [self._times[key][case.key] for case in cases if self.is_timed(key, case)]
 
     def bands(self, key: str) -> dict[str, list[float]] | None:
         """Kept share and score by band of the sequence, over all pictures; None if none was measured."""

@@ -1,11 +1,6 @@
 """The model families that can be compressed: one row each, keyed by ``config.model_type``.
 
-A new family touches three places:
-
-1. A row in ``table.py``; where it takes other inputs than the families there, these in ``inputs.py``, and
-   a layout that no other has in ``own_layouts.py``.
-2. A tiny model in the ``RECIPES`` of one of the files in ``tests/hf/families``, or of a new one.
-3. ``docs/models.md``, written anew by ``apet models --markdown > docs/models.md``.
+``docs/extending.md`` tells what a new one touches, beginning with its row in ``table.py``.
 """
 
 from __future__ import annotations
