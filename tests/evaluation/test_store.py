@@ -44,6 +44,8 @@ def test_times_that_lack_a_figure_are_taken_anew():
     (case,) = draw_cases(["exist"], 1)
     line = {"kind": "time", "run": "f", "case": case.key, "select": 0.001, "first": 0.1}
     records = Records([line])
-    assert not records.is_timed("f", case) and records.times("f", [case]) == []
+    assert not records.is_timed("f", case)
+    assert records.times("f", [case]) == []
     records.read(line | {"total": 0.2})
-    assert records.is_timed("f", case) and len(records.times("f", [case])) == 1
+    assert records.is_timed("f", case)
+    assert len(records.times("f", [case])) == 1

@@ -4,8 +4,8 @@
 JSON and a page. ``apet eval`` is both on the command line.
 
 A new drawn task touches ``apet.scenes`` alone (see ``apet.scenes.sources``), a new method ``apet.methods``. A
-new figure of a timed question touches `time_one` in `plain`, `FIGURES` in `store` (stored times that lack it are
-taken anew), `Row` in `statistics`, in `markdown` the columns of a report and those of a terminal, and
+new figure of a timed question touches `time_one` in `plain`, `FIGURES` in `store` (stored times without it
+are taken anew), `Row` in `statistics`, in `markdown` the columns of a report and those of a terminal, and
 ``docs/evaluation.md``; the page and the JSON file follow. For one of every answer another ``_VERSION`` in
 `runner` asks everything anew.
 """
