@@ -15,7 +15,7 @@ from apet.hf.cache.record import CacheRecord
 
 def mask_behind(
     config: Any,
-    number: int,
+    layer: int,
     hidden: Tensor,
     cache: Any,
     valid: Tensor,
@@ -26,7 +26,7 @@ def mask_behind(
 
     Args:
         config: The text model's config.
-        number: Number of the layer.
+        layer: Number of the layer.
         hidden: ``(B, q, D)`` states that it gets.
         cache: The cache before this step, or None.
         valid: ``(B, m)`` bool over its columns, with those of this step.
@@ -36,27 +36,27 @@ def mask_behind(
     queries, keys = hidden.shape[1], valid.shape[1]
     if cache is not None:
         # A compressed cache tells those before stage 2.
-        keys = cache.get_mask_sizes(queries, number)[0]
+        keys = cache.get_mask_sizes(queries, layer)[0]
         # In a first prefill the cache is no compressed one yet.
-        keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(number)
+        keys -= 0 if is_static(cache) or record_of(cache) is None else record.lead(layer)
     past = valid.shape[1] - queries
     return build_causal(hidden, valid, past, keys, config, samples=samples)
 
 
 def fit_step(
-    config: Any, number: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, index: Tensor
+    config: Any, layer: int, hidden: Tensor, mask: Any, cache: Any, record: CacheRecord, index: Tensor
 ) -> Any:
     """The mask of a step, over the columns that the layers behind a stage hold."""
     queries, prompt_width = hidden.shape[1], record.first.shape[1]
     if not isinstance(mask, Tensor):
-        past = int(cache.get_query_offset(number)) - record.lead(number)
+        past = int(cache.get_query_offset(layer)) - record.lead(layer)
         valid = torch.nn.functional.pad(index >= 0, (0, past + queries - index.shape[1]), value=True)
-        return mask_behind(config, number, hidden, cache, valid, record)
+        return mask_behind(config, layer, hidden, cache, valid, record)
     width = mask.shape[-1]
     behind = width - prompt_width + index.shape[1]
     if mask.dim() == 4 and is_static(cache):
         behind = width
-    elif mask.dim() == 4 and width != (held := cache.get_query_offset(number) + queries):
+    elif mask.dim() == 4 and width != (held := cache.get_query_offset(layer) + queries):
         raise ApETError(
             "forward",
             f"stage 2 with a mask of {width} columns where the cache holds {held}",

@@ -153,7 +153,7 @@ class BaseHooks(Hooks):
         ids, tokens = kwargs.get("input_ids"), _tokens(kwargs)
         mask, positions = kwargs.get("attention_mask"), kwargs.get("position_ids")
         rows, length = tokens.shape[:2]
-        tensors = [tokens] if ids is not None else [_embedded(base, tokens, kind) for kind in present]
+        tensors = [tokens] if ids is not None else [_embedded(base, tokens, modality) for modality in present]
         if masked := isinstance(mask, Tensor) and mask.dim() == 2:
             tensors.append(mask[:, -length:].expand(rows, -1) != 0)
         text = _text_positions(positions, self.config)
@@ -165,27 +165,27 @@ class BaseHooks(Hooks):
         if ids is None:
             places = [tensor.bool() for tensor in on_host]
         else:
-            places = [on_host[0] == getattr(base.config, kind.placeholder) for kind in present]
-        placeholders = {kind.name: place for kind, place in zip(present, places, strict=True)}
-        pixels = {kind.name: kwargs.get(kind.pixels) for kind in present}
+            places = [on_host[0] == getattr(base.config, modality.placeholder) for modality in present]
+        placeholders = {modality.name: place for modality, place in zip(present, places, strict=True)}
+        pixels = {modality.name: kwargs.get(modality.pixels) for modality in present}
         return Call(self.lease, placeholders, real, samples, pixels, ids=None if ids is None else on_host[0])
 
     def _with_features(self, kwargs: dict[str, Any], call: Call) -> dict[str, Any]:
         """Take in features that were encoded before, and drop tokens of those of which none were yet."""
         outputs = {name: x for name, x in (kwargs.get("mm_encoder_outputs") or {}).items() if x is not None}
         generation = generation_in_progress.get()
-        for kind in self.family.modalities:
-            features = outputs.get(kind.name)
+        for modality in self.family.modalities:
+            features = outputs.get(modality.name)
             if features is None:
                 continue
             encoded = encoded_of(features)
             if encoded is None and generation is not None and generation.lease is self.lease:
-                encoded = generation.encoded.get(kind.name)  # offloading rebuilds the output object
+                encoded = generation.encoded.get(modality.name)  # offloading rebuilds the output object
             if encoded is None:
-                outputs[kind.name], encoded = self.vision.again(features, kind)
+                outputs[modality.name], encoded = self.vision.again(features, modality)
             if encoded.lease is not self.lease:
-                raise not_ours(kind)
-            call.encoded[kind.name] = encoded
+                raise not_ours(modality)
+            call.encoded[modality.name] = encoded
         return {**kwargs, "mm_encoder_outputs": outputs} if outputs else kwargs
 
 

@@ -48,7 +48,7 @@ class LayerHooks(Hooks):
         self.scaled = scales_by_position(config)
         self.recurrent = {number for number, kind in enumerate(kinds) if kind in RECURRENT}
 
-    def wrap(self, number: int, forward: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, layer: int, forward: Callable[..., Any]) -> Callable[..., Any]:
         """Make the replacement of one layer's ``forward``.
 
         It stands in for a pre-hook because any hook sends a module through torch's slow way to call it, in
@@ -56,26 +56,26 @@ class LayerHooks(Hooks):
         """
 
         def fitted(*args: Any, **kwargs: Any) -> Any:
-            args, kwargs = self._before(number, args, kwargs)
+            args, kwargs = self._before(layer, args, kwargs)
             return forward(*args, **kwargs)
 
         return fitted
 
     def _before(
-        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Select where a stage begins, and fit the arguments to what this layer gets and holds."""
         call = self.text.current()
         prompt = None if call is None else call.prompt
         if call is None or prompt is None:
-            return self._decode(number, args, kwargs)
+            return self._decode(layer, args, kwargs)
         hidden, rest = (args[0], args[1:]) if args else (kwargs["hidden_states"], ())
-        if number in self.begins:
-            hidden = self._select(hidden, call, prompt, self.begins[number], cache_in(kwargs))
+        if layer in self.begins:
+            hidden = self._select(hidden, call, prompt, self.begins[layer], cache_in(kwargs))
         if not prompt.later or prompt.record is None:
-            return self._decode(number, args, kwargs)
+            return self._decode(layer, args, kwargs)
         index = prompt.later[-1].index
-        kwargs = self._shorten(number, hidden, kwargs, call, prompt, prompt.record)
+        kwargs = self._shorten(layer, hidden, kwargs, call, prompt, prompt.record)
         rest = tuple(take(value, index, 1) if _per_token(value, prompt) else value for value in rest)
         return ((hidden, *rest), kwargs) if args else ((), {**kwargs, "hidden_states": hidden})
 
@@ -160,7 +160,7 @@ class LayerHooks(Hooks):
 
     def _shorten(
         self,
-        number: int,
+        layer: int,
         hidden: Tensor,
         kwargs: dict[str, Any],
         call: Call,
@@ -196,9 +196,9 @@ class LayerHooks(Hooks):
                 once(name, lambda old: take(old, index, 1))
         shorten_lengths(kwargs, prompt.lengths, prompt.columns_left, call.placed)
         mask, cache = kwargs.get("attention_mask"), cache_in(kwargs)
-        behind = record.behind(number)
+        behind = record.behind(layer)
         keys = index if behind is None else behind.index
-        if number in self.recurrent:
+        if layer in self.recurrent:
             shown = prompt.last_full and prompt.masked_slots is None
             kwargs["attention_mask"] = None if shown else prompt.shown_in(index).to(hidden.device)
         elif isinstance(mask, Tensor):
@@ -212,27 +212,27 @@ class LayerHooks(Hooks):
                 valid = torch.cat(
                     [keys[:, : -index.shape[1]] >= 0, prompt.shown_in(index).to(keys.device)], 1
                 )
-                prompt.built = mask_behind(self.config, number, hidden, cache, valid, prompt.before, own)
+                prompt.built = mask_behind(self.config, layer, hidden, cache, valid, prompt.before, own)
             kwargs["attention_mask"] = prompt.built
         return kwargs
 
     def _decode(
-        self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fit the mask to the columns that this layer holds, on a compressed cache."""
         cache, mask = cache_in(kwargs), kwargs.get("attention_mask")
         record = record_of(cache)
-        behind = None if record is None else record.behind(number)
+        behind = None if record is None else record.behind(layer)
         # The masks of recurrent layers cover this step alone.
-        if record is None or behind is None or (mask is None and behind.full) or number in self.recurrent:
+        if record is None or behind is None or (mask is None and behind.full) or layer in self.recurrent:
             return args, kwargs
         hidden = args[0] if args else kwargs["hidden_states"]
         if torch.compiler.is_compiling():
-            columns = fit_step(self.config, number, hidden, mask, cache, record, behind.index)
+            columns = fit_step(self.config, layer, hidden, mask, cache, record, behind.index)
             return args, {**kwargs, "attention_mask": columns}
         memo = record.memo.get(behind.layer)
         if memo is None or memo[0] is not mask:
-            memo = (mask, fit_step(self.config, number, hidden, mask, cache, record, behind.index))
+            memo = (mask, fit_step(self.config, layer, hidden, mask, cache, record, behind.index))
             record.memo[behind.layer] = memo
         return args, {**kwargs, "attention_mask": memo[1]}
 
