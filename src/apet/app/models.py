@@ -7,7 +7,7 @@ import json
 import transformers
 import typer
 
-from apet.app.console import print_table
+from apet.app.console import output, print_table
 from apet.hf.families import FAMILIES, UNSUPPORTED, Family, supported_models
 
 _HEAD = """\
@@ -139,7 +139,7 @@ def write(*, unsupported: bool, json_wanted: bool, markdown: bool) -> None:
             for family in supported_models()
         ]
         print_table(("model type", "family", "inputs", "stages", "for example"), rows)
-        print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
+        output().print(f"{len(FAMILIES)} types; apet models --unsupported lists the others, with reasons")
 
 
 def _stages(family: Family) -> str:

@@ -64,7 +64,7 @@ def arguments_of(
         # question where the template does not loop over a message's content itself.
         own = {"--dtype": "float32", _NAMES: "apet-embedded"}
         for name, value in (own | {"--chat-template": str(SERVER_TEMPLATE)}).items():
-            if _value(options, name) is None:
+            if not any(_split(option)[0] == name for option in options):
                 options += [name, value]
     given = _overrides(options)
     named = given.get("architectures") or _architectures(model, _value(options, "--revision"))

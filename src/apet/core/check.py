@@ -47,23 +47,28 @@ def check_int(name: str, value: object, operation: str, least: int = 1, most: in
     """Returns an int between two bounds; no bool, which is one in Python."""
     fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not fits or value < least or (most is not None and value > most):  # type: ignore[operator]
-        expected = f"an int of at least {least}" if most is None else f"an int between {least} and {most}"
+        bound = "2**63 - 1" if most == SEEDS else most
+        expected = f"an int of at least {least}" if most is None else f"an int between {least} and {bound}"
         raise ApETError(operation, f"{name}={value!r}", expected)
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def check_weight(name: str, value: object, operation: str) -> float:
     """Returns a finite float that is not negative."""
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not 0.0 <= float(value) < float("inf"):  # type: ignore[arg-type]
-        raise ApETError(operation, f"{name}={value!r}", "a finite number of at least 0")
-    return float(value)  # type: ignore[arg-type]
-
-
-def check_int_or_none(name: str, value: object, operation: str, least: int = 1) -> None:
-    """Checks an int of at least so much, or None."""
     try:
-        check_int(name, least if value is None else value, operation, least)
+        number = -1.0 if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+    except OverflowError:
+        number = float("inf")
+    if not 0.0 <= number < float("inf"):
+        shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}.."
+        raise ApETError(operation, f"{name}={shown}", "a finite number of at least 0")
+    return number
+
+
+def check_int_or_none(name: str, value: object, operation: str, least: int = 1) -> int | None:
+    """Returns an int of at least so much, or None."""
+    try:
+        return None if value is None else check_int(name, value, operation, least)
     except ApETError as error:
         raise ApETError(operation, error.got, f"None or {error.expected}") from None
 

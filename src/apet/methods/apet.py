@@ -81,15 +81,17 @@ class ApET(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._options("ApET")
+        options = self._options("ApET")
+        for field in ("basis_size", "seed", "ridge"):
+            object.__setattr__(self, field, getattr(options, field))
         check_flag("merge_basis", self.merge_basis, "ApET")
         if self.inner_ridge is not None:
-            check_weight("inner_ridge", self.inner_ridge, "ApET")
+            self._plain("inner_ridge", check_weight)
         for field, literal in (("slots", Slots), ("slot_order", SlotOrder)):
             check_choice(field, getattr(self, field), get_args(literal), "ApET")
         if self.slots != "own" and not self.merge:
             raise ApETError("ApET", f"slots={self.slots!r} with merge=False", "merge=True")
-        check_int_or_none("start", self.start, "ApET", 0)
+        self._plain("start", check_int_or_none, 0)
         if self.start is None:
             return
         if self.basis != "fps":

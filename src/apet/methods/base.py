@@ -99,6 +99,11 @@ class Method(Traits, ABC):
         if self.stage2 is not None:
             self._check_stage2(self.stage2, name)
 
+    def _plain(self, name: str, check: Callable[..., Any], *bounds: int) -> None:
+        """Checks a field, and keeps it as Python's own number: NumPy's would stand in the method's repr."""
+        value = check(name, getattr(self, name), type(self).__name__, *bounds)
+        object.__setattr__(self, name, value)
+
     @property
     def early(self) -> bool:
         """Whether stage 1 comes before the projector, where the model's projector allows it."""

@@ -48,8 +48,8 @@ class DART(Inside):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int("pivots", self.pivots, "DART")
-        check_int("text_pivots", self.text_pivots, "DART")
+        self._plain("pivots", check_int)
+        self._plain("text_pivots", check_int)
 
     def pick(self, tokens: Tokens, kept: int, context: Context) -> Picked:
         """Picks the pivots and their least similar tokens."""

@@ -56,7 +56,7 @@ class Greedy(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int_or_none("rounds", self.rounds, "Greedy")
+        self._plain("rounds", check_int_or_none)
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks ``kept`` pivots."""

@@ -51,7 +51,7 @@ class HiPrune(Attended):
         super().__post_init__()
         if not isinstance(self.share, float) or not 0 < self.share <= 1:
             raise ApETError("HiPrune", f"share={self.share!r}", "a float above 0, at most 1")
-        check_int_or_none("layer", self.layer, "HiPrune")
+        self._plain("layer", check_int_or_none)
 
     def middle(self, layers: int) -> int:
         """The middle layer, from 0."""

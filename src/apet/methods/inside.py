@@ -28,7 +28,7 @@ class Inside(Informed):
         check_keep(self.keep, name)  # no callable
         if self.stage2 is not None:
             raise ApETError(name, f"stage2={self.stage2!r}", "None: it sets its stages itself")
-        object.__setattr__(self, "layer", check_int("layer", self.layer, name))
+        self._plain("layer", check_int)
 
     def stage1(self, total: int) -> int:
         """Everything enters the text model."""

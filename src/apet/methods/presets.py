@@ -41,8 +41,9 @@ def authors_fields(model: str, average: int | None, num_layers: int) -> dict[str
 
 def paper_budget(average: int, num_layers: int, num_tokens: int, name: str) -> tuple[int, int]:
     """What the two stages keep so that decoder layers see ``average`` tokens."""
-    for field, value in (("average", average), ("num_layers", num_layers), ("num_tokens", num_tokens)):
-        check_int(field, value, name)
+    average = check_int("average", average, name)  # NumPy's would overflow
+    num_layers = check_int("num_layers", num_layers, name)
+    num_tokens = check_int("num_tokens", num_tokens, name)
     if average % 2:
         raise ApETError(name, f"average={average}", "an even number, since half of it is kept at the end")
     if num_layers % 2:

@@ -45,7 +45,7 @@ class PruMerge(Attended):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int("neighbours", self.neighbours, "PruMerge")
+        self._plain("neighbours", check_int)
 
     def attend(self, tokens: Tokens, kept: int, attention: Attention) -> Picked:
         """Picks the tokens and mixes the others into them."""

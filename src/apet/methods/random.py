@@ -34,7 +34,7 @@ class Random(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int("seed", self.seed, "Random", 0, SEEDS)
+        self._plain("seed", check_int, 0, SEEDS)
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Draws the kept tokens."""

@@ -68,10 +68,11 @@ class Spread(Informed):
     scored: ClassVar[str] = "distance to the kept tokens"
 
     def __post_init__(self) -> None:
-        check_weight("place", self.place, "Spread")
+        self._plain("place", check_weight)
         super().__post_init__()
-        check_int_or_none("rounds", self.rounds, "Spread")
-        if not check_weight("reach", self.reach, "Spread"):
+        self._plain("rounds", check_int_or_none)
+        self._plain("reach", check_weight)
+        if not self.reach:
             raise ApETError("Spread", f"reach={self.reach!r}", "more than 0")
 
     @property

@@ -39,7 +39,7 @@ class _Textual(Informed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weight("strength", self.strength, type(self).__name__)
+        self._plain("strength", check_weight)
 
     @abstractmethod
     def weigh(self, relevant: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Unlike(Picker):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_int("pivots", self.pivots, "Unlike")
+        self._plain("pivots", check_int)
 
     def pick(self, tokens: Tokens, kept: int) -> Picked:
         """Picks the pivots and their least similar tokens."""
