@@ -9,10 +9,12 @@ LMMS_PIP := $(LMMS)/bin/python -m pip --disable-pip-version-check --quiet
 VLLM := .venv-vllm
 VLLM_PIP := $(VLLM)/bin/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install demo test test-oldest test-newest test-eval test-vllm test-vllm-full test-installs test-installs-quick check train \
+.PHONY: install install-dev demo test test-oldest test-newest test-eval test-vllm test-vllm-full test-installs test-installs-quick check train \
 	train-eye reference results results-eye ablations performance test-web docs pictures photographs notebook clean
 
 install: $(VENV)/.installed
+
+install-dev: $(VENV)/.installed-dev
 
 demo: install
 	$(BIN)/apet ask examples/scene.png "What does the text say?" --keep 64 --compare --picture demo.png

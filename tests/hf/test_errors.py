@@ -53,7 +53,7 @@ def test_a_layer_that_is_not_there(llava, layer):
 
 
 def test_a_method_that_is_none(llava):
-    with pytest.raises(ApETError, match="got a int as method"):
+    with pytest.raises(ApETError, match="got an object of type int as method"):
         apply(llava, 64)
 
 

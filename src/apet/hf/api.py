@@ -74,7 +74,11 @@ def apply(model: nn.Module, method: Method) -> Session:
         True
     """
     if not isinstance(method, Method):
-        got = f"the class {method.__name__}" if isinstance(method, type) else f"a {type(method).__name__}"
+        got = (
+            f"the class {method.__name__}"
+            if isinstance(method, type)
+            else f"an object of type {type(method).__name__}"
+        )
         raise ApETError("apply", f"{got} as method", "a method such as ApET(keep=64)")
     model = inner_model(model)
     family = family_of(model, "apply")

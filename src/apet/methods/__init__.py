@@ -1,11 +1,8 @@
 """Ways to decide which visual tokens stay, behind one interface.
 
-A new method touches three places:
-
-1. ``src/apet/methods/<name>.py``: a frozen dataclass that derives from `Picker` and has `pick`, from
-   `Informed` if it has to know more than the tokens, or from `Method` and has `select`.
-2. A row in ``registry.py``: commands and the page list it, and every shared test runs on it.
-3. A row in the documentation's list of methods, in ``docs/evaluation.md``.
+A new one is a file beside this one: a frozen dataclass that derives from `Picker` and has `pick`, from
+`Informed` if it has to know more than the tokens, or from `Method` and has `select`. ``docs/extending.md``
+tells what else it touches.
 """
 
 from apet.methods.apet import ApET
