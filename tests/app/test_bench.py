@@ -15,7 +15,7 @@ from apet.app.bench import generate, ops
 from apet.app.bench.plots import draw_first_tokens, draw_ops
 from apet.app.bench.print import machine_in_words, print_generate
 from apet.app.bench.steps import STEPS, naive, plain
-from apet.app.bench.timing import interleaved, spread
+from apet.app.bench.timing import interleaved, median_and_range
 from apet.app.bench.variants import variants
 from apet.app.known import KNOWN, build, inputs, tiny
 from apet.app.main import app
@@ -262,4 +262,4 @@ def test_runs_take_turns():
     # Each time of a is taken behind a run of a that is not timed.
     assert order == ["a", "a", "a", "a", "b", "a", "a", "a", "a", "b"]
     assert (found["a"]["runs"], found["b"]["runs"]) == (4, 2)
-    assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "runs": 3}
+    assert median_and_range([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "runs": 3}
