@@ -43,7 +43,7 @@ def _ask(model):
 def test_every_default_configuration_answers(one, tmp_path):
     """What ``apet eval --tasks gqa`` asks for without more words, the model class takes."""
     model = ApETModel(**_arguments(one, tmp_path))
-    assert model.compression == one.built
+    assert model.applied_method == one.built
     answer = _ask(model)
     assert one.built is not None or answer == CASE.answers[0]
     assert len((tmp_path / model.answers).read_text().splitlines()) == 1
