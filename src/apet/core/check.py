@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from apet.core.basis import Basis
 from apet.core.blocks import sent
 from apet.core.errors import ApETError
+from apet.core.words import shortened
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 """Dtypes of tokens: those that torch computes with everywhere."""
@@ -55,13 +57,13 @@ def check_int(name: str, value: object, operation: str, least: int = 1, most: in
 
 def check_weight(name: str, value: object, operation: str) -> float:
     """Returns a finite float that is not negative."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     try:
-        number = -1.0 if isinstance(value, bool) or not isinstance(value, numbers.Real) else float(value)
+        number = float(value) if is_number else math.nan  # type: ignore[arg-type]
     except OverflowError:
-        number = float("inf")
-    if not 0.0 <= number < float("inf"):
-        shown = repr(value) if len(repr(value)) <= 40 else f"{repr(value)[:40]}.."
-        raise ApETError(operation, f"{name}={shown}", "a finite number of at least 0")
+        number = math.inf
+    if not 0.0 <= number < math.inf:
+        raise ApETError(operation, f"{name}={shortened(repr(value))}", "a finite number of at least 0")
     return number
 
 

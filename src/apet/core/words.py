@@ -46,6 +46,11 @@ def in_time(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
+def shortened(text: str) -> str:
+    """What was given as errors show it: long text is cut."""
+    return text if len(text) <= 40 else f"{text[:40]}.."
+
+
 def one_of(known: Iterable[str], name: str) -> str:
     """``one of apet, spread``, and which of them ``name`` may have meant: ``; did you mean spread?``."""
     spelled = {one.lower(): one for one in known}

@@ -41,12 +41,13 @@ def keep_of_text(text: str, place: str) -> int | float:
         place: Where, for the error.
     """
     from apet.core import ApETError, check_keep
-    from apet.core.words import read_number
+    from apet.core.words import read_number, shortened
 
     number = read_number(text)
     if number is None:
-        shown = text if len(text) <= 40 else f"{text[:40]}.."
-        raise ApETError(place, repr(shown), "a number of tokens such as 64, or a share such as 0.25")
+        raise ApETError(
+            place, repr(shortened(text)), "a number of tokens such as 64, or a share such as 0.25"
+        )
     return check_keep(number, place)
 
 

@@ -84,32 +84,28 @@ def _hunyuan_image(height: int, width: int) -> Make:
     return grid(1, height, width, shape=PATCH, around=around)
 
 
-def _step_image(tiles: int) -> Make:
-    """Tiles of 3 x 3 tokens, and a view of 4 x 4."""
+def _local_patches(tiles: int, view: int, side: int, ids: list[int]) -> Make:
+    """A view of the whole image, and tiles of it, with sides in pixels."""
 
     def piece(generator: torch.Generator) -> Piece:
         tensors = {
-            "pixel_values": torch.randn(1, 3, 56, 56, generator=generator),
+            "pixel_values": torch.randn(1, 3, view, view, generator=generator),
             "num_local_patches": torch.tensor([tiles]),
         }
         if tiles:
-            tensors["pixel_values_local"] = torch.randn(tiles, 3, 40, 40, generator=generator)
-        return Piece([*[START, *[IMAGE] * 9, END] * tiles, START, *[IMAGE] * 16, END], tensors)
+            tensors["pixel_values_local"] = torch.randn(tiles, 3, side, side, generator=generator)
+        return Piece(ids, tensors)
 
     return piece
+
+
+def _step_image(tiles: int) -> Make:
+    """Tiles of 3 x 3 tokens, and a view of 4 x 4."""
+    return _local_patches(tiles, 56, 40, [*[START, *[IMAGE] * 9, END] * tiles, START, *[IMAGE] * 16, END])
 
 
 def _views(tiles: int) -> Make:
-    def piece(generator: torch.Generator) -> Piece:
-        tensors = {
-            "pixel_values": torch.randn(1, 3, 48, 48, generator=generator),
-            "num_local_patches": torch.tensor([tiles]),
-        }
-        if tiles:
-            tensors["pixel_values_local"] = torch.randn(tiles, 3, 48, 48, generator=generator)
-        return Piece([START, *[IMAGE] * (9 * tiles + 9 + 1), END], tensors)
-
-    return piece
+    return _local_patches(tiles, 48, 48, [START, *[IMAGE] * (9 * tiles + 9 + 1), END])
 
 
 def _patches(*sizes: tuple[int, int]) -> Make:

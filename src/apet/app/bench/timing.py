@@ -70,7 +70,7 @@ def median_and_range(times: list[float]) -> dict[str, float]:
 
 
 def spread_in_words(times: Mapping[str, float]) -> str:
-    """A `spread` of milliseconds in words."""
+    """A `median_and_range` of milliseconds in words."""
     return f"{figure(times['median'])} ms ({figure(times['min'])} to {figure(times['max'])})"
 
 

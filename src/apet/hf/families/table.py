@@ -44,7 +44,7 @@ def _row(
     needs: str = "",
     **more: Any,
 ) -> Family:
-    """A row; names of checkpoints and packages are parted by spaces."""
+    """A row, its note out of `_NOTES`; names of checkpoints and packages are parted by spaces."""
     more |= {"checkpoints": tuple(checkpoints.split()), "needs": tuple(needs.split())}
     return Family(model_type, title, takes, note=_NOTES.get(model_type), **more)
 

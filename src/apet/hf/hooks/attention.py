@@ -18,6 +18,9 @@ from apet.hf.prompt_state import Prompt
 from apet.hf.state import Encoding, encoding_in_progress
 from apet.methods import Attended, Attention, Method
 
+_Read = Callable[[Prompt, Tensor, int], Tensor | None]
+"""Reads a decoder layer's weights of a prompt, behind so many columns of earlier turns."""
+
 
 def check_attention(base: nn.Module, family: Family, method: Method, operation: str) -> None:
     """Check that a model gives out the attention weights that a method needs."""
@@ -55,11 +58,11 @@ def hook_attention(base: nn.Module, family: Family, method: Method, text: TextHo
     if not isinstance(method, Attended):
         return []
     if method.reads == "text":
-        note_row = _note_raters if method.asking == "raters" else _note_row
+        read = _of_raters if method.asking == "raters" else _of_last_token
         modules = _decoder_attention(base, family, method)
         layers = [stage.layer - 1 for stage in method.later]
         return [
-            module.register_forward_hook(note_row(text, layer))
+            module.register_forward_hook(_note_text(text, layer, read))
             for module, layer in zip(modules, layers, strict=True)
         ]
     module, *more = _encoder_attention(base, family, method)
@@ -129,48 +132,40 @@ def _has_keys(module: nn.Module) -> bool:
     return isinstance(getattr(module, "k_proj", None), nn.Linear)
 
 
-def _note_row(text: TextHooks, layer: int) -> Callable[..., None]:
-    """In prefill, keep the mean over heads of the last token's attention to this turn: ``(B, n)``."""
+def _note_text(text: TextHooks, layer: int, read: _Read) -> Callable[..., None]:
+    """In prefill, keep what is read of a decoder layer's weights; None where it gave out none."""
 
     def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
         call = text.current()
         if call is None or call.prompt is None:
             return
         prompt, weights = call.prompt, output[1]
-        if weights is None:
-            prompt.attention = None
-            return
-        valid = prompt.valid.to(weights.device)
-        last = valid.shape[1] - 1 - valid.flip(1).long().argmax(dim=1)
-        rows = torch.arange(len(valid), device=weights.device)
         held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
-        own_weights = weights[rows, :, last, held : held + valid.shape[1]]
-        prompt.attention = own_weights.detach().float().mean(dim=1)
+        prompt.attention = None if weights is None else read(prompt, weights, held)
 
     return after
 
 
-def _note_raters(text: TextHooks, layer: int) -> Callable[..., None]:
-    """In prefill, keep the mean over heads and raters of their attention to this turn: ``(B, n)``."""
+def _of_last_token(prompt: Prompt, weights: Tensor, held: int) -> Tensor:
+    """The mean over heads of the last token's attention to this turn: ``(B, n)``."""
+    valid = prompt.valid.to(weights.device)
+    last = valid.shape[1] - 1 - valid.flip(1).long().argmax(dim=1)
+    rows = torch.arange(len(valid), device=weights.device)
+    own_weights = weights[rows, :, last, held : held + valid.shape[1]]
+    return own_weights.detach().float().mean(dim=1)
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Sequence[Any]) -> None:
-        call = text.current()
-        if call is None or call.prompt is None:
-            return
-        prompt, weights = call.prompt, output[1]
-        if weights is None or prompt.raters is None:
-            prompt.attention = None
-            return
-        raters = prompt.raters.to(weights.device)
-        if prompt.later:  # text tokens stay, so a rater has a slot behind every stage
-            index = prompt.later[-1].index.to(weights.device)
-            raters = take(raters, index, 1) & (index >= 0)
-        held = prompt.seen - prompt.before.dropped(layer)  # columns of earlier turns
-        received = weights[..., held : held + raters.shape[1]].detach().float().mean(dim=1)
-        count = raters.sum(dim=1, keepdim=True).clamp(min=1)
-        prompt.attention = (received * raters.unsqueeze(2)).sum(dim=1) / count
 
-    return after
+def _of_raters(prompt: Prompt, weights: Tensor, held: int) -> Tensor | None:
+    """The mean over heads and raters of their attention to this turn: ``(B, n)``; None without raters."""
+    if prompt.raters is None:
+        return None
+    raters = prompt.raters.to(weights.device)
+    if prompt.later:  # text tokens stay, so a rater has a slot behind every stage
+        index = prompt.later[-1].index.to(weights.device)
+        raters = take(raters, index, 1) & (index >= 0)
+    received = weights[..., held : held + raters.shape[1]].detach().float().mean(dim=1)
+    count = raters.sum(dim=1, keepdim=True).clamp(min=1)
+    return (received * raters.unsqueeze(2)).sum(dim=1) / count
 
 
 def _note_received(config: Any, everyone: bool) -> Callable[..., None]:
